@@ -1,0 +1,64 @@
+/**
+ * The one error class of forge-gpu.
+ *
+ * Every error says what failed, what was got, why that is wrong and what to do next, and carries a stable code:
+ * codes are API, prose is not.
+ */
+
+/** Stable error codes. A code keeps its meaning for ever; tests assert codes, never prose. */
+export type ErrorCode =
+  | "adapter_missing"
+  | "argument_invalid"
+  | "autotune_mismatch"
+  | "compile_argument"
+  | "device_lost"
+  | "device_limit"
+  | "dtype_mismatch"
+  | "dtype_unsupported"
+  | "gradient_missing"
+  | "index_out_of_range"
+  | "internal"
+  | "non_finite"
+  | "out_of_memory"
+  | "plan_too_large"
+  | "rank_mismatch"
+  | "shader_invalid"
+  | "shape_mismatch"
+  | "state_conflict"
+  | "use_after_dispose"
+  | "validation";
+
+/** The parts of an error, each one short sentence or value. */
+export interface ErrorParts {
+  /** Stable code. */
+  readonly code: ErrorCode;
+  /** What failed: the op or object, and the claim that does not hold. */
+  readonly what: string;
+  /** The offending values. */
+  readonly got?: string;
+  /** The rule that the values break. */
+  readonly why?: string;
+  /** What to do next. */
+  readonly fix?: string;
+  /** The error underneath, if any. */
+  readonly cause?: unknown;
+}
+
+/** An error of forge-gpu; see {@link ErrorParts}. */
+export class ForgeError extends Error {
+  override readonly name = "ForgeError";
+  /** Stable code, for programs. */
+  readonly code: ErrorCode;
+  /** What to do next, for people. */
+  readonly hint: string | undefined;
+
+  constructor(parts: ErrorParts) {
+    const lines = [`[${parts.code}] ${parts.what}`];
+    if (parts.got !== undefined) lines.push(`  got  ${parts.got}`);
+    if (parts.why !== undefined) lines.push(`  why  ${parts.why}`);
+    if (parts.fix !== undefined) lines.push(`  fix  ${parts.fix}`);
+    super(lines.join("\n"), parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.code = parts.code;
+    this.hint = parts.fix;
+  }
+}

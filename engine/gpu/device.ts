@@ -1,0 +1,226 @@
+/**
+ * A WebGPU device with what the engine needs to know and count: features, kernel-relevant limits, live bytes, what is
+ * running, and errors that name it.
+ */
+import { ForgeError } from "../error.ts";
+import { BufferUsage, MAP_READ } from "./constants.ts";
+import { PipelineCache } from "./pipeline.ts";
+import { waitGently } from "./polling.ts";
+
+/** What a {@link Device} is made from. */
+export interface DeviceParts {
+  readonly gpu: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  readonly toggles: readonly string[];
+  /** Objects that must live as long as the device (see `dawn.ts`). */
+  readonly keep?: unknown;
+}
+
+/** An open device. Dispose it to free everything that was made on it. */
+export class Device implements Disposable {
+  readonly gpu: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  readonly limits: GPUSupportedLimits;
+  /** Dawn toggles in force; empty in browsers. */
+  readonly toggles: readonly string[];
+  /** Whether kernels run on a CPU behind the API: other kernel variants are fast there. */
+  readonly isSoftware: boolean;
+  /** Whether `shader-f16` is on. */
+  readonly hasF16: boolean;
+  /** Lanes of a subgroup, when the adapter has only one size and subgroup operations; else undefined. */
+  readonly subgroupSize: number | undefined;
+  /** Whether timestamps can be taken. */
+  readonly hasTimestamps: boolean;
+  readonly pipelines: PipelineCache;
+  readonly #keep: unknown;
+  #liveBytes = 0;
+  #peakBytes = 0;
+  #running = "nothing";
+  #lost: ForgeError | undefined;
+  #uncaptured: ForgeError | undefined;
+  readonly #lostSignal: Promise<never>;
+  #isDisposed = false;
+
+  constructor(parts: DeviceParts) {
+    this.gpu = parts.gpu;
+    this.info = parts.info;
+    this.toggles = parts.toggles;
+    this.#keep = parts.keep;
+    this.limits = parts.gpu.limits;
+    this.isSoftware = isSoftware(parts.info);
+    this.hasF16 = parts.gpu.features.has("shader-f16");
+    this.hasTimestamps = parts.gpu.features.has("timestamp-query");
+    const { subgroupMinSize: min, subgroupMaxSize: max } = parts.info;
+    this.subgroupSize = parts.gpu.features.has("subgroups") && min === max ? min : undefined;
+    this.pipelines = new PipelineCache(parts.gpu);
+    this.#lostSignal = parts.gpu.lost.then((info) => {
+      this.#lost = new ForgeError({
+        code: "device_lost",
+        what: `the GPU device was lost while running ${this.#running}.`,
+        got: `${info.reason}: ${info.message || "no message"}`,
+        why: "the driver reset, ran out of memory, or the device was disposed",
+        fix: "open a new device and resume from the last checkpoint",
+      });
+      throw this.#lost;
+    });
+    this.#lostSignal.catch(() => undefined);
+    parts.gpu.onuncapturederror = (event): void => {
+      this.#uncaptured ??= this.#fromGpuError(event.error, this.#running);
+    };
+  }
+
+  /** One line for run headers and tables: vendor, architecture, device, driver. */
+  get name(): string {
+    const { vendor, architecture, device, description } = this.info;
+    return [vendor, architecture, device, description].filter(Boolean).join(" ") || "unknown adapter";
+  }
+
+  /** Bytes of GPU buffers alive now. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** Largest value `liveBytes` has had. */
+  get peakBytes(): number {
+    return this.#peakBytes;
+  }
+
+  /** Largest buffer that can be made and bound whole, in bytes. */
+  get maxBufferBytes(): number {
+    return Math.min(this.limits.maxBufferSize, this.limits.maxStorageBufferBindingSize);
+  }
+
+  /** Throws when the device is gone or has reported an error that nobody caught. */
+  check(): void {
+    if (this.#isDisposed) {
+      throw new ForgeError({
+        code: "use_after_dispose",
+        what: "the device is disposed.",
+        fix: "open a new device, or dispose this one later",
+      });
+    }
+    if (this.#lost) throw this.#lost;
+    const error = this.#uncaptured;
+    this.#uncaptured = undefined;
+    if (error) throw error;
+  }
+
+  /**
+   * Makes buffers, all or none.
+   *
+   * Errors    `device_limit` before anything is allocated when a size is over the adapter's limit;
+   *           `out_of_memory` when the driver has no room.
+   */
+  async createBuffers(requests: readonly BufferRequest[]): Promise<GPUBuffer[]> {
+    this.check();
+    for (const request of requests) this.#checkSize(request);
+    this.gpu.pushErrorScope("out-of-memory");
+    const buffers = requests.map((r) => this.#create(r));
+    const error = await waitGently(() => this.gpu.popErrorScope());
+    if (error) {
+      for (const buffer of buffers) this.destroyBuffer(buffer);
+      throw this.#fromGpuError(error, requests.map((r) => r.label).join(", "));
+    }
+    return buffers;
+  }
+
+  /** Makes one buffer without waiting for the driver's answer; an error surfaces at the next wait. */
+  createBuffer(request: BufferRequest): GPUBuffer {
+    this.check();
+    this.#checkSize(request);
+    return this.#create(request);
+  }
+
+  /** Destroys a buffer and takes its bytes off the count. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.#liveBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Submits recorded commands under a name that errors will give. */
+  submit(label: string, commands: GPUCommandBuffer): void {
+    this.check();
+    this.#running = label;
+    this.gpu.queue.submit([commands]);
+  }
+
+  /** Resolves when all submitted work is done; throws what went wrong in it. */
+  async idle(): Promise<void> {
+    await this.wait(() => this.gpu.queue.onSubmittedWorkDone());
+  }
+
+  /** Waits for one WebGPU promise without spinning; fails at once when the device is lost. */
+  async wait<T>(begin: () => Promise<T>): Promise<T> {
+    this.check();
+    let result: T;
+    try {
+      result = await Promise.race([waitGently(begin), this.#lostSignal]);
+    } catch (cause) {
+      this.check();
+      throw cause;
+    }
+    this.check();
+    return result;
+  }
+
+  /** Maps a staging buffer, hands its bytes to `use`, and unmaps it. */
+  async readMapped<T>(staging: GPUBuffer, sizeBytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+    await this.wait(() => staging.mapAsync(MAP_READ, 0, sizeBytes));
+    try {
+      return use(staging.getMappedRange(0, sizeBytes));
+    } finally {
+      staging.unmap();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.gpu.destroy();
+  }
+
+  #create(request: BufferRequest): GPUBuffer {
+    const size = Math.max(4, Math.ceil(request.sizeBytes / 4) * 4);
+    const buffer = this.gpu.createBuffer({ label: request.label, size, usage: request.usage });
+    this.#liveBytes += size;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
+    return buffer;
+  }
+
+  #checkSize(request: BufferRequest): void {
+    const limit = request.usage & BufferUsage.STORAGE ? this.maxBufferBytes : this.limits.maxBufferSize;
+    if (request.sizeBytes <= limit) return;
+    throw new ForgeError({
+      code: "device_limit",
+      what: `buffer "${request.label}" is larger than this adapter allows.`,
+      got: `${request.sizeBytes} bytes`,
+      why: `the limit is ${limit} bytes`,
+      fix: "make the tensor smaller: a smaller batch, a shorter sequence, or chunks",
+    });
+  }
+
+  #fromGpuError(error: GPUError, running: string): ForgeError {
+    const isMemory = error.constructor.name === "GPUOutOfMemoryError";
+    return new ForgeError({
+      code: isMemory ? "out_of_memory" : "validation",
+      what: isMemory ? `no GPU memory for ${running}.` : `the driver refused ${running}.`,
+      got: error.message,
+      why: isMemory ? `${this.#liveBytes} bytes are live on this device` : "see the message",
+      fix: isMemory ? "lower the batch size, or dispose what is not needed" : "report this with `forge-gpu doctor --json`",
+      cause: error,
+    });
+  }
+}
+
+/** A buffer to make. */
+export interface BufferRequest {
+  readonly label: string;
+  readonly sizeBytes: number;
+  readonly usage: number;
+}
+
+/** True for adapters that compute on the CPU: Mesa's llvmpipe, SwiftShader, and what browsers call a fallback. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
+  return /software|swiftshader|llvmpipe|lavapipe|basic render/.test(text) || info.isFallbackAdapter === true;
+}
