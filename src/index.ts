@@ -1,0 +1,6 @@
+/**
+ * The front door of the library: re-exports only.
+ *
+ * `forge-gpu/engine` and `forge-gpu/cluster` give the parts without the rest.
+ */
+export * from "../engine/index.ts";
