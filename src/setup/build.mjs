@@ -1,0 +1,88 @@
+/** Builds `dist/` from a source tree: embedded shaders, compiled TypeScript, and the set-up itself. */
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { embedShaders } from "./embed-shaders.mjs";
+import { isMain, projectRoot } from "./paths.mjs";
+import { fingerprint } from "./records.mjs";
+import { run, SetUpError, tail } from "./run.mjs";
+
+const SOURCES = ["src", "engine", "cluster", "shaders"];
+const CONFIGURATION = ["package.json", "tsconfig.json", "tsconfig.build.json"];
+const STAMP = "dist/.stamp";
+
+/**
+ * Whether `dist/` was built from the sources as they are now.
+ *
+ * @param {string} root
+ * @returns {boolean}
+ */
+export function isBuilt(root) {
+  const stamp = join(root, STAMP);
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === sourcesKey(root);
+}
+
+/**
+ * Builds into a folder aside, then puts it in the place of `dist/`, so that nobody sees half of it.
+ *
+ * Type errors do not stop it: TypeScript emits all the same, and `npm run check` is where they count.
+ *
+ * @param {string} root
+ * @param {(line: string) => void} say
+ * @throws {SetUpError} when the compiler emits nothing
+ */
+export function build(root, say) {
+  say("building dist/");
+  embedShaders(root);
+  const key = sourcesKey(root);
+  const draft = join(root, "node_modules", ".forge-gpu", `dist-${process.pid}`);
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const done = run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", draft], {
+    cwd: root,
+  });
+  if (!existsSync(join(draft, "src", "cli", "main.js"))) {
+    throw new SetUpError(
+      `the build failed:\n${tail(done.output)}`,
+      "npx tsc -p tsconfig.build.json",
+    );
+  }
+  chmodSync(join(draft, "src", "cli", "main.js"), 0o755);
+  mkdirSync(join(draft, "src", "setup"), { recursive: true });
+  for (const name of readdirSync(join(root, "src", "setup"))) {
+    if (name.endsWith(".mjs")) {
+      copyFileSync(join(root, "src", "setup", name), join(draft, "src", "setup", name));
+    }
+  }
+  if (done.ok) writeFileSync(join(draft, ".stamp"), key);
+
+  const dist = join(root, "dist");
+  const old = `${draft}-old`;
+  if (existsSync(dist)) renameSync(dist, old);
+  renameSync(draft, dist);
+  rmSync(old, { recursive: true, force: true });
+  if (!done.ok) say(`built with type errors:\n${tail(done.output)}`);
+}
+
+/** @param {string} root */
+function sourcesKey(root) {
+  const files = SOURCES.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => /\.(ts|mjs|wgsl)$/.test(name) && !name.endsWith("shader-sources.ts"))
+      .sort()
+      .map((name) => join(root, folder, name)),
+  );
+  return fingerprint([...files, ...CONFIGURATION.map((file) => join(root, file))]);
+}
+
+if (isMain(import.meta.url)) {
+  build(projectRoot(), (line) => process.stdout.write(`${line}\n`));
+}

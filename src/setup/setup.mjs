@@ -1,0 +1,89 @@
+/**
+ * The set-up: makes a fresh clone, or an installed package, ready to run.
+ *
+ *   node src/setup/setup.mjs [--browser] [--user] [--quiet]
+ *
+ * It installs the locked packages, builds, finds or brings a WebGPU adapter and, with --browser, a Chromium. It uses Node's
+ * own modules only, asks nothing, says what it does, and has nothing to do the second time.
+ */
+import { parseArgs } from "node:util";
+import { build, isBuilt } from "./build.mjs";
+import { knownChromium, prepareChromium } from "./chromium.mjs";
+import { withLock } from "./lock.mjs";
+import { installPackages, packagesAreInstalled } from "./packages.mjs";
+import { isMain, isSourceTree, projectRoot } from "./paths.mjs";
+import { SetUpError } from "./run.mjs";
+import { knownVulkan, prepareVulkan } from "./vulkan.mjs";
+
+/** @typedef {{ isDone: () => boolean, run: () => unknown, isNeededByTheRest?: boolean }} Step */
+
+/** @type {typeof import("./setup.mjs").setUp} */
+export function setUp({ browser = false, user = false, say = sayToStderr } = {}) {
+  const root = projectRoot();
+  const sources = isSourceTree(root);
+  /** @type {Step[]} */
+  const steps = [{ isDone: () => knownVulkan() !== null, run: () => prepareVulkan({ say, user }) }];
+  if (sources) {
+    steps.unshift(
+      {
+        isDone: () => packagesAreInstalled(root),
+        run: () => installPackages(root, say),
+        isNeededByTheRest: true,
+      },
+      { isDone: () => isBuilt(root), run: () => build(root, say) },
+    );
+  }
+  if (browser) {
+    steps.push({
+      isDone: () => knownChromium() !== null,
+      run: () => prepareChromium({ say, user }),
+    });
+  }
+
+  /** @type {{ what: string, fix: string }[]} */
+  const problems = [];
+  for (const step of steps) {
+    if (step.isDone()) continue;
+    try {
+      withLock(say, () => step.isDone() || step.run());
+    } catch (error) {
+      if (!(error instanceof SetUpError)) throw error;
+      problems.push({ what: error.message, fix: error.fix });
+      if (step.isNeededByTheRest) break;
+    }
+  }
+  return { ok: problems.length === 0, problems, ...readRecords() };
+}
+
+/** @type {typeof import("./setup.mjs").readRecords} */
+export function readRecords() {
+  return { vulkan: knownVulkan(), chromium: knownChromium() };
+}
+
+/** @param {string} line */
+function sayToStderr(line) {
+  process.stderr.write(`set-up: ${line}\n`);
+}
+
+/** @returns {number} the exit code */
+function main() {
+  const { values } = parseArgs({
+    options: {
+      browser: { type: "boolean", default: false },
+      user: { type: "boolean", default: false },
+      quiet: { type: "boolean", default: false },
+    },
+  });
+  const { ok, problems, vulkan, chromium } = setUp({ browser: values.browser, user: values.user });
+  for (const { what, fix } of problems) {
+    process.stderr.write(`set-up: ${what}\n  fix  ${fix}\n`);
+  }
+  if (ok && !values.quiet) {
+    const adapter = vulkan?.adapter.description || vulkan?.adapter.vendor;
+    sayToStderr(`ready: ${adapter} (${vulkan?.source})`);
+    if (values.browser) sayToStderr(`ready: ${chromium?.version} (${chromium?.path})`);
+  }
+  return ok ? 0 : 1;
+}
+
+if (isMain(import.meta.url)) process.exitCode = main();
