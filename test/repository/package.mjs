@@ -1,0 +1,121 @@
+/**
+ * Packs forge-gpu, installs the tarball in an empty project without a network, and uses it there as its users do.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+
+const root = resolve(import.meta.dirname, "../..");
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const project = mkdtempSync(join(tmpdir(), "forge-gpu-package-"));
+const npmScript = process.env["npm_execpath"];
+
+/**
+ * Runs a program; its failure ends this one.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {string} cwd
+ * @returns {string} its stdout
+ */
+function run(command, args, cwd) {
+  const done = spawnSync(command, args, { cwd, encoding: "utf8" });
+  if (done.status !== 0) {
+    throw new Error(
+      `${command} ${args.join(" ")}\n${done.stdout}${done.stderr}${done.error ?? ""}`,
+    );
+  }
+  return done.stdout;
+}
+
+/** @param {readonly string[]} args @param {string} cwd */
+function npm(args, cwd) {
+  const own = npmScript?.endsWith("npm-cli.js");
+  return own ? run(process.execPath, [npmScript ?? "", ...args], cwd) : run("npm", args, cwd);
+}
+
+/** @param {boolean} claim @param {string} sentence */
+function expect(claim, sentence) {
+  if (!claim) throw new Error(`not so: ${sentence}`);
+  process.stdout.write(`${sentence}\n`);
+}
+
+try {
+  run(process.execPath, ["src/setup/build.mjs"], root);
+  const [packed] = JSON.parse(npm(["pack", "--json", "--pack-destination", project], root));
+  const tarball = join(project, packed.filename);
+  /** @type {string[]} */
+  const paths = packed.files.map((/** @type {{ path: string }} */ file) => file.path);
+
+  // The repository's own copies stand in for the registry.
+  const packages = Object.keys(manifest.dependencies);
+  const local = Object.fromEntries(
+    packages.map((name) => [name, `file:${root}/node_modules/${name}`]),
+  );
+  const app = join(project, "app");
+  mkdirSync(app);
+  writeFileSync(
+    join(app, "package.json"),
+    JSON.stringify({
+      private: true,
+      type: "module",
+      dependencies: { ...local, "forge-gpu": `file:${tarball}` },
+    }),
+  );
+  npm(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund"], app);
+  const installed = join(app, "node_modules", "forge-gpu");
+
+  for (const [name, entry] of Object.entries(manifest.exports)) {
+    if (typeof entry === "string") continue;
+    const specifier = name.replace(/^\./, "forge-gpu");
+    expect(existsSync(join(installed, entry.types)), `${specifier} has types`);
+    const script = `console.log(Object.keys(await import("${specifier}")).length)`;
+    const names = Number(run(process.execPath, ["--input-type=module", "-e", script], app));
+    expect(names > 0, `${specifier} exports ${names} names`);
+  }
+
+  const bin = join(app, "node_modules", ".bin", "forge-gpu");
+  const version = run(bin, ["--version"], app).trim();
+  expect(version === manifest.version, `forge-gpu --version says ${version}`);
+  expect(
+    paths.some((path) => path.startsWith("shaders/") && path.endsWith(".wgsl")),
+    "shaders/ is in the package",
+  );
+  expect(!paths.some((path) => /^(test|examples)\//.test(path)), "tests and examples are not");
+
+  const use = join(app, "use.ts");
+  writeFileSync(
+    use,
+    'export * from "forge-gpu";\nexport * as engine from "forge-gpu/engine";\nexport * as cluster from "forge-gpu/cluster";\n',
+  );
+  const types = ["--typeRoots", join(root, "node_modules/@types"), "--types", "node"];
+  run(
+    process.execPath,
+    [
+      join(root, "node_modules/typescript/bin/tsc"),
+      "--ignoreConfig",
+      "--noEmit",
+      "--strict",
+      "--module",
+      "nodenext",
+      "--target",
+      "es2023",
+      ...types,
+      use,
+    ],
+    app,
+  );
+  expect(true, "its types compile in another project");
+
+  const { messages } = await publint({ pkgDir: installed, strict: true });
+  const lines = messages.map((message) => formatMessage(message, manifest, { color: false }));
+  expect(lines.length === 0, `publint finds nothing wrong ${lines.join("\n")}`.trim());
+} catch (error) {
+  process.stdout.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+} finally {
+  rmSync(project, { recursive: true, force: true });
+}

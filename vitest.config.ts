@@ -1,0 +1,103 @@
+import { resolve } from "node:path";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+import { chromiumForTests } from "./src/setup/chromium.mjs";
+import { embedShaders } from "./src/setup/embed-shaders.mjs";
+
+embedShaders();
+
+const at = (path: string): string => resolve(import.meta.dirname, path);
+const chromium = chromiumForTests();
+
+/** A software adapter compiles each kernel at its first dispatch: tens of milliseconds to a second apiece. */
+const timeouts = { testTimeout: 120_000, hookTimeout: 120_000 };
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^forge-gpu$/, replacement: at("src/index.ts") },
+      { find: /^forge-gpu\/engine$/, replacement: at("engine/index.ts") },
+      { find: /^forge-gpu\/cluster$/, replacement: at("cluster/index.ts") },
+    ],
+  },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/engine/**", "test/docs/**", "test/soak/**"],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "gpu",
+          include: ["test/engine/**/*.test.ts"],
+          exclude: ["test/engine/**/*.browser.test.ts"],
+          // One process and one device for all files: opening a device and compiling are what costs.
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "browser",
+          include: ["test/engine/**/*.test.ts"],
+          exclude: ["test/engine/**/*.node.test.ts"],
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: {
+                ...(chromium && { executablePath: chromium.path, env: chromium.env }),
+                args: [
+                  "--enable-unsafe-webgpu",
+                  "--no-sandbox",
+                  "--no-first-run",
+                  "--disable-quic",
+                  "--disable-sync",
+                  "--disable-background-networking",
+                  "--disable-component-update",
+                ],
+              },
+            }),
+            instances: [{ browser: "chromium" }],
+          },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "docs",
+          include: ["test/docs/**/*.test.ts"],
+          sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "soak",
+          include: ["test/soak/**/*.test.ts"],
+          testTimeout: 1_800_000,
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 4 },
+        },
+      },
+    ],
+  },
+});
