@@ -1,0 +1,36 @@
+// embedding.wgsl — rows of a table gathered by token id.
+//
+// Formula   out[t, c] = table[ids[t], c]; 0 where ids[t] >= vocab, and status = max(status, 1 + that t)
+// Shapes    ids [rows] u32 (i32 bits are fine: a negative id is >= vocab); table [vocab, cols], out [rows, cols] Element
+// Bindings  group(0)  0 params uniform · 1 ids read · 2 table read · 3 out read_write · 4 status read_write
+// Dispatch  (ceil(cols / 16), y, z) with y · z >= ceil(rows / 4); workgroup 16 × 4: lanes along x copy columns
+// Numerics  exact copies; status is an integer maximum, so it does not depend on the order of lanes
+// Source    gather; the gradient without float atomics is in embedding-links.wgsl and embedding-backward.wgsl
+
+// vec4<f32> where the row length is a multiple of 4; `cols` counts Elements.
+alias Element = f32;
+
+struct Params { rows: u32, cols: u32, vocab: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<Element>;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>;
+@group(0) @binding(4) var<storage, read_write> status: atomic<u32>;
+
+@compute @workgroup_size(16, 4) fn embedding_forward(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_id) lane: vec3u,
+) {
+  let row = (workgroup.y + workgroup.z * grid.y) * 4u + lane.y;
+  let col = workgroup.x * 16u + lane.x;
+  // No barrier follows: lanes past the end may leave.
+  if (row >= params.rows || col >= params.cols) { return; }
+  let id = ids[row];
+  if (id >= params.vocab) {
+    out[row * params.cols + col] = Element();
+    if (col == 0u) { atomicMax(&status, row + 1u); }
+    return;
+  }
+  out[row * params.cols + col] = table[id * params.cols + col];
+}
