@@ -1,0 +1,118 @@
+// matmul-lanes-any.wgsl — matrix product for adapters that compute on a CPU, any shape and stride, one column a lane.
+//
+// Formula   c[s,i,j] = Σ_k a[s,i,k] · b[s,k,j], s a batch index
+// Shapes    as matmul-plain.wgsl, every stride free
+// Bindings  group(0)  0 params uniform · 1 a read · 2 b read · 3 c read_write · 4… operands of a fused `store`
+// Dispatch  batch · ceil(m / (ROW_BLOCKS · LANES)) · ceil(n / (COLUMNS · LANES)) workgroups, folded into x and y
+// Numerics  f32, k ascending as in matmul-plain.wgsl; the subgroup size changes tiles, never the order of a sum
+// Source    matmul-lanes.wgsl with scalar columns: for a row length that four does not divide, and for NT of few rows
+enable subgroups;
+
+// One workgroup is one subgroup: its lanes are rows where it loads a and columns where it loads b, so that no element is
+// loaded twice, and a reaches the other lanes by broadcast. LANES must be the adapter's only subgroup size.
+const LANES: u32 = 8u;
+const ROW_BLOCKS: u32 = 2u;
+const COLUMNS: u32 = 8u;
+const STEP: u32 = 2u;
+const TILE_ROWS: u32 = ROW_BLOCKS * LANES;
+const TILE_COLUMNS: u32 = COLUMNS * LANES;
+alias ElementA = f32;
+alias ElementB = f32;
+alias ElementC = f32;
+
+struct Params {
+  m: u32, n: u32, k: u32, batch: u32,
+  a_row: u32, a_k: u32, b_k: u32, b_col: u32,
+  c_row: u32, batch_inner: u32, offset_a: u32, offset_b: u32,
+  offset_c: u32, outer_a: u32, outer_b: u32, outer_c: u32,
+  inner_a: u32, inner_b: u32, inner_c: u32, reserved: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<ElementA>;
+@group(0) @binding(2) var<storage, read> b: array<ElementB>;
+@group(0) @binding(3) var<storage, read_write> c: array<ElementC>;
+
+var<private> base_c: u32;
+
+fn index_c(row: u32, col: u32) -> u32 {
+  return base_c + row * params.c_row + col;
+}
+
+fn store(batch: u32, row: u32, col: u32, value: f32) {
+  c[index_c(row, col)] = ElementC(value);
+}
+
+@compute @workgroup_size(LANES)
+fn matmul_lanes_any(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tiles_n = (params.n + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+  let tiles_m = (params.m + TILE_ROWS - 1u) / TILE_ROWS;
+  let tile = group.x + group.y * groups.x;
+  let batch = tile / (tiles_n * tiles_m);
+  // Uniform: the whole subgroup leaves.
+  if (batch >= params.batch) {
+    return;
+  }
+  let row0 = tile / tiles_n % tiles_m * TILE_ROWS;
+  let column0 = tile % tiles_n * TILE_COLUMNS + lane;
+  let outer = batch / params.batch_inner;
+  let inner = batch % params.batch_inner;
+  let base_a = params.offset_a + outer * params.outer_a + inner * params.inner_a;
+  let base_b = params.offset_b + outer * params.outer_b + inner * params.inner_b;
+  base_c = params.offset_c + outer * params.outer_c + inner * params.inner_c;
+  // Rows and columns past the edge repeat the last one: in bounds, and never stored.
+  #for r in 0..ROW_BLOCKS
+  let at_a${r} = base_a + min(row0 + ${r}u * LANES + lane, params.m - 1u) * params.a_row;
+  #end
+  #for v in 0..COLUMNS
+  let at_b${v} = base_b + min(column0 + ${v}u * LANES, params.n - 1u) * params.b_col;
+  #end
+  #for i in 0..TILE_ROWS
+  #for v in 0..COLUMNS
+  var c${i}_${v} = 0.0;
+  #end
+  #end
+  let b_k = params.b_k;
+  let last = params.k - 1u;
+  for (var k = 0u; k < params.k; k += STEP) {
+    // A step past the last k repeats it, with a taken as zero.
+    #for j in 0..STEP
+    let k${j} = min(k + ${j}u, last);
+    #for r in 0..ROW_BLOCKS
+    let a${r}_${j} = select(0.0, f32(a[at_a${r} + k${j} * params.a_k]), k + ${j}u <= last);
+    #end
+    #for v in 0..COLUMNS
+    let b${j}_${v} = f32(b[at_b${v} + k${j} * b_k]);
+    #end
+    #end
+    #for j in 0..STEP
+    #for i in 0..TILE_ROWS
+    {
+      let x = subgroupBroadcast(a${i / LANES}_${j}, ${i % LANES}u);
+      #for v in 0..COLUMNS
+      c${i}_${v} += x * b${j}_${v};
+      #end
+    }
+    #end
+    #end
+  }
+  // One row a turn, the accumulators moving up: written out for all rows, a fused `store` would take seconds to compile.
+  // The loop starts at row0 and not at 0 because the driver would unroll a loop whose trip count it can bound.
+  let end = min(row0 + TILE_ROWS, params.m);
+  for (var row = row0; row < end; row++) {
+    #for v in 0..COLUMNS
+    if (column0 + ${v}u * LANES < params.n) {
+      store(batch, row, column0 + ${v}u * LANES, c0_${v});
+    }
+    #end
+    #for i in 1..TILE_ROWS
+    #for v in 0..COLUMNS
+    c${i - 1}_${v} = c${i}_${v};
+    #end
+    #end
+  }
+}
