@@ -42,6 +42,7 @@ export default defineConfig({
           // One process and one device for all files: opening a device and compiling are what costs.
           isolate: false,
           fileParallelism: false,
+          execArgv: ["--expose-gc"],
           sequence: { groupOrder: 1 },
         },
       },
@@ -95,6 +96,7 @@ export default defineConfig({
           testTimeout: 1_800_000,
           isolate: false,
           fileParallelism: false,
+          execArgv: ["--expose-gc"],
           sequence: { groupOrder: 4 },
         },
       },

@@ -62,7 +62,7 @@ export function build(root, say) {
       copyFileSync(join(root, "src", "setup", name), join(draft, "src", "setup", name));
     }
   }
-  if (done.ok) writeFileSync(join(draft, ".stamp"), key);
+  writeFileSync(join(draft, ".stamp"), key);
 
   const dist = join(root, "dist");
   const old = `${draft}-old`;

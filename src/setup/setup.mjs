@@ -65,23 +65,30 @@ function sayToStderr(line) {
   process.stderr.write(`set-up: ${line}\n`);
 }
 
-/** @returns {number} the exit code */
+const OPTIONS = /** @type {const} */ ({
+  browser: { type: "boolean", default: false },
+  user: { type: "boolean", default: false },
+  quiet: { type: "boolean", default: false },
+});
+
+/** @returns {number} the exit code: 0 ready, 1 not ready, 2 wrong usage */
 function main() {
-  const { values } = parseArgs({
-    options: {
-      browser: { type: "boolean", default: false },
-      user: { type: "boolean", default: false },
-      quiet: { type: "boolean", default: false },
-    },
-  });
-  const { ok, problems, vulkan, chromium } = setUp({ browser: values.browser, user: values.user });
+  /** @type {{ browser: boolean, user: boolean, quiet: boolean }} */
+  let options;
+  try {
+    options = parseArgs({ options: OPTIONS }).values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    return 2;
+  }
+  const { ok, problems, vulkan, chromium } = setUp(options);
   for (const { what, fix } of problems) {
     process.stderr.write(`set-up: ${what}\n  fix  ${fix}\n`);
   }
-  if (ok && !values.quiet) {
+  if (ok && !options.quiet) {
     const adapter = vulkan?.adapter.description || vulkan?.adapter.vendor;
     sayToStderr(`ready: ${adapter} (${vulkan?.source})`);
-    if (values.browser) sayToStderr(`ready: ${chromium?.version} (${chromium?.path})`);
+    if (options.browser) sayToStderr(`ready: ${chromium?.version} (${chromium?.path})`);
   }
   return ok ? 0 : 1;
 }
