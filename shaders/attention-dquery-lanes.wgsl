@@ -1,0 +1,208 @@
+// attention-dquery-lanes.wgsl — forest attention, gradient of the queries, for drivers on a CPU.
+//
+// Formula   p[q,k] = exp(s[q,k] - lse[q]) of attention-forward;  ds[q,k] = p[q,k] · (dout[q]·v[k] - delta[q]) · scale · (1 - (s / c)²)
+//           dq[q] = Σ_k ds[q,k] · k[k]
+// Shapes    q, dout, dq: [T, H, D]; k, v: [T, Hkv, D] f32, row strides and offsets multiples of 4; stats: [H, T] (lse, delta)
+// Bindings  group(0)  0 params uniform · 1 q read · 2 k read · 3 v read · 4 dout read · 5 stats read · 6 forest read · 7 dq read_write
+// Dispatch  one subgroup of LANES per ROWS · LANES queries of a head: (ceil(T / (ROWS · LANES)), H, 1)
+// Numerics  f32; a lane sums its rows over the keys in order: no atomics, no reduction across lanes; masked weights are exactly 0
+// Source    Dao 2023, arXiv:2307.08691, algorithm 2, split in two kernels so that nothing is summed by atomics
+enable subgroups;
+
+const LANES: u32 = 8u;
+const HEAD_DIM: u32 = 32u;
+// Queries of a lane: they share what a row of K and V costs to load and to spread over the lanes.
+const ROWS: u32 = 4u;
+// Keys of one iteration: a power of two up to BLOCK.
+const STEP: u32 = 1u;
+const BLOCK: u32 = 16u;
+const HAS_WINDOW: bool = false;
+const HAS_SOFTCAP: bool = false;
+const VECS: u32 = HEAD_DIM / 4u;
+const TILE: u32 = ROWS * LANES;
+// Loads of STEP rows: vector i of them is in lane i % LANES of load i / LANES, so that no element is loaded twice.
+const LOADS: u32 = (STEP * VECS + LANES - 1u) / LANES;
+const LOG2_E: f32 = 1.4426950408889634;
+
+struct Params {
+  tokens: u32,
+  heads: u32,
+  kv_heads: u32,
+  head_dim: u32,
+  window: u32,
+  q_offset: u32,
+  q_stride: u32,
+  k_offset: u32,
+  k_stride: u32,
+  v_offset: u32,
+  v_stride: u32,
+  out_offset: u32,
+  out_stride: u32,
+  dout_offset: u32,
+  dout_stride: u32,
+  dq_offset: u32,
+  dq_stride: u32,
+  dk_offset: u32,
+  dk_stride: u32,
+  dv_offset: u32,
+  dv_stride: u32,
+  scale: f32,
+  softcap: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read> forest: array<vec2<u32>>;
+@group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
+
+// Softcapped score; scores and cap are in powers of two. The clamp keeps tanh finite where it is made from exp().
+fn cap(score: f32) -> f32 {
+  if (HAS_SOFTCAP) {
+    let c = params.softcap * LOG2_E;
+    return c * tanh(clamp(score / c, -15.0, 15.0));
+  }
+  return score;
+}
+
+// Derivative of `cap` at a capped score.
+fn dcap(capped: f32) -> f32 {
+  if (HAS_SOFTCAP) {
+    let t = capped / (params.softcap * LOG2_E);
+    return 1.0 - t * t;
+  }
+  return 1.0;
+}
+
+fn sees(query: u32, query_depth: u32, key: u32, key_end: u32, key_depth: u32) -> bool {
+  return key <= query && query < key_end && (!HAS_WINDOW || query_depth - key_depth < params.window);
+}
+
+@compute @workgroup_size(LANES)
+fn attention_dquery_lanes(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  // From both ends in turn: the driver gives each core a contiguous half of the grid, and late queries see more keys.
+  let tile = select(group.x / 2u, grid.x - 1u - group.x / 2u, group.x % 2u == 1u);
+  let head = group.y;
+  let kv_head = head / (params.heads / params.kv_heads);
+  let first = tile * TILE;
+  let last = min(first + TILE, params.tokens) - 1u;
+  let q_base = params.q_offset / 4u + head * VECS;
+  let k_base = params.k_offset / 4u + kv_head * VECS;
+  let v_base = params.v_offset / 4u + kv_head * VECS;
+  let dout_base = params.dout_offset / 4u + head * VECS;
+  let dq_base = params.dq_offset / 4u + head * VECS;
+
+  // Rows past the end repeat the last one and are not written.
+#for r in 0..ROWS
+  let query_${r} = first + ${r * LANES}u + lane;
+  let row_${r} = min(query_${r}, last);
+  let q_row_${r} = q_base + row_${r} * (params.q_stride / 4u);
+  let dout_row_${r} = dout_base + row_${r} * (params.dout_stride / 4u);
+  let stats_${r} = stats[head * params.tokens + row_${r}];
+  let lse_${r} = stats_${r}.x * LOG2_E;
+  var depth_${r} = 0u;
+  if (HAS_WINDOW) {
+    depth_${r} = forest[row_${r}].y;
+  }
+#for j in 0..VECS
+  let q_${r}_${j} = q[q_row_${r} + ${j}u] * (params.scale * LOG2_E);
+  let dout_${r}_${j} = dout[dout_row_${r} + ${j}u];
+  var dq_${r}_${j} = vec4<f32>(0.0);
+#end
+#end
+  var depth_min = 0u;
+  if (HAS_WINDOW) {
+    depth_min = forest[params.tokens + 2u * (first / BLOCK) + 1u].x;
+    for (var b = first / BLOCK + 1u; b <= last / BLOCK; b++) {
+      depth_min = min(depth_min, forest[params.tokens + 2u * b + 1u].x);
+    }
+  }
+
+  // No tree before that of the first query is seen.
+  let root = forest[params.tokens + 2u * (first / BLOCK)].y;
+  var block = root / BLOCK - 1u;
+  // Loops test at their end: this driver runs the body once more, masked, for a test at the top.
+  loop {
+    // Skips blocks that ended before the first query, or lie before its window. The block of the last query is alive.
+    loop {
+      block++;
+      let span = forest[params.tokens + 2u * block];
+      var is_seen = span.x > first;
+      if (HAS_WINDOW) {
+        let depth_max = forest[params.tokens + 2u * block + 1u].y;
+        is_seen = is_seen && depth_min < depth_max + params.window;
+      }
+      continuing {
+        break if is_seen;
+      }
+    }
+    var key = max(block * BLOCK, root / STEP * STEP);
+    let stop = min(block * BLOCK + BLOCK, last + 1u);
+    loop {
+      let span = forest[min(key + lane % STEP, last)];
+#for c in 0..LOADS
+      let at_${c} = min(${c * LANES}u + lane, ${STEP * VECS - 1}u);
+      let row_of_${c} = min(key + at_${c} / VECS, last);
+      let k_${c} = k[k_base + row_of_${c} * (params.k_stride / 4u) + at_${c} % VECS];
+      let v_${c} = v[v_base + row_of_${c} * (params.v_stride / 4u) + at_${c} % VECS];
+#end
+#for s in 0..STEP
+      {
+        let key_end = subgroupBroadcast(span.x, ${s % LANES}u);
+        let key_depth = subgroupBroadcast(span.y, ${s % LANES}u);
+#for r in 0..ROWS
+        var s_${r} = 0.0;
+        var dp_${r} = 0.0;
+#end
+#for j in 0..VECS
+        let x_${j} = subgroupBroadcast(k_${(s * VECS + j) / LANES}, ${(s * VECS + j) % LANES}u);
+#for r in 0..ROWS
+        s_${r} += dot(x_${j}, q_${r}_${j});
+#end
+#end
+#for j in 0..VECS
+        {
+          let x = subgroupBroadcast(v_${(s * VECS + j) / LANES}, ${(s * VECS + j) % LANES}u);
+#for r in 0..ROWS
+          dp_${r} += dot(x, dout_${r}_${j});
+#end
+        }
+#end
+#for r in 0..ROWS
+        let seen_${r} = sees(query_${r}, depth_${r}, key + ${s}u, key_end, key_depth);
+        s_${r} = cap(s_${r});
+        let ds_${r} = select(0.0, exp2(s_${r} - lse_${r}) * (dp_${r} - stats_${r}.y) * dcap(s_${r}), seen_${r});
+#end
+#for j in 0..VECS
+#for r in 0..ROWS
+        dq_${r}_${j} += ds_${r} * x_${j};
+#end
+#end
+      }
+#end
+      key += STEP;
+      continuing {
+        break if key >= stop;
+      }
+    }
+    continuing {
+      break if (block + 1u) * BLOCK > last;
+    }
+  }
+
+#for r in 0..ROWS
+  if (query_${r} < params.tokens) {
+    let dq_row = dq_base + query_${r} * (params.dq_stride / 4u);
+#for j in 0..VECS
+    dq[dq_row + ${j}u] = dq_${r}_${j} * params.scale;
+#end
+  }
+#end
+}
