@@ -58,7 +58,7 @@ export function prepareChromium({ say, user }) {
       say("installing chromium (apt)");
       aptUpdate(as);
       aptInstall(as, ["chromium"]);
-      const brought = firstUsable(installed());
+      const brought = firstUsable(installed("apt"));
       if (brought) return brought;
     } catch (error) {
       if (!(error instanceof SetUpError)) throw error;
@@ -81,13 +81,16 @@ export function prepareChromium({ say, user }) {
   throw new SetUpError("no Chromium was found, and none could be brought", fix);
 }
 
-/** @returns {Browser[]} */
-function installed() {
+/**
+ * @param {string} [source]
+ * @returns {Browser[]}
+ */
+function installed(source = "the machine's own") {
   const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
   const inPath = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
   return [...inPath, ...ELSEWHERE]
     .filter((path) => existsSync(path))
-    .map((path) => ({ path, libraries: null, source: "installed" }));
+    .map((path) => ({ path, libraries: null, source }));
 }
 
 /**

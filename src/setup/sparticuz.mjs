@@ -4,7 +4,15 @@
  * dependency.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { cacheFolder } from "./paths.mjs";
@@ -76,6 +84,7 @@ export function bringSparticuz(what, say) {
     place(join(folder(), "lib", basename(name)), data, mode);
   }
   place(join(folder(), "chromium"), inflate("chromium.br"), 0o755);
+  rmSync(archive); // nothing more is wanted of it
 }
 
 /**
@@ -110,13 +119,15 @@ function digest(file) {
 }
 
 /**
- * Writes a file under another name first, so that a torn one never looks whole.
+ * Writes a file under another name first, so that a torn one never looks whole. One that is there already stays as it is:
+ * the records hold its time of change.
  *
  * @param {string} file
  * @param {Buffer} data
  * @param {number} mode
  */
 function place(file, data, mode) {
+  if (statSync(file, { throwIfNoEntry: false })?.size === data.length) return;
   const draft = `${file}.${process.pid}`;
   writeFileSync(draft, data, { mode });
   renameSync(draft, file);
