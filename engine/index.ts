@@ -1,4 +1,23 @@
 /**
  * The engine's front door: re-exports only.
  */
+import "./ops/methods.ts";
+import "./ops/view-gradient.ts";
+
 export { type ErrorCode, type ErrorParts, ForgeError } from "./error.ts";
+export { type OpenOptions, openDevice } from "./gpu/adapter.ts";
+export { Device } from "./gpu/device.ts";
+export { grad, type GradOptions, valueAndGrad } from "./graph/autograd.ts";
+export { compile, type Compiled, type CompileOptions, getDefaultDevice, setDefaultDevice, type Tree } from "./graph/compile.ts";
+export type { Plan } from "./graph/plan.ts";
+export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
+export { concat, pad, stack } from "./ops/concat.ts";
+export * from "./ops/elementwise.ts";
+export { matmul } from "./ops/matmul.ts";
+export { type Axes, max, mean, min, product, type ReduceOptions, sum, variance } from "./ops/reduce.ts";
+export { broadcastTo, permute, reshape, slice, split, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export type { DType, HostArray } from "./tensor/dtype.ts";
+export { fromHalf, toHalf } from "./tensor/dtype.ts";
+export type { Shape } from "./tensor/shape.ts";
+export { parameter, State } from "./tensor/state.ts";
+export { full, type NestedNumbers, type Operand, Tensor, tensor } from "./tensor/tensor.ts";

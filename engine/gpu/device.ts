@@ -7,6 +7,11 @@ import { BufferUsage, MAP_READ } from "./constants.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { waitGently } from "./polling.ts";
 
+/** Staging buffers kept for reuse. */
+const MAX_STAGING = 4;
+
+const keepAlive = new WeakMap<object, unknown>();
+
 /** What a {@link Device} is made from. */
 export interface DeviceParts {
   readonly gpu: GPUDevice;
@@ -32,7 +37,6 @@ export class Device implements Disposable {
   /** Whether timestamps can be taken. */
   readonly hasTimestamps: boolean;
   readonly pipelines: PipelineCache;
-  readonly #keep: unknown;
   #liveBytes = 0;
   #peakBytes = 0;
   #running = "nothing";
@@ -40,12 +44,13 @@ export class Device implements Disposable {
   #uncaptured: ForgeError | undefined;
   readonly #lostSignal: Promise<never>;
   #isDisposed = false;
+  readonly #staging: GPUBuffer[] = [];
 
   constructor(parts: DeviceParts) {
     this.gpu = parts.gpu;
     this.info = parts.info;
     this.toggles = parts.toggles;
-    this.#keep = parts.keep;
+    keepAlive.set(this, parts.keep);
     this.limits = parts.gpu.limits;
     this.isSoftware = isSoftware(parts.info);
     this.hasF16 = parts.gpu.features.has("shader-f16");
@@ -83,6 +88,14 @@ export class Device implements Disposable {
   /** Largest value `liveBytes` has had. */
   get peakBytes(): number {
     return this.#peakBytes;
+  }
+
+  /** Refuse plans that would take live bytes over this; undefined means no limit beyond the adapter's. */
+  memoryBudgetBytes: number | undefined;
+
+  /** Name of the work submitted last, for errors. */
+  get running(): string {
+    return this.#running;
   }
 
   /** Largest buffer that can be made and bound whole, in bytes. */
@@ -161,6 +174,21 @@ export class Device implements Disposable {
     }
     this.check();
     return result;
+  }
+
+  /** A buffer for reading back at least `sizeBytes`; give it back with `returnStaging`. */
+  takeStaging(sizeBytes: number): GPUBuffer {
+    const fit = this.#staging.findIndex((b) => b.size >= sizeBytes && b.size <= 4 * sizeBytes + 4096);
+    const [found] = fit >= 0 ? this.#staging.splice(fit, 1) : [];
+    if (found) return found;
+    const usage = BufferUsage.COPY_DST | BufferUsage.MAP_READ;
+    return this.createBuffer({ label: "staging", sizeBytes: Math.max(256, sizeBytes), usage });
+  }
+
+  /** Keeps a staging buffer for the next read, or frees it when enough are kept. */
+  returnStaging(buffer: GPUBuffer): void {
+    if (this.#staging.length < MAX_STAGING && !this.#lost && !this.#isDisposed) this.#staging.push(buffer);
+    else this.destroyBuffer(buffer);
   }
 
   /** Maps a staging buffer, hands its bytes to `use`, and unmaps it. */

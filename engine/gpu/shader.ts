@@ -19,6 +19,8 @@ export interface ShaderOptions {
   readonly functions?: Readonly<Record<string, string>>;
   /** Declarations (bindings, helpers) to add after the file's own. */
   readonly declarations?: string;
+  /** Fields to append to `struct Params`, as WGSL: `name: type`. */
+  readonly fields?: readonly string[];
 }
 
 /**
@@ -34,6 +36,7 @@ export function expandShader(name: string, source: string, options: ShaderOption
   for (const [key, body] of Object.entries(options.functions ?? {})) {
     text = replaceFunction(name, text, key, body);
   }
+  if (options.fields?.length) text = appendFields(name, text, options.fields);
   text = unroll(name, text);
   return options.declarations ? `${text}\n${options.declarations}\n` : text;
 }
@@ -68,6 +71,13 @@ function replaceFunction(name: string, text: string, key: string, body: string):
   const end = start ? text.indexOf("\n}", start.index) : -1;
   if (!start || end < 0) throw invalid(name, `has no function "${key}" at column 0`, key);
   return `${text.slice(0, start.index)}${body}${text.slice(end + 2)}`;
+}
+
+function appendFields(name: string, text: string, fields: readonly string[]): string {
+  const struct = /^struct Params\s*\{([^}]*)\}/m.exec(text);
+  if (!struct) throw invalid(name, "has no struct Params", "fields to append");
+  const own = (struct[1] ?? "").trimEnd().replace(/,$/, "");
+  return text.replace(struct[0], `struct Params {${own},\n  ${fields.join(",\n  ")},\n}`);
 }
 
 interface Scope {

@@ -1,0 +1,125 @@
+/**
+ * Reverse-mode automatic differentiation on the graph: gradients are tensors like all others.
+ */
+import { ForgeError } from "../error.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { formatShape } from "../tensor/shape.ts";
+import { full, type Node, type Tensor } from "../tensor/tensor.ts";
+
+/** How two gradients of one tensor are summed; installed by `engine/ops` (this layer knows no ops). */
+let addTensors: ((a: Tensor, b: Tensor) => Tensor) | undefined;
+
+/** Installs the sum of gradients. */
+export function setGradientSum(add: (a: Tensor, b: Tensor) => Tensor): void {
+  addTensors = add;
+}
+
+/** Options of {@link grad}. */
+export interface GradOptions {
+  /** Gradient of the loss itself. Default: ones; then the loss must have one element. */
+  readonly seed?: Tensor;
+  /** What to do for a tensor that the loss does not depend on. Default: zeros. */
+  readonly unused?: "zeros" | "error";
+}
+
+/**
+ * Gradients of `loss` with respect to `wrt`.
+ *
+ * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float;
+ *           `gradient_missing` when the path runs through an op without a gradient.
+ */
+export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions = {}): Tensor[] {
+  if (!isFloat(loss.dtype)) {
+    throw new ForgeError({
+      code: "dtype_mismatch",
+      what: "grad: the loss is no float.",
+      got: `${formatShape(loss.shape)} ${loss.dtype}`,
+      fix: "differentiate a f32 value",
+    });
+  }
+  if (!options.seed && loss.size !== 1) {
+    throw new ForgeError({
+      code: "shape_mismatch",
+      what: "grad: the loss has more than one element.",
+      got: formatShape(loss.shape),
+      fix: "reduce it (mean, sum), or pass `seed`, the gradient of the loss itself",
+    });
+  }
+  const needed = dependents(loss.node, new Set(wrt.map((t) => t.node)));
+  const gradients = new Map<Node, (Tensor | undefined)[]>();
+  put(gradients, loss, options.seed ?? full(loss.shape, 1, loss.dtype));
+  const order = [...needed].sort((a, b) => b.id - a.id);
+  const targets = new Set(wrt.map((t) => t.node));
+  for (const node of order) {
+    const douts = gradients.get(node);
+    if (!douts || node.op.kind === "source") continue;
+    if (!node.inputs.some((t) => needed.has(t.node))) continue;
+    if (!node.op.gradient) throw noGradient(node);
+    const dins = node.op.gradient(node, douts);
+    node.inputs.forEach((input, i) => {
+      const din = dins[i];
+      if (din && needed.has(input.node)) put(gradients, input, din);
+    });
+    if (!targets.has(node)) gradients.delete(node);
+  }
+  return wrt.map((t) => {
+    const found = gradients.get(t.node)?.[t.output];
+    if (found) return found;
+    if (options.unused === "error") {
+      throw new ForgeError({
+        code: "gradient_missing",
+        what: `grad: the loss does not depend on ${t}.`,
+        fix: "leave it out of `wrt`, or use { unused: 'zeros' }",
+      });
+    }
+    return full(t.shape, 0, t.dtype);
+  });
+}
+
+/** Value and gradients of a function of tensors. */
+export function valueAndGrad(
+  fn: () => Tensor,
+  wrt: readonly Tensor[],
+  options: GradOptions = {},
+): { value: Tensor; grads: Tensor[] } {
+  const value = fn();
+  return { value, grads: grad(value, wrt, options) };
+}
+
+/** Nodes between the loss and the targets, both included. */
+function dependents(loss: Node, targets: ReadonlySet<Node>): Set<Node> {
+  const reached = new Map<Node, boolean>();
+  const stack: Node[] = [loss];
+  while (stack.length) {
+    const node = stack.at(-1) as Node;
+    if (reached.has(node)) {
+      stack.pop();
+      continue;
+    }
+    const open = node.inputs.map((t) => t.node).filter((n) => !reached.has(n));
+    if (open.length) {
+      stack.push(...open);
+      continue;
+    }
+    reached.set(node, targets.has(node) || node.inputs.some((t) => reached.get(t.node) === true));
+    stack.pop();
+  }
+  return new Set([...reached].filter(([, isNeeded]) => isNeeded).map(([node]) => node));
+}
+
+function put(gradients: Map<Node, (Tensor | undefined)[]>, tensor: Tensor, gradient: Tensor): void {
+  const list = gradients.get(tensor.node) ?? [];
+  const before = list[tensor.output];
+  if (before && !addTensors) throw new ForgeError({ code: "internal", what: "no gradient sum is installed." });
+  list[tensor.output] = before && addTensors ? addTensors(before, gradient) : gradient;
+  gradients.set(tensor.node, list);
+}
+
+function noGradient(node: Node): ForgeError {
+  return new ForgeError({
+    code: "gradient_missing",
+    what: `grad: ${node.op.name} has no gradient.`,
+    got: node.inputs.map((t) => `${formatShape(t.shape)} ${t.dtype}`).join(" · "),
+    fix: "stop the gradient before it with stopGradient(x), or use a differentiable op",
+  });
+}

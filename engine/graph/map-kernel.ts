@@ -1,0 +1,143 @@
+/**
+ * Generated elementwise kernels: one pass over an iteration space, four elements at a time where layouts allow.
+ */
+import type { Device } from "../gpu/device.ts";
+import { type Layout, mergeTogether } from "../tensor/layout.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { coordinateLines, type Expression, indexText, type Leaf, ParamFields, typeAt } from "./expression.ts";
+import type { KernelCall, Operand, Slot } from "./kernel.ts";
+import { paramWords } from "../gpu/dispatch.ts";
+import { libraryText } from "./library.ts";
+
+const WORKGROUP = 64;
+/** Enough workgroups to fill any GPU; beyond that each invocation loops. A CPU driver pays per workgroup. */
+const MAX_GROUPS = { hardware: 8192, software: 128 };
+
+/** Largest width at which every layout can be walked: 4 when the innermost axis is contiguous or repeated everywhere. */
+export function vectorWidth(
+  sizes: readonly number[],
+  strides: readonly (readonly number[])[],
+  offsets: readonly number[],
+): 1 | 4 {
+  const inner = sizes.length - 1;
+  if ((sizes[inner] ?? 1) % 4 !== 0) return 1;
+  const fits = strides.every((s, n) => {
+    if (s[inner] === 0) return true;
+    return s[inner] === 1 && (offsets[n] ?? 0) % 4 === 0 && s.slice(0, inner).every((x) => x % 4 === 0);
+  });
+  return fits ? 4 : 1;
+}
+
+/** How one leaf is declared and loaded, at a width. */
+export class LeafAccess {
+  readonly declarations: string[] = [];
+  readonly bindings: Slot[] = [];
+  readonly #params: ParamFields;
+  readonly #slots = new Map<string, string>();
+  readonly #firstBinding: number;
+
+  constructor(params: ParamFields, firstBinding: number) {
+    this.#params = params;
+    this.#firstBinding = firstBinding;
+  }
+
+  /** Registers a binding, or returns the one that the same slot has at the same element type. */
+  bind(slot: Slot, element: string): string {
+    const key = `${slot.id}:${element}`;
+    let name = this.#slots.get(key);
+    if (!name) {
+      const binding = this.#firstBinding + this.bindings.length;
+      name = `in${binding}`;
+      this.declarations.push(`@group(0) @binding(${binding}) var<storage, read> ${name}: array<${element}>;`);
+      this.bindings.push(slot);
+      this.#slots.set(key, name);
+    }
+    return name;
+  }
+
+  /** Makes `slot` read through an existing read_write binding (an in-place update). */
+  alias(slot: Slot, element: string, name: string): void {
+    this.#slots.set(`${slot.id}:${element}`, name);
+  }
+
+  /**
+   * WGSL of a leaf's value. `strides` are over `coordinates`, whose innermost counts in steps of `width`.
+   */
+  load(leaf: Leaf, strides: readonly number[], coordinates: readonly string[], width: 1 | 4): string {
+    const inner = strides.length - 1;
+    const { offset } = leaf.layout;
+    const scaled = strides.map((s, i) => (i === inner ? s * width : s));
+    if (!leaf.slot) {
+      const index = indexText(scaled, coordinates, offset, this.#params);
+      const step = strides[inner] ?? 0;
+      const type = typeAt(leaf.dtype, width);
+      if (width === 1) return `${type}(${index})`;
+      const lanes = step === 0 ? "" : ` + vec4<u32>(0u, 1u, 2u, 3u)${step === 1 ? "" : ` * ${this.#params.u32(step)}`}`;
+      return `${type}(vec4<u32>(${index})${lanes})`;
+    }
+    if (width === 4 && strides[inner] === 1) {
+      const name = this.bind(leaf.slot, typeAt(leaf.dtype, 4));
+      const quarters = strides.map((s, i) => (i === inner ? 1 : s / 4));
+      return `${name}[${indexText(quarters, coordinates, offset / 4, this.#params)}]`;
+    }
+    const name = this.bind(leaf.slot, leaf.dtype);
+    const value = `${name}[${indexText(scaled, coordinates, offset, this.#params)}]`;
+    return width === 4 ? `${typeAt(leaf.dtype, 4)}(${value})` : value;
+  }
+}
+
+/** The kernel that stores `expression` into `target` (any layout over the same shape). */
+export function mapKernel(device: Device, label: string, expression: Expression, target: Operand, dtype: DType): KernelCall {
+  const layouts: Layout[] = [target.layout, ...expression.leaves.map((l) => l.layout)];
+  const { shape: sizes, strides } = mergeTogether(layouts);
+  const width = vectorWidth(
+    sizes,
+    strides,
+    layouts.map((l) => l.offset),
+  );
+  const inner = sizes.length - 1;
+  const steps = sizes.map((s, i) => (i === inner ? s / width : s));
+  const params = new ParamFields();
+  const count = params.u32(sizeOf(steps));
+  const access = new LeafAccess(params, 2);
+  const element = typeAt(dtype, width);
+  access.alias(target.slot, element, "out");
+  const coordinates = steps.map((_, i) => `c${i}`);
+  const { lines, result } = expression.text(
+    width,
+    (leaf, i) => access.load(leaf, strides[i + 1] ?? [], coordinates, width),
+    (v, d) => params.scalar(v, d),
+  );
+  const outStrides = (strides[0] ?? []).map((s, i) => (i === inner ? s : s / width));
+  const place = indexText(outStrides, coordinates, target.layout.offset / width, params);
+  const body = [...coordinateLines("i", coordinates, steps, params), ...lines, `out[${place}] = ${element}(${result});`];
+  const needsF16 = expression.usesF16 || dtype === "f16";
+  const source = `${needsF16 ? "enable f16;\n" : ""}struct Params { ${params.fields.join(", ")} }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<${element}>;
+${access.declarations.join("\n")}
+${libraryText(expression.libraries)}
+@compute @workgroup_size(${WORKGROUP})
+fn map(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < ${count}; i += groups.x * ${WORKGROUP}u) {
+    ${body.join("\n    ")}
+  }
+}
+`;
+  const total = sizeOf(steps);
+  const groups = Math.min(
+    Math.ceil(total / WORKGROUP),
+    device.isSoftware ? MAX_GROUPS.software : MAX_GROUPS.hardware,
+  );
+  return {
+    label: `map:${label}`,
+    name: "map",
+    source,
+    entry: "map",
+    bindings: [target.slot, ...access.bindings],
+    params: paramWords(params.values),
+    grid: [groups, 1, 1],
+    flops: expression.mapCount * sizeOf(sizes),
+  };
+}

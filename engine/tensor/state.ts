@@ -1,0 +1,221 @@
+/**
+ * State: values that live on the GPU between plans (parameters, optimizer moments, caches, counters).
+ *
+ * A state is a tensor that denotes its value *when the plan starts*. It changes only as an output of a plan
+ * (`assign` inside a compiled function) or from the host (`write`).
+ */
+import { ForgeError } from "../error.ts";
+import { BufferUsage } from "../gpu/constants.ts";
+import type { Device } from "../gpu/device.ts";
+import { bytesOf, type DType, type HostArray, hostArray } from "./dtype.ts";
+import { type Shape, sizeOf } from "./shape.ts";
+import { makeNode, type Op, Tensor } from "./tensor.ts";
+
+/** A state as a source of the graph. Attributes: `state`. */
+export const stateOp: Op = { name: "state", kind: "source" };
+
+/** What a state starts as: host data, or one number for every element. */
+export type Initial = HostArray | number;
+
+/** A value that lives on the GPU between plans. */
+export class State extends Tensor implements Disposable {
+  /** Name for messages, checkpoints and buffer labels. */
+  readonly name: string;
+  /** Whether optimizers may train it. */
+  readonly isTrainable: boolean;
+  #initial: Initial | undefined;
+  #buffer: GPUBuffer | undefined;
+  #device: Device | undefined;
+  #base: { readonly state: State; readonly offset: number } | undefined;
+  #isDisposed = false;
+
+  constructor(shape: Shape, dtype: DType, initial: Initial, name: string, isTrainable = false) {
+    const attributes: { state?: State } = {};
+    super(makeNode(stateOp, [], attributes, [{ shape, dtype }]), 0);
+    attributes.state = this;
+    if (typeof initial !== "number" && initial.length !== sizeOf(shape)) {
+      throw new ForgeError({
+        code: "shape_mismatch",
+        what: `state "${name}": the initial data does not fill the shape.`,
+        got: `${initial.length} elements for [${shape.join(", ")}]`,
+        fix: "pass as many elements as the shape holds",
+      });
+    }
+    this.name = name;
+    this.isTrainable = isTrainable;
+    this.#initial = initial;
+  }
+
+  /** The state whose buffer holds this one (itself unless it was moved into a flat one), and the element offset there. */
+  get home(): { readonly state: State; readonly offset: number } {
+    return this.#base ?? { state: this, offset: 0 };
+  }
+
+  /** Bytes of the elements. */
+  get sizeBytes(): number {
+    return this.size * bytesOf(this.dtype);
+  }
+
+  /** The buffer that holds the state's home, allocated and filled on first use. */
+  buffer(device: Device): GPUBuffer {
+    if (this.#base) return this.#base.state.buffer(device);
+    this.#checkAlive();
+    if (this.#buffer && this.#device === device) return this.#buffer;
+    if (this.#buffer) {
+      throw new ForgeError({
+        code: "state_conflict",
+        what: `state "${this.name}" lives on another device.`,
+        fix: "use each model on the device it was first used on, or save it and load it again",
+      });
+    }
+    this.#device = device;
+    this.#buffer = device.createBuffer({
+      label: `state ${this.name}`,
+      sizeBytes: this.sizeBytes,
+      usage: BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST,
+    });
+    const initial = this.#initial;
+    this.#initial = undefined;
+    // WebGPU buffers start as zeros
+    if (initial !== undefined && initial !== 0) this.#upload(device, this.#buffer, 0, this.#asData(initial));
+    return this.#buffer;
+  }
+
+  /**
+   * Sets the value that the state has after the plan being traced.
+   *
+   * Errors    `state_conflict` outside of `compile`, or for a second assignment; `shape_mismatch`; `dtype_mismatch`.
+   */
+  assign(value: Tensor): void {
+    if (value.dtype !== this.dtype || value.shape.join() !== this.shape.join()) {
+      throw new ForgeError({
+        code: value.dtype !== this.dtype ? "dtype_mismatch" : "shape_mismatch",
+        what: `assign: the value does not fit state "${this.name}".`,
+        got: `[${value.shape.join(", ")}] ${value.dtype} for [${this.shape.join(", ")}] ${this.dtype}`,
+        fix: "cast or reshape the value",
+      });
+    }
+    const trace = currentTrace;
+    if (!trace || trace.assignments.has(this)) {
+      throw new ForgeError({
+        code: "state_conflict",
+        what: trace
+          ? `assign: state "${this.name}" is assigned twice in one function.`
+          : `assign: state "${this.name}" is assigned outside of a compiled function.`,
+        why: "state changes only as an output of a plan, once per plan",
+        fix: trace ? "combine the two values into one" : "wrap the code in compile(() => …), or use state.write(data)",
+      });
+    }
+    trace.assignments.set(this, value);
+  }
+
+  /** Replaces the value from the host. */
+  write(device: Device, data: HostArray): void {
+    if (data.length !== this.size) {
+      throw new ForgeError({
+        code: "shape_mismatch",
+        what: `write: the data does not fill state "${this.name}".`,
+        got: `${data.length} elements for [${this.shape.join(", ")}]`,
+        fix: "pass as many elements as the shape holds",
+      });
+    }
+    const { state, offset } = this.home;
+    state.#upload(device, state.buffer(device), offset * bytesOf(this.dtype), data);
+  }
+
+  /** Frees the buffer. Using the state afterwards is an error. */
+  [Symbol.dispose](): void {
+    if (this.#buffer && this.#device) this.#device.destroyBuffer(this.#buffer);
+    this.#buffer = undefined;
+    this.#isDisposed = true;
+  }
+
+  /**
+   * Moves states into one flat state, each at a 256-byte boundary, so that an optimizer can update them in one
+   * dispatch. The states keep their values; plans compiled before are compiled again by themselves.
+   */
+  static flatten(device: Device, states: readonly State[], name: string): State {
+    const align = 64;
+    let length = 0;
+    const offsets = states.map((s) => {
+      const at = length;
+      length += Math.ceil(s.size / align) * align;
+      return at;
+    });
+    const flat = new State([length], states[0]?.dtype ?? "f32", 0, name);
+    const target = flat.buffer(device);
+    const encoder = device.gpu.createCommandEncoder();
+    states.forEach((s, i) => {
+      const home = s.home;
+      const from = home.offset * bytesOf(s.dtype);
+      const bytes = Math.ceil(s.sizeBytes / 4) * 4;
+      encoder.copyBufferToBuffer(home.state.buffer(device), from, target, (offsets[i] ?? 0) * 4, bytes);
+    });
+    device.submit(`flatten ${name}`, encoder.finish());
+    states.forEach((s, i) => {
+      s.#rehome(flat, offsets[i] ?? 0);
+    });
+    return flat;
+  }
+
+  #rehome(flat: State, offset: number): void {
+    const old = this.#buffer;
+    this.#buffer = undefined;
+    this.#base = { state: flat, offset };
+    if (old && this.#device) this.#device.destroyBuffer(old);
+  }
+
+  #asData(initial: Initial): HostArray {
+    return typeof initial === "number" ? hostArray(this.dtype, this.size).fill(initial) : initial;
+  }
+
+  #upload(device: Device, buffer: GPUBuffer, offsetBytes: number, data: HostArray): void {
+    const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const padded = bytes.length % 4 === 0 ? bytes : Uint8Array.from({ length: bytes.length + 2 }, (_, i) => bytes[i] ?? 0);
+    device.gpu.queue.writeBuffer(buffer, offsetBytes, padded);
+  }
+
+  #checkAlive(): void {
+    if (!this.#isDisposed) return;
+    throw new ForgeError({
+      code: "use_after_dispose",
+      what: `state "${this.name}" is disposed.`,
+      fix: "dispose a state only when no function uses it any more",
+    });
+  }
+}
+
+/** A trainable state. */
+export function parameter(shape: Shape, initial: Initial, name: string, dtype: DType = "f32"): State {
+  return new State(shape, dtype, initial, name, true);
+}
+
+/** The state behind a source node, if it is one. */
+export function stateOf(tensor: Tensor): State | undefined {
+  return tensor.node.op === stateOp ? (tensor.node.attributes["state"] as State) : undefined;
+}
+
+/** What a function being traced has recorded so far. */
+export interface Trace {
+  readonly assignments: Map<State, Tensor>;
+}
+
+let currentTrace: Trace | undefined;
+
+/** Runs `fn` while recording its assignments. Traces do not nest. */
+export function traced<T>(fn: () => T): { result: T; trace: Trace } {
+  if (currentTrace) {
+    throw new ForgeError({
+      code: "state_conflict",
+      what: "compile: a compiled function is called while another is being traced.",
+      fix: "call the plain function inside, and compile only the outermost one",
+    });
+  }
+  const trace: Trace = { assignments: new Map() };
+  currentTrace = trace;
+  try {
+    return { result: fn(), trace };
+  } finally {
+    currentTrace = undefined;
+  }
+}
