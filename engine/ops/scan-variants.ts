@@ -52,13 +52,16 @@ export const CUMULATIVE_SUM: readonly RowVariant<CumulativeSumCall>[] = lanesThe
 );
 
 /** Params: rows, cols, x_offset, x_stride. */
-export const ARG_MAX: readonly RowVariant<ScanCall>[] = lanesThenWorkgroup("arg_max", (call, hasWorkgroup) =>
-  scan("arg-max", "arg_max", call, hasWorkgroup, {
-    scalarAliases: { Columns: "u32" },
-    helpers: {
-      best_of: "fn best_of(values: Element, at: Columns) -> Candidate {\n  return Candidate(values, at);\n}",
-    },
-  }),
+export const ARG_MAX: readonly RowVariant<ScanCall>[] = lanesThenWorkgroup(
+  "arg_max",
+  (call, hasWorkgroup) =>
+    scan("arg-max", "arg_max", call, hasWorkgroup, {
+      scalarAliases: { Columns: "u32" },
+      helpers: {
+        best_of:
+          "fn best_of(values: Element, at: Columns) -> Candidate {\n  return Candidate(values, at);\n}",
+      },
+    }),
 );
 
 /** Largest k of the kernel that keeps a list in each lane: CAPACITY in the shader. */

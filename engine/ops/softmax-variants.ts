@@ -27,13 +27,19 @@ export interface SoftmaxCall {
 export const SOFTMAX: readonly RowVariant<SoftmaxCall>[] = family("softmax", true);
 
 /** Params: rows, cols, x_offset (unused), x_stride (unused). */
-export const SOFTMAX_BACKWARD: readonly RowVariant<SoftmaxCall>[] = family("softmax_backward", true);
+export const SOFTMAX_BACKWARD: readonly RowVariant<SoftmaxCall>[] = family(
+  "softmax_backward",
+  true,
+);
 
 /** Params: rows, cols, x_offset, x_stride. */
 export const LOG_SUM_EXP: readonly RowVariant<SoftmaxCall>[] = family("log_sum_exp", false);
 
 /** Params: rows, cols, x_offset, x_stride. */
-export const LOG_SUM_EXP_BACKWARD: readonly RowVariant<SoftmaxCall>[] = family("log_sum_exp_backward", false);
+export const LOG_SUM_EXP_BACKWARD: readonly RowVariant<SoftmaxCall>[] = family(
+  "log_sum_exp_backward",
+  false,
+);
 
 function family(entry: string, hasLog: boolean): readonly RowVariant<SoftmaxCall>[] {
   return lanesThenWorkgroup(entry, (call: SoftmaxCall, hasWorkgroup) => {
