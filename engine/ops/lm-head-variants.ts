@@ -6,6 +6,7 @@
  * labels)` uses `lmHeadForward` over all rows, and `crossEntropyBackward`, which leaves the logits alone.
  */
 import { type DeviceFacts, foldGrid, type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
+import type { ShaderOptions } from "../gpu/shader.ts";
 
 /** The label of a row that has none: its log-prob is 0, without a gradient. */
 export const NO_LABEL = 0xffff_ffff;
@@ -69,40 +70,48 @@ export function lmHeadForward(facts: DeviceFacts, chunk: LogitsChunk): KernelDis
  * Gradient to the logits, in place.
  *
  * Bindings: 1 labels u32 · 2 lse · 3 entropy · 4 dlogprob · 5 dlse · 6 dentropy · 7 logits → dlogits [rows, stride].
- * Params: rows, cols, stride, row_offset, softcap f32, inverse_temperature f32, present (bits: 1 dlogprob, 2 dlse, 4 dentropy).
+ * Params: rows, cols, stride (both in Elements), row_offset, softcap f32, inverse_temperature f32, present (bits: 1 dlogprob,
+ * 2 dlse, 4 dentropy).
  */
 export function lmHeadBackward(
   facts: DeviceFacts,
   chunk: LogitsChunk,
   present: PresentGradients,
 ): KernelDispatch {
-  const tile = tileOf(facts);
+  const { rows, cols, stride = cols } = chunk;
+  const width = cols % 4 === 0 && stride % 4 === 0 ? 4 : 1;
+  const tile = tileOf(facts, width);
   const bits = (present.dlogprob ? 1 : 0) | (present.dlse ? 2 : 0) | (present.dentropy ? 4 : 0);
   return {
     name: "lm-head-backward",
     entry: "lm_head_backward",
-    options: { constants: { SOFTCAP: (chunk.softcap ?? 0) > 0, ...tile } },
-    params: paramWords([...chunkFields(chunk), bits]),
-    grid: tileGrid(chunk.rows, chunk.cols, tile),
+    options: rowOptions(width, { SOFTCAP: (chunk.softcap ?? 0) > 0, ...tile }),
+    params: paramWords([
+      ...chunkFields({ ...chunk, cols: cols / width, stride: stride / width }),
+      bits,
+    ]),
+    grid: tileGrid(rows, cols / width, tile),
   };
 }
 
 /**
  * Gradient of label log-probs to whole logits.
  *
- * Bindings: 1 logits [rows, cols] · 2 labels u32 · 3 lse · 4 dlogprob · 5 dlogits [rows, cols]. Params: rows, cols.
+ * Bindings: 1 logits [rows, cols] · 2 labels u32 · 3 lse · 4 dlogprob · 5 dlogits [rows, cols].
+ * Params: rows, cols (in Elements).
  */
 export function crossEntropyBackward(
   facts: DeviceFacts,
   { rows, cols }: { readonly rows: number; readonly cols: number },
 ): KernelDispatch {
-  const tile = tileOf(facts);
+  const width = cols % 4 === 0 ? 4 : 1;
+  const tile = tileOf(facts, width);
   return {
     name: "cross-entropy",
     entry: "cross_entropy_backward",
-    options: { constants: { ...tile } },
-    params: paramWords([rows, cols]),
-    grid: tileGrid(rows, cols, tile),
+    options: rowOptions(width, { ...tile }),
+    params: paramWords([rows, cols / width]),
+    grid: tileGrid(rows, cols / width, tile),
   };
 }
 
@@ -117,17 +126,36 @@ function chunkFields(chunk: LogitsChunk): (number | { readonly f32: number })[] 
   ];
 }
 
+/** The text of a gradient kernel whose Elements hold `width` numbers. */
+function rowOptions(
+  width: 1 | 4,
+  constants: Readonly<Record<string, number | boolean>>,
+): ShaderOptions {
+  if (width === 1) return { constants };
+  return {
+    constants: { ...constants, Element: "vec4<f32>", Columns: "vec4<u32>", WIDTH: 4 },
+    functions: {
+      columns_of: `fn columns_of(c: u32) -> Columns {
+  return 4u * c + vec4<u32>(0u, 1u, 2u, 3u);
+}`,
+    },
+  };
+}
+
 interface Tile {
   readonly LANES_X: number;
   readonly LANES_Y: number;
   readonly COLS: number;
 }
 
-/** Lanes along columns on hardware (coalesced); lanes along rows on a CPU driver, where a row's scalars cost loads. */
-function tileOf(facts: DeviceFacts): Tile {
+/**
+ * Lanes along columns on hardware (coalesced); lanes along rows on a CPU driver, where a row's scalars cost loads. A lane
+ * takes 16 or 256 numbers of a row.
+ */
+function tileOf(facts: DeviceFacts, width: 1 | 4): Tile {
   return facts.isSoftware
-    ? { LANES_X: 1, LANES_Y: 8, COLS: 256 }
-    : { LANES_X: 64, LANES_Y: 1, COLS: 16 };
+    ? { LANES_X: 1, LANES_Y: 8, COLS: 256 / width }
+    : { LANES_X: 64, LANES_Y: 1, COLS: 16 / width };
 }
 
 function tileGrid(rows: number, cols: number, tile: Tile): KernelDispatch["grid"] {
