@@ -46,6 +46,13 @@ export function run(command, args, { cwd, env, input, timeoutMs } = {}) {
   };
 }
 
+/** Without a network npm's own retries take minutes to give up. */
+const PATIENCE = [
+  "--fetch-retries=2",
+  "--fetch-retry-mintimeout=1000",
+  "--fetch-retry-maxtimeout=5000",
+];
+
 /**
  * Runs npm: the one that runs this script, if one does.
  *
@@ -54,11 +61,12 @@ export function run(command, args, { cwd, env, input, timeoutMs } = {}) {
  * @returns {Finished}
  */
 export function npm(args, { cwd }) {
+  const all = [...args, ...PATIENCE];
   const script = process.env["npm_execpath"];
-  if (script?.endsWith("npm-cli.js")) return run(process.execPath, [script, ...args], { cwd });
+  if (script?.endsWith("npm-cli.js")) return run(process.execPath, [script, ...all], { cwd });
   if (process.platform === "win32")
-    return run("cmd.exe", ["/d", "/s", "/c", "npm", ...args], { cwd });
-  return run("npm", args, { cwd });
+    return run("cmd.exe", ["/d", "/s", "/c", "npm", ...all], { cwd });
+  return run("npm", all, { cwd });
 }
 
 /**
