@@ -106,12 +106,30 @@ fn attention_dkeyvalue_lanes(
   let k_row_${r} = k_base + row_${r} * (params.k_stride / 4u);
   let v_row_${r} = v_base + row_${r} * (params.v_stride / 4u);
 #for j in 0..VECS
-  let k_${r}_${j} = k[k_row_${r} + ${j}u] * (params.scale * LOG2_E);
-  let v_${r}_${j} = v[v_row_${r} + ${j}u];
+  var k_${r}_${j} = vec4<f32>(0.0);
+  var v_${r}_${j} = vec4<f32>(0.0);
   var dk_${r}_${j} = vec4<f32>(0.0);
   var dv_${r}_${j} = vec4<f32>(0.0);
 #end
 #end
+  // One vector of each row at a time through shift registers: registers have no dynamic index, and a load is a lot of code.
+  var vector = 0u;
+  loop {
+#for r in 0..ROWS
+    let k_next_${r} = k[k_row_${r} + vector] * (params.scale * LOG2_E);
+    let v_next_${r} = v[v_row_${r} + vector];
+#for j in 1..VECS
+    k_${r}_${j - 1} = k_${r}_${j};
+    v_${r}_${j - 1} = v_${r}_${j};
+#end
+    k_${r}_${VECS - 1} = k_next_${r};
+    v_${r}_${VECS - 1} = v_next_${r};
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
+  }
   // The queries that see any key of the tile lie in [first, end_max): descendants are contiguous.
   var end_max = 0u;
   var depth_max = 0u;
@@ -202,14 +220,21 @@ fn attention_dkeyvalue_lanes(
     }
   }
 
+  vector = 0u;
+  loop {
 #for r in 0..ROWS
-  if (key_${r} < params.tokens) {
-    let dk_row = dk_base + key_${r} * (params.dk_stride / 4u);
-    let dv_row = dv_base + key_${r} * (params.dv_stride / 4u);
-#for j in 0..VECS
-    dkv[dk_row + ${j}u] = dk_${r}_${j} * params.scale;
-    dkv[dv_row + ${j}u] = dv_${r}_${j};
+    if (key_${r} < params.tokens) {
+      dkv[dk_base + key_${r} * (params.dk_stride / 4u) + vector] = dk_${r}_0 * params.scale;
+      dkv[dv_base + key_${r} * (params.dv_stride / 4u) + vector] = dv_${r}_0;
+    }
+#for j in 1..VECS
+    dk_${r}_${j - 1} = dk_${r}_${j};
+    dv_${r}_${j - 1} = dv_${r}_${j};
 #end
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
   }
-#end
 }

@@ -112,11 +112,29 @@ fn attention_dquery_lanes(
     depth_${r} = forest[row_${r}].y;
   }
 #for j in 0..VECS
-  let q_${r}_${j} = q[q_row_${r} + ${j}u] * (params.scale * LOG2_E);
-  let dout_${r}_${j} = dout[dout_row_${r} + ${j}u];
+  var q_${r}_${j} = vec4<f32>(0.0);
+  var dout_${r}_${j} = vec4<f32>(0.0);
   var dq_${r}_${j} = vec4<f32>(0.0);
 #end
 #end
+  // One vector of each row at a time through shift registers: registers have no dynamic index, and a load is a lot of code.
+  var vector = 0u;
+  loop {
+#for r in 0..ROWS
+    let q_next_${r} = q[q_row_${r} + vector] * (params.scale * LOG2_E);
+    let dout_next_${r} = dout[dout_row_${r} + vector];
+#for j in 1..VECS
+    q_${r}_${j - 1} = q_${r}_${j};
+    dout_${r}_${j - 1} = dout_${r}_${j};
+#end
+    q_${r}_${VECS - 1} = q_next_${r};
+    dout_${r}_${VECS - 1} = dout_next_${r};
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
+  }
   var depth_min = 0u;
   if (HAS_WINDOW) {
     depth_min = forest[params.tokens + 2u * (first / BLOCK) + 1u].x;
@@ -197,12 +215,19 @@ fn attention_dquery_lanes(
     }
   }
 
+  vector = 0u;
+  loop {
 #for r in 0..ROWS
-  if (query_${r} < params.tokens) {
-    let dq_row = dq_base + query_${r} * (params.dq_stride / 4u);
-#for j in 0..VECS
-    dq[dq_row + ${j}u] = dq_${r}_${j} * params.scale;
+    if (query_${r} < params.tokens) {
+      dq[dq_base + query_${r} * (params.dq_stride / 4u) + vector] = dq_${r}_0 * params.scale;
+    }
+#for j in 1..VECS
+    dq_${r}_${j - 1} = dq_${r}_${j};
 #end
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
   }
-#end
 }

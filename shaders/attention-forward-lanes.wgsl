@@ -102,10 +102,25 @@ fn attention_forward_lanes(
   var m_${r} = MASKED;
   var l_${r} = 0.0;
 #for j in 0..VECS
-  let q_${r}_${j} = q[q_row_${r} + ${j}u] * (params.scale * LOG2_E);
+  var q_${r}_${j} = vec4<f32>(0.0);
   var out_${r}_${j} = vec4<f32>(0.0);
 #end
 #end
+  // One vector of each row at a time through shift registers: registers have no dynamic index, and a load is a lot of code.
+  var vector = 0u;
+  loop {
+#for r in 0..ROWS
+    let q_next_${r} = q[q_row_${r} + vector] * (params.scale * LOG2_E);
+#for j in 1..VECS
+    q_${r}_${j - 1} = q_${r}_${j};
+#end
+    q_${r}_${VECS - 1} = q_next_${r};
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
+  }
   var depth_min = 0u;
   if (HAS_WINDOW) {
     depth_min = forest[params.tokens + 2u * (first / BLOCK) + 1u].x;
@@ -197,13 +212,24 @@ fn attention_forward_lanes(
   }
 
 #for r in 0..ROWS
+  let inverse_${r} = 1.0 / l_${r};
   if (query_${r} < params.tokens) {
-    let out_row = out_base + query_${r} * (params.out_stride / 4u);
-    let inverse = 1.0 / l_${r};
-#for j in 0..VECS
-    out[out_row + ${j}u] = out_${r}_${j} * inverse;
-#end
     lse[head * params.tokens + query_${r}] = m_${r} * LN_2 + log(l_${r});
   }
 #end
+  vector = 0u;
+  loop {
+#for r in 0..ROWS
+    if (query_${r} < params.tokens) {
+      out[out_base + query_${r} * (params.out_stride / 4u) + vector] = out_${r}_0 * inverse_${r};
+    }
+#for j in 1..VECS
+    out_${r}_${j - 1} = out_${r}_${j};
+#end
+#end
+    vector++;
+    continuing {
+      break if vector >= params.head_dim / 4u;
+    }
+  }
 }
