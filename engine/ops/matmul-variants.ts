@@ -64,9 +64,10 @@ export function contiguousMatmul(
 
 /** What the choice of a variant depends on besides the shape. */
 export interface MatmulDeviceFacts extends DeviceFacts {
-  readonly hasF16: boolean;
+  readonly hasF16?: boolean;
   /** Whether subgroup matrices of f16 16 × 16 × 16 with f32 results are on, and subgroups can be pinned to 32 lanes. */
-  readonly hasSubgroupMatrix: boolean;
+  readonly hasSubgroupMatrix?: boolean;
+  readonly limits?: { readonly maxComputeWorkgroupStorageSize: number };
 }
 
 /** One way to compute a product. */
@@ -229,6 +230,8 @@ function roundUpToPowerOf2(x: number): number {
 /** For hardware with tensor cores: operands rounded to f16, 16 × 16 blocks shared among eight or four subgroups. */
 function matrix(size: 128 | 64): MatmulVariant {
   const isLarge = size === 128;
+  // Two f16 tiles of `size` padded lines of 32 k, and a 16 × 16 f32 result for each subgroup of 32 × 32 or 64 × 32.
+  const workgroupBytes = 2 * size * (32 + 8) * 2 + (isLarge ? 8 : 4) * 256 * 4;
   return {
     name: `matrix_${size}`,
     file: "matmul-matrix",
@@ -236,7 +239,11 @@ function matrix(size: 128 | 64): MatmulVariant {
     isRounding: true,
     isTransposingNT: false,
     supports: (device, s) =>
-      device.hasF16 && device.hasSubgroupMatrix && hasWideColumns(s) && hasWideRows(s),
+      device.hasF16 === true &&
+      device.hasSubgroupMatrix === true &&
+      (device.limits?.maxComputeWorkgroupStorageSize ?? 0) >= workgroupBytes &&
+      hasWideColumns(s) &&
+      hasWideRows(s),
     tile: () => ({ rows: size, cols: size }),
     text: (_device, s) => ({
       entry: "matmul_matrix_workgroup",

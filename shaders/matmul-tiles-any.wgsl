@@ -1,0 +1,228 @@
+// matmul-tiles-any.wgsl — matrix product for hardware: tiles in workgroup memory, any shape and stride.
+//
+// Formula   c[s,i,j] = Σ_k a[s,i,k] · b[s,k,j], s a batch index
+// Shapes    as matmul-plain.wgsl, every stride free
+// Bindings  group(0)  0 params uniform · 1 a read · 2 b read · 3 c read_write · 4… operands of a fused `store`
+// Dispatch  batch · ceil(m / TILE_M) · ceil(n / TILE_N) workgroups, folded into x and y
+// Numerics  f32, k ascending as in matmul-plain.wgsl
+// Source    matmul-tiles.wgsl with elements loaded one by one
+
+// A thread computes 4 ROWS × 4 COLUMNS of c. TILE_K · (TILE_M + TILE_N) / 16 must be a multiple of THREADS.
+const TILE_M: u32 = 128u;
+const TILE_N: u32 = 128u;
+const TILE_K: u32 = 16u;
+const ROWS: u32 = 2u;
+const COLUMNS: u32 = 2u;
+// Whether neighbours in memory are neighbours along k (a in NN and NT, b in NT) or across it.
+const A_ALONG_K: bool = true;
+const B_ALONG_K: bool = false;
+// Rows of tiles whose workgroups run together, so that they find each other's b in the cache.
+const GROUP_ROWS: u32 = 8u;
+const LINE_M: u32 = TILE_M / 4u;
+const LINE_N: u32 = TILE_N / 4u;
+const LINE_K: u32 = TILE_K / 4u;
+const THREADS_M: u32 = LINE_M / ROWS;
+const THREADS_N: u32 = LINE_N / COLUMNS;
+const THREADS: u32 = THREADS_M * THREADS_N;
+const BLOCKS_A: u32 = LINE_M * LINE_K;
+const BLOCKS: u32 = BLOCKS_A + LINE_N * LINE_K;
+const BLOCKS_PER_THREAD: u32 = BLOCKS / THREADS;
+alias ElementA = f32;
+alias ElementB = f32;
+alias ElementC = f32;
+
+struct Params {
+  m: u32, n: u32, k: u32, batch: u32,
+  a_row: u32, a_k: u32, b_k: u32, b_col: u32,
+  c_row: u32, batch_inner: u32, offset_a: u32, offset_b: u32,
+  offset_c: u32, outer_a: u32, outer_b: u32, outer_c: u32,
+  inner_a: u32, inner_b: u32, inner_c: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<ElementA>;
+@group(0) @binding(2) var<storage, read> b: array<ElementB>;
+@group(0) @binding(3) var<storage, read_write> c: array<ElementC>;
+
+// tile[k][q]: element k of four rows of a, or of four columns of b; q is swizzled by `place`.
+var<workgroup> tile_a: array<vec4f, TILE_K * LINE_M>;
+var<workgroup> tile_b: array<vec4f, TILE_K * LINE_N>;
+
+var<private> base_a: u32;
+var<private> base_b: u32;
+var<private> base_c: u32;
+
+fn index_c(row: u32, col: u32) -> u32 {
+  return base_c + row * params.c_row + col;
+}
+
+fn store(batch: u32, row: u32, col: u32, value: f32) {
+  c[index_c(row, col)] = ElementC(value);
+}
+
+// Where column q of line k lies: four threads that write lines k, k + 4, k + 8, k + 12 at once then meet different banks.
+fn place(k: u32, q: u32) -> u32 {
+  return q ^ (k / 4u % 4u * 2u);
+}
+
+// Element k of rows row … row + 3 of a; loads are clamped into the matrix, and a k past the last gives zeros.
+fn line_a(row: u32, k: u32) -> vec4f {
+  let last = params.m - 1u;
+  let at = base_a + min(k, params.k - 1u) * params.a_k;
+  let line = vec4f(
+    f32(a[at + min(row, last) * params.a_row]),
+    f32(a[at + min(row + 1u, last) * params.a_row]),
+    f32(a[at + min(row + 2u, last) * params.a_row]),
+    f32(a[at + min(row + 3u, last) * params.a_row]),
+  );
+  return select(vec4f(), line, k < params.k);
+}
+
+fn line_b(col: u32, k: u32) -> vec4f {
+  let last = params.n - 1u;
+  let at = base_b + min(k, params.k - 1u) * params.b_k;
+  return vec4f(
+    f32(b[at + min(col, last) * params.b_col]),
+    f32(b[at + min(col + 1u, last) * params.b_col]),
+    f32(b[at + min(col + 2u, last) * params.b_col]),
+    f32(b[at + min(col + 3u, last) * params.b_col]),
+  );
+}
+
+fn load_a(row: u32, k: u32) -> mat4x4f {
+  return mat4x4f(line_a(row, k), line_a(row, k + 1u), line_a(row, k + 2u), line_a(row, k + 3u));
+}
+
+fn load_b(col: u32, k: u32) -> mat4x4f {
+  return mat4x4f(line_b(col, k), line_b(col, k + 1u), line_b(col, k + 2u), line_b(col, k + 3u));
+}
+
+struct Block { q: u32, k: u32 }
+
+// Position of a 4 × 4 block in its tile. Neighbouring threads take neighbouring memory.
+fn block_a(at: u32) -> Block {
+  if (A_ALONG_K) {
+    return Block(at / LINE_K, at % LINE_K * 4u);
+  }
+  return Block(at % LINE_M, at / LINE_M * 4u);
+}
+
+fn block_b(at: u32) -> Block {
+  if (B_ALONG_K) {
+    return Block(at / LINE_K, at % LINE_K * 4u);
+  }
+  return Block(at % LINE_N, at / LINE_N * 4u);
+}
+
+fn fetch(at: u32, row0: u32, col0: u32, k0: u32) -> mat4x4f {
+  if (at < BLOCKS_A) {
+    let block = block_a(at);
+    return load_a(row0 + block.q * 4u, k0 + block.k);
+  }
+  let block = block_b(at - BLOCKS_A);
+  return load_b(col0 + block.q * 4u, k0 + block.k);
+}
+
+fn put(at: u32, lines: mat4x4f) {
+  if (at < BLOCKS_A) {
+    let block = block_a(at);
+    let to = block.k * LINE_M + place(block.k, block.q);
+    #for i in 0..4
+    tile_a[to + ${i}u * LINE_M] = lines[${i}];
+    #end
+  } else {
+    let block = block_b(at - BLOCKS_A);
+    let to = block.k * LINE_N + place(block.k, block.q);
+    #for i in 0..4
+    tile_b[to + ${i}u * LINE_N] = lines[${i}];
+    #end
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn matmul_tiles_any_workgroup(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
+  let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
+  let id = group.x + group.y * groups.x;
+  let batch = id / (tiles_n * tiles_m);
+  // Uniform: the whole workgroup leaves.
+  if (batch >= params.batch) {
+    return;
+  }
+  let tile = id % (tiles_n * tiles_m);
+  let first_row = tile / (GROUP_ROWS * tiles_n) * GROUP_ROWS;
+  let group_rows = min(GROUP_ROWS, tiles_m - first_row);
+  let in_group = tile % (GROUP_ROWS * tiles_n);
+  let row0 = (first_row + in_group % group_rows) * TILE_M;
+  let col0 = in_group / group_rows * TILE_N;
+  let outer = batch / params.batch_inner;
+  let inner = batch % params.batch_inner;
+  base_a = params.offset_a + outer * params.outer_a + inner * params.inner_a;
+  base_b = params.offset_b + outer * params.outer_b + inner * params.inner_b;
+  base_c = params.offset_c + outer * params.outer_c + inner * params.inner_c;
+  let thread_m = thread / THREADS_N;
+  let thread_n = thread % THREADS_N;
+  #for i in 0..4 * ROWS
+  #for v in 0..COLUMNS
+  var c${i}_${v} = vec4f();
+  #end
+  #end
+  #for i in 0..BLOCKS_PER_THREAD
+  var next${i} = mat4x4f();
+  #end
+  if (params.k > 0u) {
+    #for i in 0..BLOCKS_PER_THREAD
+    next${i} = fetch(thread + ${i}u * THREADS, row0, col0, 0u);
+    #end
+  }
+  for (var k0 = 0u; k0 < params.k; k0 += TILE_K) {
+    // The tile before this one has been read.
+    workgroupBarrier();
+    #for i in 0..BLOCKS_PER_THREAD
+    put(thread + ${i}u * THREADS, next${i});
+    #end
+    // Publishes the tile.
+    workgroupBarrier();
+    #for i in 0..BLOCKS_PER_THREAD
+    next${i} = fetch(thread + ${i}u * THREADS, row0, col0, k0 + TILE_K);
+    #end
+    for (var k = 0u; k < TILE_K; k++) {
+      #for r in 0..ROWS
+      let a${r} = tile_a[k * LINE_M + place(k, thread_m + ${r}u * THREADS_M)];
+      #end
+      #for v in 0..COLUMNS
+      let b${v} = tile_b[k * LINE_N + place(k, thread_n + ${v}u * THREADS_N)];
+      #end
+      #for r in 0..ROWS
+      #for v in 0..COLUMNS
+      #for i in 0..4
+      c${4 * r + i}_${v} += a${r}[${i}] * b${v};
+      #end
+      #end
+      #end
+    }
+  }
+  #for r in 0..ROWS
+  #for i in 0..4
+  {
+    let row = row0 + (thread_m + ${r}u * THREADS_M) * 4u + ${i}u;
+    if (row < params.m) {
+      #for v in 0..COLUMNS
+      {
+        let col = col0 + (thread_n + ${v}u * THREADS_N) * 4u;
+        #for j in 0..4
+        if (col + ${j}u < params.n) {
+          store(batch, row, col + ${j}u, c${4 * r + i}_${v}[${j}]);
+        }
+        #end
+      }
+      #end
+    }
+  }
+  #end
+  #end
+}
