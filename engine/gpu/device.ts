@@ -32,6 +32,13 @@ export class Device implements Disposable {
   readonly isSoftware: boolean;
   /** Whether `shader-f16` is on. */
   readonly hasF16: boolean;
+  /** Whether subgroup matrices of f16 16×16×16 with f32 results can be used, with subgroups of 32 lanes. */
+  readonly hasSubgroupMatrix: boolean;
+  /**
+   * What matrix products may round their operands to: `f16` allows tensor cores (f32 accumulation) where the adapter has
+   * them. Default `f32`.
+   */
+  matmulPrecision: "f32" | "f16" = "f32";
   /** Lanes of a subgroup, when the adapter has only one size and subgroup operations; else undefined. */
   readonly subgroupSize: number | undefined;
   /** Whether timestamps can be taken. */
@@ -45,6 +52,7 @@ export class Device implements Disposable {
   readonly #lostSignal: Promise<never>;
   #isDisposed = false;
   readonly #staging: GPUBuffer[] = [];
+  #status: GPUBuffer | undefined;
 
   constructor(parts: DeviceParts) {
     this.gpu = parts.gpu;
@@ -55,6 +63,7 @@ export class Device implements Disposable {
     this.isSoftware = isSoftware(parts.info);
     this.hasF16 = parts.gpu.features.has("shader-f16");
     this.hasTimestamps = parts.gpu.features.has("timestamp-query");
+    this.hasSubgroupMatrix = hasSubgroupMatrix(parts);
     const { subgroupMinSize: min, subgroupMaxSize: max } = parts.info;
     this.subgroupSize = parts.gpu.features.has("subgroups") && min === max ? min : undefined;
     this.pipelines = new PipelineCache(parts.gpu);
@@ -176,6 +185,30 @@ export class Device implements Disposable {
     return result;
   }
 
+  /** Whether any plan has bound the status word. */
+  get hasStatus(): boolean {
+    return this.#status !== undefined;
+  }
+
+  /** One u32 that kernels raise when they meet invalid data (an id outside of a table); every read checks it. */
+  get statusBuffer(): GPUBuffer {
+    const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+    this.#status ??= this.createBuffer({ label: "status", sizeBytes: 16, usage });
+    return this.#status;
+  }
+
+  /** Clears the status word and throws what it says. */
+  reportStatus(word: number): never {
+    this.gpu.queue.writeBuffer(this.statusBuffer, 0, new Uint32Array([0]));
+    throw new ForgeError({
+      code: "index_out_of_range",
+      what: `embedding: an id is outside of the table (in ${this.#running} or earlier).`,
+      got: `position ${word - 1} of the ids`,
+      why: "ids run from 0 to the number of rows of the table",
+      fix: "check the tokenizer against the model's vocabulary",
+    });
+  }
+
   /** A buffer for reading back at least `sizeBytes`; give it back with `returnStaging`. */
   takeStaging(sizeBytes: number): GPUBuffer {
     const fit = this.#staging.findIndex((b) => b.size >= sizeBytes && b.size <= 4 * sizeBytes + 4096);
@@ -251,4 +284,24 @@ export interface BufferRequest {
 export function isSoftware(info: GPUAdapterInfo): boolean {
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
   return /software|swiftshader|llvmpipe|lavapipe|basic render/.test(text) || info.isFallbackAdapter === true;
+}
+
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Dawn lists the sizes that the driver offers; the feature alone says nothing. */
+function hasSubgroupMatrix({ gpu, info }: DeviceParts): boolean {
+  const features = gpu.features as ReadonlySet<string>;
+  const needed = ["shader-f16", "subgroups", "subgroup-size-control", "chromium-experimental-subgroup-matrix"];
+  if (!needed.every((f) => features.has(f))) return false;
+  if ((info.subgroupMinSize ?? 0) > 32 || (info.subgroupMaxSize ?? 0) < 32) return false;
+  const configs = (info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] }).subgroupMatrixConfigs ?? [];
+  return configs.some(
+    (c) => c.componentType === "f16" && c.resultComponentType === "f32" && c.M === 16 && c.N === 16 && c.K === 16,
+  );
 }

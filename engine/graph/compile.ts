@@ -63,6 +63,7 @@ interface Entry<R> {
   readonly restore: (make: (i: number, type: TensorType) => Tensor) => R;
   readonly counter: { calls: number };
   readonly pending: Promise<void>[];
+  readonly beforeCalls: readonly ((device: Device) => void)[];
 }
 
 /**
@@ -96,6 +97,7 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     const entry = await entryFor(device, args, leaves);
     const values: InputValue[] = [];
     for (const leaf of leaves) values.push(await inputValue(device, leaf));
+    for (const action of entry.beforeCalls) action(device);
     entry.plan.run(values);
     entry.counter.calls++;
     const done = device.idle();
@@ -180,6 +182,7 @@ async function trace<A extends readonly Tree[], R extends Tree>(
     plan,
     counter: { calls: 0 },
     pending: [],
+    beforeCalls: recorded.beforeCalls,
     restore: (make) => {
       let at = 0;
       return mapTree(result, () => {

@@ -11,6 +11,8 @@ export interface DispatchUse {
   /** A fused epilogue, and the name of the hook it replaces. */
   readonly epilogue?: EpilogueText;
   readonly hook?: "store" | "store4";
+  /** Name of the hook that is to add to the output instead of overwriting it. */
+  readonly accumulate?: "store" | "store4";
 }
 
 /** Emits one dispatch of a hand-written kernel. */
@@ -24,7 +26,9 @@ export function emitDispatch(context: LowerContext, dispatch: KernelDispatch, us
   const fused =
     epilogue && hook
       ? { fields: epilogue.fields, declarations: epilogue.declarations, functions: { [hook]: epilogue.hook } }
-      : {};
+      : use.accumulate
+        ? { functions: { [use.accumulate]: accumulating(dispatch.name, use.accumulate) } }
+        : {};
   context.call({
     label: `${dispatch.name}.wgsl:${dispatch.entry}${epilogue ? "+epilogue" : ""}`,
     name: dispatch.name,
@@ -36,4 +40,10 @@ export function emitDispatch(context: LowerContext, dispatch: KernelDispatch, us
     grid: dispatch.grid,
     ...(use.flops === undefined ? {} : { flops: use.flops }),
   });
+}
+
+/** The file's own hook with `+=` in place of `=`. */
+function accumulating(file: string, hook: string): string {
+  const own = new RegExp(`^fn ${hook}\\b[^]*?^\\}`, "m").exec(shaderSource(file))?.[0] ?? "";
+  return own.replace("] = value;", "] += value;");
 }

@@ -22,7 +22,9 @@ export type SlotKind =
   /** Host data, written once. */
   | "data"
   /** A state's own buffer. */
-  | "state";
+  | "state"
+  /** The device's status word. */
+  | "status";
 
 /** A piece of GPU memory that holds one value. */
 export interface Slot {
@@ -150,6 +152,8 @@ export interface LowerContext {
   scratch(label: string, elements: number, dtype?: DType): Operand;
   /** Host data that the op needs on the GPU, uploaded once. */
   constant(label: string, data: HostArray): Operand;
+  /** The device's status word (u32): kernels raise it when data they read is invalid, and the next read reports it. */
+  status(): Operand;
   /** The fused epilogue of output 0 for a kernel with columns `shape` = [batch…, M, N], if there is one. */
   readonly epilogue: Epilogue | undefined;
   /** Emits one dispatch. */

@@ -7,7 +7,7 @@ import { declaredBindings } from "../gpu/pipeline.ts";
 import { bytesOf, type DType, type HostArray } from "../tensor/dtype.ts";
 import { contiguous, isContiguous, type Layout, move } from "../tensor/layout.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
-import { type State, stateOp } from "../tensor/state.ts";
+import { type State, stateOf, stateOp } from "../tensor/state.ts";
 import { dataOp, inputOp, type Node, Tensor } from "../tensor/tensor.ts";
 import { makeEpilogue, NotFusible } from "./epilogue.ts";
 import { Expression, iotaOp, NeedsMemory, replay, type Scope } from "./expression.ts";
@@ -57,6 +57,7 @@ class Lowering {
   readonly #operands = new Map<string, Operand>();
   readonly #stateSlots = new Map<State, Slot>();
   readonly #snapshots = new Map<string, Operand>();
+  #statusOperand: Operand | undefined;
   readonly #scope: Scope;
   readonly #outputKeys: ReadonlySet<string>;
 
@@ -237,6 +238,7 @@ class Lowering {
       scratch: (label, elements, dtype = "f32") => this.#allocate(label, [elements], dtype, "temporary"),
       constant: (label, data) =>
         this.#allocate(label, [data.length], data instanceof Float32Array ? "f32" : "u32", "data", { data }),
+      status: () => this.#status(),
       epilogue,
       call: (call) => this.#calls.push(call),
     };
@@ -251,6 +253,11 @@ class Lowering {
     if (this.#outputKeys.has(key)) return true;
     for (const t of this.#roots.assignments.values()) if (keyOf(this.#graph.canonical(t)) === key) return true;
     return false;
+  }
+
+  #status(): Operand {
+    this.#statusOperand ??= this.#allocate("status", [1], "u32", "status");
+    return this.#statusOperand;
   }
 
   /** A kernel's input: in place when the op takes its layout, else copied into a contiguous slot. */
@@ -378,22 +385,31 @@ export function accessOf(call: KernelCall): { reads: Slot[]; writes: Slot[] } {
  */
 function updatesLast(graph: Graph): readonly Node[] {
   const late = new Set<Node>();
-  const updated = new Set<Node>();
+  const updated = new Set<State>();
+  const homeState = (tensor: Tensor): State | undefined => {
+    let base = graph.canonical(tensor);
+    while (base.node.op.kind === "view") base = graph.canonical(base.node.inputs[0] as Tensor);
+    return stateOf(base)?.home.state;
+  };
   for (const node of graph.nodes) {
-    const updates = (node.op as KernelOp).updates;
-    const dependsOnLate = node.inputs.some((t) => late.has(graph.canonical(t).node));
-    if (dependsOnLate) {
-      for (const t of node.inputs) {
-        if (!updated.has(graph.canonical(t).node) || updates) continue;
+    const updates = Object.values((node.op as KernelOp).updates ?? {});
+    if (node.inputs.some((t) => late.has(graph.canonical(t).node))) {
+      late.add(node);
+      for (const input of node.inputs) {
+        const state = homeState(input);
+        if (!state || !updated.has(state)) continue;
         throw new ForgeError({
           code: "state_conflict",
-          what: `${node.op.name} uses a state both before and after its update in one function.`,
+          what: `${node.op.name} uses state "${state.name}" both before and after its update in one function.`,
           fix: "compute it before the update, or in the next call",
         });
       }
     }
-    if (updates || dependsOnLate) late.add(node);
-    if (updates) for (const i of Object.values(updates)) updated.add(graph.canonical(node.inputs[i] as Tensor).node);
+    if (updates.length) late.add(node);
+    for (const i of updates) {
+      const state = homeState(node.inputs[i] as Tensor);
+      if (state) updated.add(state);
+    }
   }
   return late.size === 0 ? graph.nodes : [...graph.nodes.filter((n) => !late.has(n)), ...late];
 }

@@ -219,7 +219,7 @@ async function allocate(
   memory: MemoryPlan,
   label: string,
 ): Promise<{ buffers: Map<Slot, GPUBuffer>; owned: GPUBuffer[] }> {
-  const separate = program.slots.filter((s) => !s.inside && s.kind !== "temporary" && s.kind !== "state");
+  const separate = program.slots.filter((s) => !s.inside && !["temporary", "state", "status"].includes(s.kind));
   const requests = [
     ...memory.arenaBytes.map((sizeBytes, i) => ({ label: `${label} arena ${i}`, sizeBytes, usage: STORAGE })),
     ...separate.map((s) => ({ label: `${label} ${s.label}`, sizeBytes: s.sizeBytes, usage: STORAGE })),
@@ -228,6 +228,7 @@ async function allocate(
   const buffers = new Map<Slot, GPUBuffer>();
   for (const slot of program.slots) {
     if (slot.state) buffers.set(slot, slot.state.buffer(device));
+    if (slot.kind === "status") buffers.set(slot, device.statusBuffer);
     const placed = memory.placements.get(slot);
     if (placed) buffers.set(slot, owned[placed.arena] as GPUBuffer);
   }
@@ -302,12 +303,19 @@ export async function readBuffer(
   const bytes = sizeOf(tensor.shape) * bytesOf(tensor.dtype);
   if (bytes === 0) return make(new ArrayBuffer(0));
   const padded = Math.ceil(bytes / 4) * 4;
-  const staging = device.takeStaging(padded);
+  const status = device.hasStatus ? 4 : 0;
+  const staging = device.takeStaging(padded + status);
   try {
     const encoder = device.gpu.createCommandEncoder({ label: "read" });
     encoder.copyBufferToBuffer(from.buffer, from.offsetBytes, staging, 0, padded);
+    if (status) encoder.copyBufferToBuffer(device.statusBuffer, 0, staging, padded, 4);
     device.submit(device.running, encoder.finish());
-    return await device.readMapped(staging, padded, (mapped) => make(mapped.slice(0, bytes)));
+    const [values, word] = await device.readMapped(staging, padded + status, (mapped) => [
+      make(mapped.slice(0, bytes)),
+      status ? new Uint32Array(mapped.slice(padded))[0] : 0,
+    ] as const);
+    if (word) device.reportStatus(word);
+    return values;
   } finally {
     device.returnStaging(staging);
   }

@@ -202,12 +202,22 @@ function lanesKernel(
   };
 }
 
-const WORKGROUP_ROWS = 64;
+/** TILE of the workgroup kernels. */
+const WORKGROUP_TILE = 32;
+
+/** Workgroup memory of a kernel: so much at all events, and so much per dimension that is staged at a time. */
+interface WorkgroupMemory {
+  readonly baseBytes: number;
+  readonly bytesPerDimension: number;
+  /** Staging more than this costs more in occupancy than it saves in barriers. */
+  readonly mostDimensions: number;
+}
 
 function workgroupKernel(
   part: "forward" | "dquery" | "dkeyvalue",
   bindings: readonly string[],
   outputs: number,
+  memory: WorkgroupMemory,
 ): AttentionKernel {
   return {
     file: `attention-${part}`,
@@ -216,24 +226,23 @@ function workgroupKernel(
     outputs,
     constants: (device, shape) => ({
       HEAD_DIM: shape.headDim,
-      ROWS: WORKGROUP_ROWS,
-      TILE: tileRows(device, shape),
+      CHUNK: stagedDimensions(memory, device.workgroupStorageBytes, shape.headDim),
       HAS_WINDOW: shape.hasWindow,
       HAS_SOFTCAP: shape.hasSoftcap,
     }),
     grid: (_device, shape) => [
-      Math.ceil(shape.tokens / WORKGROUP_ROWS),
+      Math.ceil(shape.tokens / WORKGROUP_TILE),
       part === "dkeyvalue" ? shape.kvHeads : shape.heads,
       1,
     ],
   };
 }
 
-/** Rows of the two tiles in workgroup memory: the largest power of two up to a block that fits. */
-function tileRows(device: AttentionDevice, shape: AttentionShape): number {
-  let rows = FOREST_BLOCK;
-  while (rows > 1 && 2 * rows * shape.headDim * 4 > device.workgroupStorageBytes) rows /= 2;
-  return rows;
+/** The fewest equal chunks of a row that fit, in dimensions (a multiple of 4). */
+function stagedDimensions(memory: WorkgroupMemory, storageBytes: number, headDim: number): number {
+  const fitting = Math.floor((storageBytes - memory.baseBytes) / memory.bytesPerDimension);
+  const chunks = Math.ceil(headDim / Math.min(memory.mostDimensions, Math.floor(fitting / 4) * 4));
+  return Math.ceil(headDim / 4 / chunks) * 4;
 }
 
 /** For drivers on a CPU: rows in lanes, loads shared by `subgroupBroadcast`, no workgroup memory, no barrier. */
@@ -253,13 +262,25 @@ export const lanesVariant: AttentionVariant = {
   dkeyvalue: lanesKernel("dkeyvalue", DKEYVALUE_BINDINGS, 1, backwardTile),
 };
 
-/** For hardware: tiles in workgroup memory. Runs everywhere. */
+/** For hardware: tiles in workgroup memory, patches of them in registers. Runs everywhere. */
 export const workgroupVariant: AttentionVariant = {
   name: "workgroup",
   refusal: (_device, shape) => shapeRefusal(shape),
-  forward: workgroupKernel("forward", FORWARD_BINDINGS, 2),
-  dquery: workgroupKernel("dquery", DQUERY_BINDINGS, 1),
-  dkeyvalue: workgroupKernel("dkeyvalue", DKEYVALUE_BINDINGS, 1),
+  forward: workgroupKernel("forward", FORWARD_BINDINGS, 2, {
+    baseBytes: 7936,
+    bytesPerDimension: 256,
+    mostDimensions: 64,
+  }),
+  dquery: workgroupKernel("dquery", DQUERY_BINDINGS, 1, {
+    baseBytes: 6656,
+    bytesPerDimension: 512,
+    mostDimensions: 32,
+  }),
+  dkeyvalue: workgroupKernel("dkeyvalue", DKEYVALUE_BINDINGS, 1, {
+    baseBytes: 11_264,
+    bytesPerDimension: 512,
+    mostDimensions: 32,
+  }),
 };
 
 /** The variant for an adapter: lanes on a driver that computes on the CPU and has the subgroups for it. */

@@ -4,6 +4,7 @@
 import {
   elementOptions,
   foldedGrid,
+  LANES,
   packParams,
   type RowVariant,
   widthFor,
@@ -41,13 +42,11 @@ const CODES = { silu: 0, gelu_tanh: 1, gelu_erf: 2 } as const satisfies Record<
   number
 >;
 
-const GATED_LANES = 64;
-
 function gatedVariant(entry: string): RowVariant<GatedCall> {
   return {
     entry,
     supports: () => true,
-    dispatch: (call) => {
+    dispatch: (call, device) => {
       const {
         activation,
         rows,
@@ -60,12 +59,18 @@ function gatedVariant(entry: string): RowVariant<GatedCall> {
       const { gateStride = cols, upStride = cols, outStride = cols } = call;
       const places = [gateOffset, gateStride, upOffset, upStride, outOffset, outStride, dupOffset];
       const width = widthFor(cols, ...places);
+      // A CPU behind the API pays for every workgroup and division, hardware for lanes that load apart.
+      const [lanes, chunk] = device.isSoftware ? [LANES, 16] : [256, 1];
       return {
         shader: "gated",
         entry,
-        options: elementOptions(width, { ACTIVATION: CODES[activation] }),
+        options: elementOptions(width, {
+          ACTIVATION: CODES[activation],
+          LANES: lanes,
+          CHUNK: chunk,
+        }),
         params: packParams(rows, cols / width, ...places.map((n) => n / width)),
-        grid: foldedGrid((rows * cols) / width, GATED_LANES),
+        grid: foldedGrid((rows * cols) / width, lanes * chunk),
       };
     },
   };

@@ -6,8 +6,8 @@ import type { KernelOp, LowerContext, Operand } from "../graph/kernel.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
 import { mapKernel } from "../graph/map-kernel.ts";
 import { promote } from "../tensor/dtype.ts";
-import { type Layout, mergeTogether } from "../tensor/layout.ts";
-import { broadcastShapes, formatShape, type Shape } from "../tensor/shape.ts";
+import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
+import { broadcastShapes, formatShape } from "../tensor/shape.ts";
 import { makeTensor, type Node, Tensor } from "../tensor/tensor.ts";
 import { cast } from "./elementwise.ts";
 import { matmulCandidates, type MatmulMode, type MatmulOperand, type MatmulShape, planMatmul } from "./matmul-variants.ts";
@@ -43,7 +43,7 @@ const matmulOp: KernelOp = {
     const operands = aligned(context, context.input(0), context.input(1), a, b);
     const out = context.output(0);
     if (out.slot.elements === 0) return;
-    product(context, operands.shape, { a: operands.a, b: operands.b, c: out }, node);
+    product(context, operands.shape, { a: operands.a, b: operands.b, c: out }, { node });
   },
   gradient: (node, [dc]) => {
     const [a, b] = node.inputs as readonly [Tensor, Tensor];
@@ -108,19 +108,17 @@ function batchOf(a: Layout, b: Layout): { sizes: number[]; a: number[]; b: numbe
 
 function copied(context: LowerContext, from: Operand, like: Tensor): Operand {
   const copy = context.scratch("matmul operand", like.size, like.dtype);
-  const to = { slot: copy.slot, layout: { ...copy.layout, ...contiguousOf(like.shape) } };
+  const to = { slot: copy.slot, layout: contiguous(like.shape) };
   context.call(mapKernel(context.device, "copy", Expression.ofLeaf({ ...from, dtype: like.dtype }, like), to, like.dtype));
   return to;
 }
 
-function contiguousOf(shape: Shape): Layout {
-  let stride = 1;
-  const strides = new Array<number>(shape.length);
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides[i] = stride;
-    stride *= shape[i] ?? 1;
-  }
-  return { shape, strides, offset: 0 };
+/** How {@link product} stores. */
+export interface ProductOptions {
+  /** The matmul node whose epilogue is fused into the store. */
+  readonly node?: Node;
+  /** Adds to c instead of overwriting it. */
+  readonly accumulate?: boolean;
 }
 
 /** Emits a product with the best variant, its epilogue fused into the last dispatch. Other ops build on it. */
@@ -128,9 +126,11 @@ export function product(
   context: LowerContext,
   shape: MatmulShape,
   operands: Readonly<Record<"a" | "b" | "c", Operand>>,
-  node?: Node,
+  options: ProductOptions = {},
 ): void {
-  const candidates = matmulCandidates(context.device, shape);
+  const { node, accumulate } = options;
+  const canRound = context.device.matmulPrecision === "f16";
+  const candidates = matmulCandidates(context.device, shape, { canRound });
   const variant = candidates[0];
   if (!variant) throw new ForgeError({ code: "internal", what: "matmul: no kernel variant fits." });
   const plan = planMatmul(variant, context.device, shape);
@@ -145,6 +145,7 @@ export function product(
       bindings: step.operands.map((o) => at(o).slot),
       flops: isLast ? 2 * shape.m * shape.n * shape.k * shape.batchOuter * shape.batchInner : 0,
       ...(epilogue ? { epilogue: epilogue.at(width), hook: variant.hook } : {}),
+      ...(isLast && accumulate ? { accumulate: variant.hook } : {}),
     });
   });
 }

@@ -4,15 +4,15 @@
 import {
   type DeviceFacts,
   elementOptions,
+  foldedGrid,
   fullView,
   LANES,
   lanesThenWorkgroup,
   packParams,
   type RowDispatch,
+  type RowSplit,
   type RowVariant,
   type RowView,
-  rowGrid,
-  rowSizes,
   SCALAR_TOTAL,
   widthFor,
 } from "./row-variants.ts";
@@ -69,7 +69,7 @@ function forward(
   entry: string,
   isCentered: boolean,
 ): readonly RowVariant<NormCall>[] {
-  const dispatch = (call: NormCall, hasWorkgroup: boolean): RowDispatch => {
+  const dispatch = (call: NormCall, split: RowSplit): RowDispatch => {
     const { rows, cols, eps, weightOffset = 0, withResidual = false, withBias = false } = call;
     const x = fullView(cols, call.x);
     const width = widthFor(cols, x.offset, x.stride);
@@ -77,10 +77,10 @@ function forward(
     const flags = isCentered ? { WITH_BIAS: withBias } : {};
     return {
       shader,
-      entry: hasWorkgroup ? `${entry}_workgroup` : entry,
+      entry: `${entry}${split.suffix}`,
       options: elementOptions(
         width,
-        { WITH_RESIDUAL: withResidual, ...flags, ...rowSizes(hasWorkgroup, elements) },
+        { WITH_RESIDUAL: withResidual, ...flags, ...split.constants },
         SCALAR_TOTAL,
       ),
       params: packParams(
@@ -92,30 +92,26 @@ function forward(
         { float: eps },
         { float: weightOffset },
       ),
-      grid: rowGrid(rows, hasWorkgroup),
+      grid: foldedGrid(rows, split.rowsPerGroup),
     };
   };
   return lanesThenWorkgroup(entry, dispatch);
 }
 
 function backward(shader: string, entry: string): readonly RowVariant<NormBackwardCall>[] {
-  const dispatch = (call: NormBackwardCall, hasWorkgroup: boolean): RowDispatch => {
+  const dispatch = (call: NormBackwardCall, split: RowSplit): RowDispatch => {
     const { rows, cols, weightOffset = 0, withDsum = false } = call;
     const s = fullView(cols, call.s);
     const width = widthFor(cols, s.offset, s.stride);
     const elements = cols / width;
     return {
       shader,
-      entry: hasWorkgroup ? `${entry}_workgroup` : entry,
-      options: elementOptions(
-        width,
-        { WITH_DSUM: withDsum, ...rowSizes(hasWorkgroup, elements) },
-        SCALAR_TOTAL,
-      ),
+      entry: `${entry}${split.suffix}`,
+      options: elementOptions(width, { WITH_DSUM: withDsum, ...split.constants }, SCALAR_TOTAL),
       params: packParams(rows, elements, s.offset / width, s.stride / width, s.group, {
         float: weightOffset,
       }),
-      grid: rowGrid(rows, hasWorkgroup),
+      grid: foldedGrid(rows, split.rowsPerGroup),
     };
   };
   return lanesThenWorkgroup(entry, dispatch);

@@ -26,7 +26,7 @@ export interface RowDispatch {
 export interface RowVariant<Call> {
   readonly entry: string;
   supports(device: DeviceFacts, call: Call): boolean;
-  dispatch(call: Call): RowDispatch;
+  dispatch(call: Call, device: DeviceFacts): RowDispatch;
 }
 
 /** The dispatch of the first variant that suits the device; the last one always does. */
@@ -37,7 +37,7 @@ export function chooseRow<Call>(
 ): RowDispatch {
   const variant = variants.find((v) => v.supports(device, call)) ?? variants.at(-1);
   if (!variant) throw new RangeError("a family of kernels has no variant");
-  return variant.dispatch(call);
+  return variant.dispatch(call, device);
 }
 
 /** Where the rows of a matrix lie in a buffer; all in numbers, not bytes. */
@@ -82,13 +82,6 @@ export const SCALAR_TOTAL: Readonly<Record<string, string>> = {
   total: "fn total(v: Element) -> f32 {\n  return v;\n}",
 };
 
-/** Lanes of a workgroup that takes one row of `elements`: a power of two from 32 to 256. */
-export function workgroupSize(elements: number): number {
-  let size = 32;
-  while (size < 256 && size < elements) size *= 2;
-  return size;
-}
-
 /**
  * True where a lane a row is the better split: on a CPU behind the API, unless few rows are so long that most lanes would
  * idle, or rows so long that one chain of f32 additions loses digits. Measured on lavapipe: a lane a row takes 1.3 ns an
@@ -101,36 +94,46 @@ export function prefersLanes(device: DeviceFacts, rows: number, cols: number): b
 /** Lanes of a workgroup where each lane has its own row or column: one vector of the CPU drivers. */
 export const LANES = 8;
 
+/** How the rows of a matrix are dealt to lanes. */
+export interface RowSplit {
+  /** Of the entry point's name. */
+  readonly suffix: "" | "_workgroup";
+  readonly rowsPerGroup: number;
+  /** Constants of the shader; none for a lane a row, which so stays one text for all sizes. */
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+export const LANE_A_ROW: RowSplit = { suffix: "", rowsPerGroup: LANES, constants: {} };
+
+/**
+ * A workgroup a row: 32 lanes on a CPU behind the API, where lanes add nothing and every barrier and every unrolled step of
+ * a tree costs; on hardware as many as the row has vectors, from 32 to 256.
+ */
+export function workgroupARow(device: DeviceFacts, cols: number): RowSplit {
+  let size = 32;
+  while (!device.isSoftware && size < 256 && 4 * size < cols) size *= 2;
+  return { suffix: "_workgroup", rowsPerGroup: 1, constants: { WORKGROUP_SIZE: size } };
+}
+
 /** The two variants of a family that has both classes: a lane a row, and a workgroup a row (entry point `*_workgroup`). */
 export function lanesThenWorkgroup<Call extends { readonly rows: number; readonly cols: number }>(
   entry: string,
-  dispatch: (call: Call, hasWorkgroup: boolean) => RowDispatch,
+  dispatch: (call: Call, split: RowSplit) => RowDispatch,
+  supportsLanes: (device: DeviceFacts, call: Call) => boolean = (device, call) =>
+    prefersLanes(device, call.rows, call.cols),
 ): readonly RowVariant<Call>[] {
   return [
     {
       entry,
-      supports: (device, call) => prefersLanes(device, call.rows, call.cols),
-      dispatch: (call) => dispatch(call, false),
+      supports: supportsLanes,
+      dispatch: (call) => dispatch(call, LANE_A_ROW),
     },
     {
       entry: `${entry}_workgroup`,
       supports: () => true,
-      dispatch: (call) => dispatch(call, true),
+      dispatch: (call, device) => dispatch(call, workgroupARow(device, call.cols)),
     },
   ];
-}
-
-/** The constant of a row's workgroup; the lane kernels have none, and so stay one text for all sizes. */
-export function rowSizes(
-  hasWorkgroup: boolean,
-  elements: number,
-): Readonly<Record<string, number>> {
-  return hasWorkgroup ? { WORKGROUP_SIZE: workgroupSize(elements) } : {};
-}
-
-/** The grid of a kernel over rows. */
-export function rowGrid(rows: number, hasWorkgroup: boolean): readonly [number, number, number] {
-  return foldedGrid(rows, hasWorkgroup ? 1 : LANES);
 }
 
 /** Workgroups for `count` lanes of work, folded over x and y below the limit of 65,535 a dimension. */

@@ -3,13 +3,13 @@
  */
 import {
   elementOptions,
+  foldedGrid,
   lanesThenWorkgroup,
   packParams,
   prefersLanes,
   type RowDispatch,
+  type RowSplit,
   type RowVariant,
-  rowGrid,
-  rowSizes,
   widthFor,
 } from "./row-variants.ts";
 
@@ -34,13 +34,17 @@ export interface TopKCall extends ScanCall {
   readonly k: number;
 }
 
-/** Params: rows, cols, x_offset, x_stride. */
+/**
+ * Params: rows, cols, x_offset, x_stride.
+ *
+ * On a CPU behind the API always a lane a row: the barriers of a workgroup's scan cost 25 times the sums.
+ */
 export const CUMULATIVE_SUM: readonly RowVariant<CumulativeSumCall>[] = lanesThenWorkgroup(
   "cumulative_sum",
-  (call, hasWorkgroup) => {
+  (call, split) => {
     const helper = (name: string, type: string): string =>
       `fn ${name}(v: Element) -> ${type} {\n  return v;\n}`;
-    return scan("cumulative-sum", "cumulative_sum", call, hasWorkgroup, {
+    return scan("cumulative-sum", "cumulative_sum", call, split, {
       constants: { REVERSED: call.isReversed ?? false },
       helpers: {
         prefix: helper("prefix", "Element"),
@@ -49,13 +53,14 @@ export const CUMULATIVE_SUM: readonly RowVariant<CumulativeSumCall>[] = lanesThe
       },
     });
   },
+  (device) => device.isSoftware,
 );
 
 /** Params: rows, cols, x_offset, x_stride. */
 export const ARG_MAX: readonly RowVariant<ScanCall>[] = lanesThenWorkgroup(
   "arg_max",
-  (call, hasWorkgroup) =>
-    scan("arg-max", "arg_max", call, hasWorkgroup, {
+  (call, split) =>
+    scan("arg-max", "arg_max", call, split, {
       scalarAliases: { Columns: "u32" },
       helpers: {
         best_of:
@@ -64,23 +69,22 @@ export const ARG_MAX: readonly RowVariant<ScanCall>[] = lanesThenWorkgroup(
     }),
 );
 
-/** Largest k of the kernel that keeps a list in each lane: CAPACITY in the shader. */
-const LIST_CAPACITY = 64;
+/** Largest k of the kernel that keeps a heap in each lane: CAPACITY in the shader. */
+const HEAP_CAPACITY = 64;
 
 /** Params: rows, cols, x_offset, x_stride, k. */
-export const TOP_K: readonly RowVariant<TopKCall>[] = [false, true].map((hasWorkgroup) => ({
-  entry: hasWorkgroup ? "top_k_workgroup" : "top_k",
-  supports: (device, call) =>
-    hasWorkgroup || (call.k <= LIST_CAPACITY && prefersLanes(device, call.rows, call.cols)),
-  dispatch: (call) =>
-    scan("top-k", "top_k", call, hasWorkgroup, {
+export const TOP_K: readonly RowVariant<TopKCall>[] = lanesThenWorkgroup<TopKCall>(
+  "top_k",
+  (call, split) =>
+    scan("top-k", "top_k", call, split, {
       fields: [call.k],
       helpers: {
         highest: "fn highest(v: Element) -> f32 {\n  return v;\n}",
         component: "fn component(v: Element, i: u32) -> f32 {\n  return v;\n}",
       },
     }),
-}));
+  (device, call) => call.k <= HEAP_CAPACITY && prefersLanes(device, call.rows, call.cols),
+);
 
 interface ScanText {
   readonly constants?: Readonly<Record<string, boolean>>;
@@ -95,7 +99,7 @@ function scan(
   shader: string,
   entry: string,
   call: ScanCall,
-  hasWorkgroup: boolean,
+  split: RowSplit,
   text: ScanText,
 ): RowDispatch {
   const { rows, cols, offset = 0, stride = cols } = call;
@@ -103,13 +107,13 @@ function scan(
   const constants = {
     ...text.constants,
     ...(width === 1 ? text.scalarAliases : {}),
-    ...rowSizes(hasWorkgroup, cols / width),
+    ...split.constants,
   };
   return {
     shader,
-    entry: hasWorkgroup ? `${entry}_workgroup` : entry,
+    entry: `${entry}${split.suffix}`,
     options: elementOptions(width, constants, text.helpers),
     params: packParams(rows, cols / width, offset / width, stride / width, ...(text.fields ?? [])),
-    grid: rowGrid(rows, hasWorkgroup),
+    grid: foldedGrid(rows, split.rowsPerGroup),
   };
 }

@@ -3,11 +3,10 @@
  */
 import {
   elementOptions,
+  foldedGrid,
   lanesThenWorkgroup,
   packParams,
   type RowVariant,
-  rowGrid,
-  rowSizes,
   widthFor,
 } from "./row-variants.ts";
 
@@ -42,19 +41,19 @@ export const LOG_SUM_EXP_BACKWARD: readonly RowVariant<SoftmaxCall>[] = family(
 );
 
 function family(entry: string, hasLog: boolean): readonly RowVariant<SoftmaxCall>[] {
-  return lanesThenWorkgroup(entry, (call: SoftmaxCall, hasWorkgroup) => {
+  return lanesThenWorkgroup(entry, (call: SoftmaxCall, split) => {
     const { rows, cols, offset = 0, stride = cols, isLog = false } = call;
     const width = widthFor(cols, offset, stride);
     return {
       shader: "softmax",
-      entry: hasWorkgroup ? `${entry}_workgroup` : entry,
+      entry: `${entry}${split.suffix}`,
       options: elementOptions(
         width,
-        { ...(hasLog ? { IS_LOG: isLog } : {}), ...rowSizes(hasWorkgroup, cols / width) },
+        { ...(hasLog ? { IS_LOG: isLog } : {}), ...split.constants },
         SCALAR_HELPERS,
       ),
       params: packParams(rows, cols / width, offset / width, stride / width),
-      grid: rowGrid(rows, hasWorkgroup),
+      grid: foldedGrid(rows, split.rowsPerGroup),
     };
   });
 }

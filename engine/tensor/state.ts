@@ -198,6 +198,8 @@ export function stateOf(tensor: Tensor): State | undefined {
 /** What a function being traced has recorded so far. */
 export interface Trace {
   readonly assignments: Map<State, Tensor>;
+  /** Called before every replay: what the host must write for the coming call (step counts, learning rates). */
+  readonly beforeCalls: ((device: Device) => void)[];
 }
 
 let currentTrace: Trace | undefined;
@@ -211,11 +213,23 @@ export function traced<T>(fn: () => T): { result: T; trace: Trace } {
       fix: "call the plain function inside, and compile only the outermost one",
     });
   }
-  const trace: Trace = { assignments: new Map() };
+  const trace: Trace = { assignments: new Map(), beforeCalls: [] };
   currentTrace = trace;
   try {
     return { result: fn(), trace };
   } finally {
     currentTrace = undefined;
   }
+}
+
+/** Registers what the host does before every call of the function being traced. Errors: `state_conflict` outside of one. */
+export function beforeEveryCall(action: (device: Device) => void): void {
+  if (!currentTrace) {
+    throw new ForgeError({
+      code: "state_conflict",
+      what: "an update is made outside of a compiled function.",
+      fix: "wrap the step in compile(() => …)",
+    });
+  }
+  currentTrace.beforeCalls.push(action);
 }

@@ -1,0 +1,90 @@
+/** Rows of a table by id, with a gradient that needs no atomics. */
+import { ForgeError } from "../error.ts";
+import { emitDispatch } from "../graph/dispatch.ts";
+import type { KernelOp } from "../graph/kernel.ts";
+import { formatShape, sizeOf } from "../tensor/shape.ts";
+import { makeTensor, type Tensor } from "../tensor/tensor.ts";
+import { bitcast, cast } from "./elementwise.ts";
+import { embeddingBackward, embeddingForward, embeddingLinks, type EmbeddingShape, embeddingZero } from "./embedding-variants.ts";
+import { reshape } from "./view.ts";
+
+function shapeOf(ids: Tensor, vocab: number, cols: number): EmbeddingShape {
+  return { tokens: ids.size, cols, vocab };
+}
+
+const embeddingOp: KernelOp = {
+  name: "embedding",
+  kind: "kernel",
+  lower: (context, node) => {
+    const [ids, table] = node.inputs as readonly [Tensor, Tensor];
+    const [vocab, cols] = table.shape as readonly [number, number];
+    if (ids.size === 0) return;
+    emitDispatch(context, embeddingForward(shapeOf(ids, vocab, cols)), {
+      bindings: [context.input(0).slot, context.input(1).slot, context.output(0).slot, context.status().slot],
+    });
+  },
+  gradient: (node, [dy]) => {
+    const [ids, table] = node.inputs as readonly [Tensor, Tensor];
+    if (!dy) return [undefined, undefined];
+    const links = makeTensor(linksOp, [ids], {}, { shape: [2, ids.size], dtype: "u32" });
+    const dtable = makeTensor(embeddingGradientOp, [ids, links, dy], {}, { shape: table.shape, dtype: "f32" });
+    return [undefined, dtable];
+  },
+};
+
+/** Where each id occurs next, and whether it occurs first: depends on the ids only, so all tables share it. */
+const linksOp: KernelOp = {
+  name: "embedding_links",
+  kind: "kernel",
+  lower: (context, node) => {
+    const tokens = sizeOf(node.inputs[0]?.shape ?? []);
+    emitDispatch(context, embeddingLinks(context.device, tokens), {
+      bindings: [context.input(0).slot, context.output(0).slot],
+    });
+  },
+};
+
+const embeddingGradientOp: KernelOp = {
+  name: "embedding_gradient",
+  kind: "kernel",
+  lower: (context, node) => {
+    const [ids] = node.inputs as readonly [Tensor];
+    const [vocab, cols] = node.outputs[0]?.shape as readonly [number, number];
+    const shape = shapeOf(ids, vocab, cols);
+    const bindings = [context.input(0).slot, context.input(1).slot, context.input(2).slot, context.output(0).slot];
+    emitDispatch(context, embeddingZero(shape), { bindings });
+    emitDispatch(context, embeddingBackward(shape, { isAccumulating: false }), { bindings });
+  },
+};
+
+/**
+ * Rows of `table` by id.
+ *
+ * Shapes    ids [...] u32 or i32, table [V, C] f32 → [..., C].
+ * Gradient  dtable[v] = Σ over positions of id v, in ascending order of position: the same bits every time.
+ * Errors    `rank_mismatch`; `dtype_mismatch`; an id outside of the table gives zeros, and `index_out_of_range` at the
+ *           next read.
+ * Kernel    shaders/embedding*.wgsl
+ */
+export function embedding(ids: Tensor, table: Tensor): Tensor {
+  if (table.rank !== 2) {
+    throw new ForgeError({
+      code: "rank_mismatch",
+      what: "embedding: the table is no matrix.",
+      got: formatShape(table.shape),
+      fix: "pass a table of shape [V, C]",
+    });
+  }
+  if (ids.dtype !== "u32" && ids.dtype !== "i32") {
+    throw new ForgeError({
+      code: "dtype_mismatch",
+      what: "embedding: ids are no integers.",
+      got: ids.dtype,
+      fix: "make them u32, for instance tensor(new Uint32Array([...]))",
+    });
+  }
+  const cols = table.shape[1] as number;
+  const flat = reshape(bitcast(ids, "u32"), [ids.size]);
+  const rows = makeTensor(embeddingOp, [flat, cast(table, "f32")], {}, { shape: [ids.size, cols], dtype: "f32" });
+  return reshape(rows, [...ids.shape, cols]);
+}

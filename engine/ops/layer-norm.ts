@@ -1,0 +1,153 @@
+/** Layer normalization over the last axis, with an optional residual. */
+import { ForgeError } from "../error.ts";
+import type { KernelOp } from "../graph/kernel.ts";
+import { formatShape, type Shape } from "../tensor/shape.ts";
+import { makeNode, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
+import { add } from "./elementwise.ts";
+import { chooseRow } from "./row-variants.ts";
+import { COLUMN_SUM, LAYER_NORM, LAYER_NORM_BACKWARD, LAYER_NORM_WEIGHT, rowBlocks } from "./norm-variants.ts";
+import { emitRow, operandRows, rowCount, takesRows } from "./rows.ts";
+
+/** Inputs x, weight, then bias and residual where the attributes say so. Outputs y, stats, and the sum with a residual. */
+const layerNormOp: KernelOp = {
+  name: "layer_norm",
+  kind: "kernel",
+  takesLayout: (input, layout) => input === 0 && takesRows(layout),
+  lower: (context, node) => {
+    const [x] = node.inputs as readonly [Tensor];
+    const { eps, hasBias, hasResidual } = node.attributes as { eps: number; hasBias: boolean; hasResidual: boolean };
+    const cols = x.shape.at(-1) as number;
+    const rows = rowCount(x.shape);
+    const at = context.input(0);
+    const call = { rows, cols, eps, x: operandRows(at), withBias: hasBias, withResidual: hasResidual };
+    const bias = hasBias ? context.input(2).slot : context.input(1).slot;
+    const residual = hasResidual ? context.input(node.inputs.length - 1).slot : at.slot;
+    const total = hasResidual ? context.output(2) : context.scratch("unused", 4);
+    emitRow(
+      context,
+      chooseRow(LAYER_NORM, context.device, call),
+      [at.slot, residual, context.input(1).slot, bias, context.output(0).slot, total.slot, context.output(1).slot],
+      8 * rows * cols,
+    );
+  },
+  gradient: (node, [dy, , dsum]) => {
+    const { hasBias, hasResidual } = node.attributes as { hasBias: boolean; hasResidual: boolean };
+    const [x, weight] = node.inputs as readonly [Tensor, Tensor];
+    const s = hasResidual ? new Tensor(node, 2) : x;
+    const stats = new Tensor(node, 1);
+    if (!dy) return hasResidual ? [dsum, undefined, ...(hasBias ? [undefined] : []), dsum] : [];
+    const inputs = dsum ? [dy, s, weight, stats, dsum] : [dy, s, weight, stats];
+    const dx = makeTensor(layerNormBackwardOp, inputs, {}, { shape: x.shape, dtype: "f32" });
+    const type: TensorType = { shape: weight.shape, dtype: "f32" };
+    const sums = makeNode(layerNormWeightOp, [dy, s, stats], {}, [{ shape: [2, ...weight.shape], dtype: "f32" }]);
+    const both = new Tensor(sums, 0);
+    const dweight = both.slice(0, 0, 1).reshape(type.shape);
+    const dbias = both.slice(0, 1, 2).reshape(type.shape);
+    return [dx, dweight, ...(hasBias ? [dbias] : []), ...(hasResidual ? [dx] : [])];
+  },
+};
+
+const layerNormBackwardOp: KernelOp = {
+  name: "layer_norm_backward",
+  kind: "kernel",
+  takesLayout: (input, layout) => input === 1 && takesRows(layout),
+  lower: (context, node) => {
+    const [dy] = node.inputs as readonly [Tensor];
+    const withDsum = node.inputs.length > 4;
+    const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
+    const s = context.input(1);
+    const dsum = withDsum ? context.input(4).slot : context.input(0).slot;
+    emitRow(
+      context,
+      chooseRow(LAYER_NORM_BACKWARD, context.device, { rows, cols, s: operandRows(s), withDsum }),
+      [context.input(0).slot, s.slot, context.input(2).slot, context.input(3).slot, dsum, context.output(0).slot],
+      12 * rows * cols,
+    );
+  },
+};
+
+/** Output [2, C]: dweight, dbias. */
+const layerNormWeightOp: KernelOp = {
+  name: "layer_norm_weight_gradient",
+  kind: "kernel",
+  takesLayout: (input, layout) => input === 1 && takesRows(layout),
+  lower: (context, node) => {
+    const [dy] = node.inputs as readonly [Tensor];
+    const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
+    const blocks = rowBlocks(context.device, rows);
+    const s = context.input(1);
+    const partials = blocks > 1 ? context.scratch("norm partials", blocks * 2 * cols) : context.output(0);
+    emitRow(
+      context,
+      chooseRow(LAYER_NORM_WEIGHT, context.device, { rows, cols, s: operandRows(s), blocks }),
+      [context.input(0).slot, s.slot, context.input(2).slot, partials.slot],
+      4 * rows * cols,
+    );
+    if (blocks === 1) return;
+    const total = chooseRow(COLUMN_SUM, context.device, { rows: blocks, cols: 2 * cols });
+    emitRow(context, total, [partials.slot, context.output(0).slot], blocks * 2 * cols);
+  },
+};
+
+/** Options of {@link layerNorm}. */
+export interface LayerNormOptions {
+  /** Shift after the scale, [C]. */
+  readonly bias?: Tensor;
+  /** Added inside the root. Default 1e-5. */
+  readonly eps?: number;
+}
+
+/**
+ * Layer normalization of the last axis: y = (x − mean) / √(var + eps) · weight (+ bias).
+ *
+ * Shapes    x [..., C], weight and bias [C] → [..., C].
+ * Errors    `shape_mismatch`.
+ * Kernel    shaders/layer-norm.wgsl          Source  Ba, Kiros & Hinton 2016, arXiv:1607.06450
+ */
+export function layerNorm(x: Tensor, weight: Tensor, options: LayerNormOptions = {}): Tensor {
+  return normalize(x, weight, options, undefined)[0];
+}
+
+/** {@link layerNorm} of `x + residual`; returns the normalized rows and the sum. */
+export function addLayerNorm(
+  x: Tensor,
+  residual: Tensor,
+  weight: Tensor,
+  options: LayerNormOptions = {},
+): [y: Tensor, sum: Tensor] {
+  const [y, total] = normalize(x, weight, options, residual);
+  return [y, total ?? add(x, residual)];
+}
+
+function normalize(
+  x: Tensor,
+  weight: Tensor,
+  { bias, eps = 1e-5 }: LayerNormOptions,
+  residual: Tensor | undefined,
+): [Tensor, Tensor | undefined] {
+  checkNorm("layerNorm", x, weight.shape, bias?.shape);
+  const inputs = [x, weight, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
+  const outputs: TensorType[] = [
+    { shape: x.shape, dtype: "f32" },
+    { shape: [rowCount(x.shape), 2], dtype: "f32" },
+    ...(residual ? [{ shape: x.shape, dtype: "f32" } as const] : []),
+  ];
+  const attributes = { eps, hasBias: bias !== undefined, hasResidual: residual !== undefined };
+  const node = makeNode(layerNormOp, inputs, attributes, outputs);
+  return [new Tensor(node, 0), residual && new Tensor(node, 2)];
+}
+
+/** Weights of norms are vectors as long as a row. Errors: `shape_mismatch`. */
+export function checkNorm(op: string, x: Tensor, ...vectors: readonly (Shape | undefined)[]): void {
+  const cols = x.shape.at(-1);
+  for (const shape of vectors) {
+    if (!shape || (shape.length === 1 && shape[0] === cols)) continue;
+    throw new ForgeError({
+      code: "shape_mismatch",
+      what: `${op}: a weight is not as long as a row.`,
+      got: `x ${formatShape(x.shape)} · weight ${formatShape(shape)}`,
+      why: `rows have ${cols} elements`,
+      fix: "check the width of the layer before",
+    });
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What optimizers share: parameters in one flat state, gradients packed beside them, scalars that change per step.
+ */
+import { ForgeError } from "../error.ts";
+import type { Device } from "../gpu/device.ts";
+import { emitDispatch } from "../graph/dispatch.ts";
+import type { KernelOp } from "../graph/kernel.ts";
+import { pack } from "../ops/pack.ts";
+import { beforeEveryCall, State } from "../tensor/state.ts";
+import { makeTensor, type Tensor, tensor } from "../tensor/tensor.ts";
+import { BLOCK, clipFactor, globalNorm, normPartition, SCALARS, SCALARS_LENGTH } from "./optimizer-kernels.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** Options that all optimizers take. */
+export interface OptimizerOptions {
+  /** Learning rate, or a schedule of the step (0 for the first). */
+  readonly lr: number | Schedule;
+  /** Decoupled weight decay. Default 0. */
+  readonly weightDecay?: number;
+  /** Which parameters decay. Default: those with two axes or more (no biases, no norms). */
+  readonly decays?: (parameter: State) => boolean;
+  /** Factor on the learning rate of a parameter. Default 1. */
+  readonly lrScale?: (parameter: State) => number;
+  /** Clip gradients to this global norm. Default: no clipping; steps with a non-finite norm are skipped all the same. */
+  readonly clipNorm?: number;
+}
+
+/** What an optimizer step returns. */
+export interface StepResult {
+  /** Global L2 norm of the gradients before clipping, a scalar. */
+  readonly gradNorm: Tensor;
+  /** 1 when the norm was not finite and the step changed nothing, else 0. */
+  readonly isSkipped: Tensor;
+}
+
+/** Flat storage of a set of parameters. */
+export class FlatParameters {
+  readonly parameters: readonly State[];
+  readonly flat: State;
+  readonly offsets: readonly number[];
+  readonly scalars: State;
+  /** Group of each block of 64 elements, and (lr scale, weight decay) of each group. */
+  readonly groups: Tensor;
+  readonly table: Tensor;
+  /** Steps taken so far. */
+  stepCount = 0;
+
+  constructor(device: Device, parameters: readonly State[], options: OptimizerOptions) {
+    for (const p of parameters) {
+      if (p.dtype === "f32" && new Set(parameters).size === parameters.length) continue;
+      throw new ForgeError({
+        code: "dtype_mismatch",
+        what: "optimizer: parameters must be f32 and listed once.",
+        got: `"${p.name}" ${p.dtype}`,
+        fix: "keep master weights in f32",
+      });
+    }
+    this.parameters = parameters;
+    this.flat = State.flatten(device, parameters, "parameters");
+    this.offsets = parameters.map((p) => p.home.offset);
+    this.scalars = new State([SCALARS_LENGTH], "f32", 0, "optimizer scalars");
+    const { groups, table } = groupsOf(parameters, this.offsets, this.flat.size, options);
+    this.groups = tensor(groups);
+    this.table = tensor(table);
+  }
+
+  /** A state like the flat parameters, zeros at first. */
+  zeros(name: string): State {
+    return new State(this.flat.shape, "f32", 0, name);
+  }
+
+  /** Gradients in the layout of the flat parameters, and the scalars with clipping worked out. */
+  prepare(
+    grads: readonly Tensor[],
+    options: OptimizerOptions,
+    scalarsOf: (step: number, lr: number) => Float32Array,
+    gradScale: number,
+  ): { grad: Tensor; scalars: Tensor } & StepResult {
+    if (grads.length !== this.parameters.length) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: "optimizer: there is not one gradient for each parameter.",
+        got: `${grads.length} gradients for ${this.parameters.length} parameters`,
+        fix: "pass grad(loss, optimizer.parameters)",
+      });
+    }
+    const grad = pack(grads, this.offsets, this.flat.size);
+    const partials = makeTensor(normOp, [grad], {}, { shape: [4 * Math.ceil(this.flat.size / 1024)], dtype: "f32" });
+    const attributes = { maxNorm: options.clipNorm ?? 0, gradScale, count: this.flat.size };
+    const scalars = makeTensor(clipOp, [partials, this.scalars], attributes, { shape: [SCALARS_LENGTH], dtype: "f32" });
+    this.scalars.assign(scalars);
+    beforeEveryCall((device) => {
+      const lr = typeof options.lr === "number" ? options.lr : options.lr(this.stepCount);
+      this.stepCount++;
+      this.scalars.write(device, scalarsOf(this.stepCount, lr));
+    });
+    const at = (i: number): Tensor => scalars.slice(0, i, i + 1).reshape([]);
+    return { grad, scalars, gradNorm: at(SCALARS.norm), isSkipped: at(SCALARS.skip) };
+  }
+}
+
+/** Partial sums of squares; as many as any adapter cuts the array into. */
+const normOp: KernelOp = {
+  name: "global_norm",
+  kind: "kernel",
+  lower: (context, node) => {
+    const count = node.inputs[0]?.shape[0] ?? 0;
+    emitDispatch(context, globalNorm(context.device, count, 0), {
+      bindings: [context.input(0).slot, context.output(0).slot],
+      flops: 2 * count,
+    });
+  },
+};
+
+/** Clipping multiplier, skip flag and norm, written into the scalars. */
+const clipOp: KernelOp = {
+  name: "clip_factor",
+  kind: "kernel",
+  updates: { 0: 1 },
+  lower: (context, node) => {
+    const { maxNorm, gradScale, count } = node.attributes as { maxNorm: number; gradScale: number; count: number };
+    const { partials } = normPartition(context.device, count);
+    emitDispatch(context, clipFactor(context.device, partials, { maxNorm, gradScale }), {
+      bindings: [context.input(0).slot, context.output(0).slot],
+    });
+  },
+};
+
+function groupsOf(
+  parameters: readonly State[],
+  offsets: readonly number[],
+  size: number,
+  options: OptimizerOptions,
+): { groups: Uint32Array; table: Float32Array } {
+  const decays = options.decays ?? ((p: State): boolean => p.rank >= 2);
+  const keys = new Map<string, number>();
+  const rows: number[] = [];
+  const groups = new Uint32Array(Math.max(1, Math.ceil(size / BLOCK)));
+  parameters.forEach((p, i) => {
+    const row = [options.lrScale?.(p) ?? 1, decays(p) ? (options.weightDecay ?? 0) : 0];
+    const key = row.join();
+    let group = keys.get(key);
+    if (group === undefined) {
+      group = keys.size;
+      keys.set(key, group);
+      rows.push(...row);
+    }
+    const first = (offsets[i] ?? 0) / BLOCK;
+    groups.fill(group, first, first + Math.ceil(p.size / BLOCK));
+  });
+  return { groups, table: Float32Array.from(rows.length ? rows : [1, 0]) };
+}
