@@ -6,8 +6,8 @@
 // Bindings  group(0)  0 params uniform · 1 x read · 2 values read_write · 3 indices read_write
 // Dispatch  top_k: k ≤ CAPACITY, LANES rows a workgroup; top_k_workgroup: any k, one row a workgroup; folded over x and y
 // Numerics  comparisons only: exact, the lower column first among equals, in any order of lanes; -3e38 < x, without NaN
-// Source    top_k: a sorted list, an insertion for each element above its last; top_k_workgroup: a tournament (Knuth, TAOCP 3,
-//           §5.2.3), where a lane is a player with its columns, and only the winner looks for its next best
+// Source    Knuth, TAOCP 3, §5.2.3: top_k keeps a heap of k in each lane; top_k_workgroup holds a tournament, where a lane plays for
+//           its columns, and only the winner looks for its next best
 
 // Numbers an Element holds. Cols, stride or offset not divisible by 4: Element = f32, WIDTH = 1, and highest and component
 // return their first argument.
@@ -47,6 +47,29 @@ fn component(v: Element, i: u32) -> f32 {
   return v[i];
 }
 
+fn precedes(a: Candidate, b: Candidate) -> bool {
+  return a.value > b.value || (a.value == b.value && a.col < b.col);
+}
+
+// Puts `item` into a heap, whose root, the last in order, is free: moves up children that come after it.
+fn sift(heap: ptr<function, array<Candidate, CAPACITY>>, size: u32, item: Candidate) {
+  var at = 0u;
+  var child = 1u;
+  while (child < size) {
+    if (child + 1u < size && precedes((*heap)[child], (*heap)[child + 1u])) {
+      child++;
+    }
+    let moved = (*heap)[child];
+    if (!precedes(item, moved)) {
+      break;
+    }
+    (*heap)[at] = moved;
+    at = child;
+    child = 2u * at + 1u;
+  }
+  (*heap)[at] = item;
+}
+
 @compute @workgroup_size(LANES)
 fn top_k(
   @builtin(workgroup_id) group: vec3u,
@@ -59,10 +82,11 @@ fn top_k(
   }
   let x_row = params.x_offset + row * params.x_stride;
   let k = min(params.k, CAPACITY);
-  var best: array<Candidate, CAPACITY>;
+  var heap: array<Candidate, CAPACITY>;
   for (var j = 0u; j < k; j++) {
-    best[j] = Candidate(LOWEST, NO_COLUMN);
+    heap[j] = Candidate(LOWEST, NO_COLUMN);
   }
+  // Columns come in ascending order: an element equal to the heap's last comes after it, and stays out.
   var bar = LOWEST;
   for (var c = 0u; c < params.cols; c++) {
     let v = x[x_row + c];
@@ -70,26 +94,18 @@ fn top_k(
       for (var i = 0u; i < WIDTH; i++) {
         let value = component(v, i);
         if (value > bar) {
-          var j = k - 1u;
-          // Equal elements stay before the new one: their columns are lower.
-          while (j > 0u && best[max(j, 1u) - 1u].value < value) {
-            best[j] = best[j - 1u];
-            j--;
-          }
-          best[j] = Candidate(value, c * WIDTH + i);
-          bar = best[k - 1u].value;
+          sift(&heap, k, Candidate(value, c * WIDTH + i));
+          bar = heap[0].value;
         }
       }
     }
   }
-  for (var j = 0u; j < k; j++) {
-    values[row * params.k + j] = best[j].value;
-    indices[row * params.k + j] = best[j].col;
+  for (var left = k; left > 0u; left--) {
+    let last = heap[0];
+    values[row * params.k + left - 1u] = last.value;
+    indices[row * params.k + left - 1u] = last.col;
+    sift(&heap, left - 1u, heap[left - 1u]);
   }
-}
-
-fn precedes(a: Candidate, b: Candidate) -> bool {
-  return a.value > b.value || (a.value == b.value && a.col < b.col);
 }
 
 // The best of a lane's columns that comes after `taken`.
@@ -121,8 +137,12 @@ fn top_k_workgroup(
     return;
   }
   let x_row = params.x_offset + row * params.x_stride;
-  var own = next_best(x_row, lane, Candidate(-LOWEST, 0u));
+  var own = Candidate(-LOWEST, 0u);
+  var is_due = true;
   for (var j = 0u; j < params.k; j++) {
+    if (is_due) {
+      own = next_best(x_row, lane, own);
+    }
     partial[lane] = own;
     workgroupBarrier();
     for (var half = WORKGROUP_SIZE / 2u; half > 0u; half >>= 1u) {
@@ -134,10 +154,10 @@ fn top_k_workgroup(
     let winner = partial[0];
     // The next round overwrites the winner: all must have read it.
     workgroupBarrier();
-    if (own.col == winner.col && own.col != NO_COLUMN) {
+    is_due = own.col == winner.col && own.col != NO_COLUMN;
+    if (is_due) {
       values[row * params.k + j] = winner.value;
       indices[row * params.k + j] = winner.col;
-      own = next_best(x_row, lane, winner);
     }
   }
 }
