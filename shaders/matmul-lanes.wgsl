@@ -83,10 +83,15 @@ fn matmul_lanes(
     // A step past the last k repeats it, with a taken as zero.
     #for j in 0..STEP
     let k${j} = min(k + ${j}u, last);
+    #end
+    // Row by row: rows a power of two apart share cache sets, and a line must be used up before the next rows evict it.
     #for r in 0..ROW_BLOCKS
+    #for j in 0..STEP
     let a${r}_${j} = select(0.0, f32(a[at_a${r} + k${j} * params.a_k]), k + ${j}u <= last);
     #end
+    #end
     #for v in 0..VECTORS
+    #for j in 0..STEP
     let b${j}_${v} = vec4f(b[at_b${v} + k${j} * b_k]);
     #end
     #end
