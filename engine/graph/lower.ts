@@ -242,8 +242,11 @@ class Lowering {
       epilogue,
       call: (call) => this.#calls.push(call),
     };
-    if (op.name === "pack") this.#pack(node, inputs, outputOperand);
-    else op.lower(context, node);
+    if (op.name === "pack") {
+      this.#pack(node, inputs);
+      return;
+    }
+    op.lower(context, node);
     node.outputs.forEach((_, i) => {
       if (context.isUsed(i)) outputOperand(i);
     });
@@ -295,12 +298,11 @@ class Lowering {
   }
 
   /** Lays inputs out one behind the other; each is made in place where nothing speaks against it. */
-  #pack(node: Node, inputs: readonly Operand[], output: (i: number) => Operand): void {
+  #pack(node: Node, inputs: readonly Operand[]): void {
     const offsets = node.attributes["offsets"] as readonly number[];
     const type = node.outputs[0] as { shape: Shape; dtype: DType };
     const target = this.#allocate("pack", type.shape, type.dtype, "persistent");
     this.#operands.set(`${node.id}.0`, target);
-    void output;
     inputs.forEach((from, i) => {
       const offset = offsets[i] ?? 0;
       const canMove =
