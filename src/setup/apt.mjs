@@ -74,30 +74,38 @@ export function aptVersion(name, which) {
   return version && version !== "(none)" ? version : null;
 }
 
+/** Where apt is told of a release's backports. */
+export const BACKPORTS_LIST = "/etc/apt/sources.list.d/forge-gpu-backports.list";
+
 /**
- * Adds the release's backports to apt's sources, unless they are there. Packages come from backports only when asked for
- * by name, so nothing else changes.
+ * The line that tells apt of a release's backports, from the mirror that the machine already uses. Packages come from there
+ * only when asked for by name, so that nothing else changes.
+ *
+ * @param {string} codename the release
+ * @returns {{ line: string } | "present" | null} null when the machine has no source for the release
+ */
+export function backports(codename) {
+  const sources = aptSources();
+  const suite = `${codename}-backports`;
+  if (sources.some(({ suites }) => suites.includes(suite))) return "present";
+  const main = sources.find(({ suites }) => suites.includes(codename));
+  if (!main) return null;
+  const options = main.signedBy ? `[signed-by=${main.signedBy}] ` : "";
+  return { line: `deb ${options}${main.uri} ${suite} main` };
+}
+
+/**
+ * Adds the release's backports to apt's sources, unless they are there.
  *
  * @param {readonly string[]} as
  * @param {string} codename the release
  * @returns {boolean} whether there are backports to install from
  */
 export function addBackports(as, codename) {
-  const sources = aptSources();
-  const suite = `${codename}-backports`;
-  if (sources.some(({ suites }) => suites.includes(suite))) return true;
-  const main = sources.find(({ suites }) => suites.includes(codename));
-  if (!main) return false;
-  const text = [
-    "# Added by forge-gpu's set-up, for a Mesa that is new enough for WebGPU.",
-    "Types: deb",
-    `URIs: ${main.uri}`,
-    `Suites: ${suite}`,
-    "Components: main",
-    ...(main.signedBy ? [`Signed-By: ${main.signedBy}`] : []),
-    "",
-  ].join("\n");
-  return asRoot(as, ["tee", "/etc/apt/sources.list.d/forge-gpu-backports.sources"], text).ok;
+  const found = backports(codename);
+  if (found === null || found === "present") return found !== null;
+  const text = `# Added by forge-gpu's set-up, for a Mesa that is new enough for WebGPU.\n${found.line}\n`;
+  return asRoot(as, ["tee", BACKPORTS_LIST], text).ok;
 }
 
 /**

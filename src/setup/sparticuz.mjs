@@ -96,7 +96,9 @@ function download(say) {
   if (existsSync(archive) && digest(archive) === INTEGRITY) return archive;
   say(`downloading @sparticuz/chromium ${VERSION} (65 MiB) into ${cacheFolder()}`);
   mkdirSync(cacheFolder(), { recursive: true });
-  const done = npm(["pack", `@sparticuz/chromium@${VERSION}`, "--silent"], { cwd: cacheFolder() });
+  const done = npm(["pack", `@sparticuz/chromium@${VERSION}`, "--loglevel=error"], {
+    cwd: cacheFolder(),
+  });
   if (!done.ok) {
     throw new SetUpError(
       `@sparticuz/chromium ${VERSION} cannot be downloaded:\n${tail(done.output)}`,

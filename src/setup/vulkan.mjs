@@ -15,6 +15,8 @@ import {
   aptInstall,
   aptUpdate,
   aptVersion,
+  BACKPORTS_LIST,
+  backports,
   elevation,
   hasApt,
   osRelease,
@@ -247,10 +249,13 @@ function installCommand() {
     VERSION_CODENAME: codename = "",
   } = osRelease();
   if (codename === "bookworm") {
-    return (
-      "echo 'deb http://deb.debian.org/debian bookworm-backports main' | sudo tee /etc/apt/sources.list.d/backports.list" +
-      " && sudo apt-get update && sudo apt-get install libvulkan1 mesa-vulkan-drivers/bookworm-backports"
-    );
+    const found = backports(codename);
+    const add =
+      typeof found === "object" && found
+        ? [`echo '${found.line}' | sudo tee ${BACKPORTS_LIST}`]
+        : [];
+    const install = "sudo apt-get install libvulkan1 mesa-vulkan-drivers/bookworm-backports";
+    return [...add, "sudo apt-get update", install].join(" && ");
   }
   const family = `${distribution} ${like}`;
   if (/debian|ubuntu/.test(family)) return "sudo apt-get install libvulkan1 mesa-vulkan-drivers";
