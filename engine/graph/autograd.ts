@@ -110,9 +110,15 @@ function dependents(loss: Node, targets: ReadonlySet<Node>): Set<Node> {
 function put(gradients: Map<Node, (Tensor | undefined)[]>, tensor: Tensor, gradient: Tensor): void {
   const list = gradients.get(tensor.node) ?? [];
   const before = list[tensor.output];
-  if (before && !addTensors) throw new ForgeError({ code: "internal", what: "no gradient sum is installed." });
-  list[tensor.output] = before && addTensors ? addTensors(before, gradient) : gradient;
+  list[tensor.output] = before ? plus(before, gradient) : gradient;
   gradients.set(tensor.node, list);
+}
+
+function plus(a: Tensor, b: Tensor): Tensor {
+  const inside = b.node.op.plus?.(b, a) ?? a.node.op.plus?.(a, b);
+  if (inside) return inside;
+  if (!addTensors) throw new ForgeError({ code: "internal", what: "no gradient sum is installed." });
+  return addTensors(a, b);
 }
 
 function noGradient(node: Node): ForgeError {

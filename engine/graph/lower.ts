@@ -3,7 +3,6 @@
  */
 import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
-import { declaredBindings } from "../gpu/pipeline.ts";
 import { bytesOf, type DType, type HostArray } from "../tensor/dtype.ts";
 import { contiguous, isContiguous, type Layout, move } from "../tensor/layout.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
@@ -13,6 +12,7 @@ import { makeEpilogue, NotFusible } from "./epilogue.ts";
 import { Expression, iotaOp, NeedsMemory, replay, type Scope } from "./expression.ts";
 import type { Epilogue, KernelCall, KernelOp, LowerContext, Operand, Program, ReduceOp, Slot, SlotKind } from "./kernel.ts";
 import { mapKernel } from "./map-kernel.ts";
+import { accessOf, homeOf } from "./slot.ts";
 import { reduceKernels } from "./reduce-kernel.ts";
 import { Graph, keyOf, type Schedule, schedule } from "./schedule.ts";
 
@@ -79,7 +79,7 @@ class Lowering {
     for (const [state, raw] of this.#roots.assignments) {
       const from = this.#final(raw);
       const to = this.#stateOperand(state);
-      if (from.slot === to.slot && from.layout.offset === to.layout.offset) continue;
+      if (from.slot === to.slot) continue;
       if (!this.#storeDirectly(from, to)) copies.push({ from, to });
     }
     const outputs = this.#roots.outputs.map((raw) => {
@@ -134,14 +134,19 @@ class Lowering {
     throw new ForgeError({ code: "internal", what: `unknown source ${node.op.name}.` });
   }
 
+  /** A state inside a flat one has a slot inside that one's, so that kernels find it at offset 0 of their binding. */
   #stateOperand(state: State): Operand {
-    const { state: home, offset } = state.home;
-    let slot = this.#stateSlots.get(home);
+    let slot = this.#stateSlots.get(state);
     if (!slot) {
-      slot = this.#allocate(`state ${home.name}`, home.shape, home.dtype, "state", { state: home }).slot;
-      this.#stateSlots.set(home, slot);
+      const { state: home, offset } = state.home;
+      slot = this.#allocate(`state ${state.name}`, state.shape, state.dtype, "state", { state }).slot;
+      if (home !== state) {
+        const offsetBytes = offset * bytesOf(state.dtype);
+        slot.inside = { slot: this.#stateOperand(home).slot, offsetBytes };
+      }
+      this.#stateSlots.set(state, slot);
     }
-    return { slot, layout: { ...contiguous(state.shape), offset } };
+    return { slot, layout: contiguous(state.shape) };
   }
 
   #kindOf(key: string): SlotKind {
@@ -340,12 +345,12 @@ class Lowering {
   #storeDirectly(from: Operand, to: Operand): boolean {
     const { slot } = from;
     const isWhole = slot.kind === "temporary" && !slot.inside && from.layout.offset === 0 && isContiguous(from.layout);
-    if (!isWhole || (to.layout.offset * bytesOf(to.slot.dtype)) % 256 !== 0) return false;
+    if (!isWhole) return false;
     const first = this.#calls.findIndex((c) => c.bindings.includes(slot));
     if (first < 0) return false;
-    const touched = this.#calls.some((c, i) => i >= first && c.bindings.some((b) => (b.inside?.slot ?? b) === to.slot));
-    if (touched) return false;
-    slot.inside = { slot: to.slot, offsetBytes: to.layout.offset * bytesOf(to.slot.dtype) };
+    const home = homeOf(to.slot);
+    if (this.#calls.some((c, i) => i >= first && c.bindings.some((b) => homeOf(b) === home))) return false;
+    slot.inside = { slot: to.slot, offsetBytes: 0 };
     return true;
   }
 
@@ -367,17 +372,6 @@ class Lowering {
 
 function tensorOf(node: Node): Tensor {
   return new Tensor(node, 0);
-}
-
-/** Slots that a call reads and writes, from the declarations in its text. */
-export function accessOf(call: KernelCall): { reads: Slot[]; writes: Slot[] } {
-  const kinds = declaredBindings(`${call.source}\n${call.options?.declarations ?? ""}`);
-  const reads: Slot[] = [];
-  const writes: Slot[] = [];
-  call.bindings.forEach((slot, i) => {
-    (kinds[i + 1] === "read_write" ? writes : reads).push(slot);
-  });
-  return { reads, writes };
 }
 
 /**

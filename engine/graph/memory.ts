@@ -9,7 +9,7 @@
  */
 import { OFFSET_ALIGNMENT } from "../gpu/constants.ts";
 import type { KernelCall, Slot } from "./kernel.ts";
-import { accessOf } from "./lower.ts";
+import { accessOf, homeOf } from "./slot.ts";
 
 /** Where a slot lies. */
 export interface Placement {
@@ -39,16 +39,6 @@ interface Block {
   readonly first: number;
   readonly last: number;
   readonly slot: Slot;
-}
-
-/** The slot whose memory a slot uses. */
-export function homeOf(slot: Slot): Slot {
-  return slot.inside ? homeOf(slot.inside.slot) : slot;
-}
-
-/** Byte offset of a slot in its home. */
-export function offsetInHome(slot: Slot): number {
-  return slot.inside ? slot.inside.offsetBytes + offsetInHome(slot.inside.slot) : 0;
 }
 
 /** Places temporary slots. `keepUntilEnd` names slots read after the last call (by copies). */

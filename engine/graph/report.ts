@@ -4,7 +4,7 @@
 import { BufferUsage } from "../gpu/constants.ts";
 import { ForgeError } from "../error.ts";
 import type { KernelCall } from "./kernel.ts";
-import { homeOf } from "./memory.ts";
+import { homeOf } from "./slot.ts";
 import { type Plan, planBytes } from "./plan.ts";
 
 /** One kernel of a plan. */

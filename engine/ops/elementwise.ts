@@ -123,13 +123,62 @@ const tanhOp = define(
   (dy, _x, y) => [mul(dy, sub(1, square(y)))],
   true,
 );
-/** 1 / (1 + e^−x), with the exponent kept finite. */
 const sigmoidOp = define(
   "sigmoid",
-  ([a], c) => `(${constant(c, "1.0")} / (${constant(c, "1.0")} + exp(min(-${a}, ${constant(c, c.type.dtype === "f16" ? "10.0" : "80.0")}))))`,
+  ([a], c) => sigmoidText(`${a}`, c),
   (dy, _x, y) => [mul(dy, mul(y, sub(1, y)))],
   true,
 );
+/**
+ * Activations and their derivatives are ops of their own: the backward pass then reads the input once and computes the
+ * rest again, instead of storing every step. Both gradients are written with s = sigmoid: tanh z = 2·sigmoid(2z) − 1.
+ */
+const siluOp = define(
+  "silu",
+  ([a], c) => `(${a} * ${sigmoidText(`${a}`, c)})`,
+  (dy, [x]) => [mul(dy, unary(siluSlopeOp, x as Tensor))],
+  true,
+);
+/** d/dx x·s(x) = s + x·s·(1 − s). */
+const siluSlopeOp = define(
+  "silu_slope",
+  ([a], c) => {
+    const s = sigmoidText(`${a}`, c);
+    return `(${s} * (${constant(c, "1.0")} + ${a} * (${constant(c, "1.0")} - ${s})))`;
+  },
+  undefined,
+  true,
+);
+/** x·s(2z), z = √(2/π)·(x + 0.044715·x³). */
+const geluOp = define(
+  "gelu",
+  ([a], c) => `(${a} * ${sigmoidText(geluArgument(`${a}`, c), c)})`,
+  (dy, [x]) => [mul(dy, unary(geluSlopeOp, x as Tensor))],
+  true,
+);
+/** d/dx x·s(2z) = s + x·s·(1 − s)·2z′, 2z′ = 2√(2/π)·(1 + 3·0.044715·x²). */
+const geluSlopeOp = define(
+  "gelu_slope",
+  ([a], c) => {
+    const s = sigmoidText(geluArgument(`${a}`, c), c);
+    const slope = `(${constant(c, "1.5957691216057308")} + ${constant(c, "0.21406224")} * ${a} * ${a})`;
+    return `(${s} * (${constant(c, "1.0")} + ${a} * (${constant(c, "1.0")} - ${s}) * ${slope}))`;
+  },
+  undefined,
+  true,
+);
+
+/** 2√(2/π)·(x + 0.044715·x³); 2√(2/π) = 1.5957691216…, times 0.044715 = 0.0713548163… */
+function geluArgument(x: string, c: MapContext): string {
+  return `(${x} * (${constant(c, "1.5957691216057308")} + ${constant(c, "0.07135481627159736")} * ${x} * ${x}))`;
+}
+
+/** 1 / (1 + e^−x), with the exponent kept finite. */
+function sigmoidText(x: string, c: MapContext): string {
+  const limit = constant(c, c.type.dtype === "f16" ? "10.0" : "80.0");
+  return `(${constant(c, "1.0")} / (${constant(c, "1.0")} + exp(min(-${x}, ${limit}))))`;
+}
+
 const whereOp = define(
   "where",
   ([c, a, b], { typeName }) => `select(${b}, ${a}, ${c} != ${typeName("u32")}(0u))`,
@@ -265,13 +314,12 @@ export function relu(x: Operand): Tensor {
   return maximum(x, 0);
 }
 /** x · sigmoid(x) (swish with β = 1; Ramachandran et al. 2017, arXiv:1710.05941). */
-export function silu(x: Tensor): Tensor {
-  return mul(x, sigmoid(x));
+export function silu(x: Operand): Tensor {
+  return unary(siluOp, x);
 }
 /** GELU in its tanh form: x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³))) (Hendrycks & Gimpel 2016, arXiv:1606.08415, §2). */
-export function gelu(x: Tensor): Tensor {
-  const inner = mul(mul(x, Math.sqrt(2 / Math.PI)), add(mul(square(x), 0.044715), 1));
-  return mul(mul(x, 0.5), add(tanh(inner), 1));
+export function gelu(x: Operand): Tensor {
+  return unary(geluOp, x);
 }
 /** log(1 + eˣ), without overflow. */
 export function softplus(x: Tensor): Tensor {

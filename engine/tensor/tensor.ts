@@ -33,6 +33,8 @@ export interface Op {
    * the result means "no gradient flows to this input". Absent when the op is not differentiable.
    */
   readonly gradient?: (node: Node, douts: readonly (Tensor | undefined)[]) => (Tensor | undefined)[];
+  /** `output + other` computed by the op itself, for ops whose kernel can add; gradients are summed with it. */
+  readonly plus?: (output: Tensor, other: Tensor) => Tensor | undefined;
 }
 
 /** Attributes of a node: part of its identity, so plain data. */
