@@ -118,7 +118,7 @@ export interface MatmulPlan {
 }
 
 /** Fewest rows for which copying b pays: below, b is read too few times. */
-const TRANSPOSE_FROM_ROWS = 48;
+const TRANSPOSE_FROM_ROWS = 64;
 
 function isMultipleOf4(...values: readonly number[]): boolean {
   return values.every((v) => v % 4 === 0);
@@ -333,11 +333,11 @@ const SPEED: Readonly<Record<string, number>> = {
   tiles_any_64: 8,
   tiles_any_32: 4,
   rows: 16,
-  lanes_24: 16,
+  lanes_24: 16.5,
   lanes_16: 15.5,
-  lanes_8: 10,
+  lanes_8: 11.5,
   lanes_any_16: 11,
-  lanes_any_8: 7,
+  lanes_any_8: 8,
   plain: 1,
 };
 
