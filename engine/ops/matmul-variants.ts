@@ -313,7 +313,7 @@ export function matmulShapeClass(device: MatmulDeviceFacts, shape: MatmulShape):
 
 /** Cores that share the workgroups. The estimate is only where tuning starts, so typical values will do. */
 const CORES_SOFTWARE = 2;
-const CORES_HARDWARE = 100;
+const CORES_HARDWARE = 128;
 
 /** Relative time of a variant: rounds of tiles on all cores, over the speed that a core reaches on full tiles. */
 function estimate(variant: MatmulVariant, device: MatmulDeviceFacts, shape: MatmulShape): number {
