@@ -226,7 +226,7 @@ function workgroupKernel(
     outputs,
     constants: (device, shape) => ({
       HEAD_DIM: shape.headDim,
-      CHUNK: stagedDimensions(memory, device.workgroupStorageBytes, shape.headDim),
+      CHUNK: stagedDimensions(memory, device, shape.headDim),
       HAS_WINDOW: shape.hasWindow,
       HAS_SOFTCAP: shape.hasSoftcap,
     }),
@@ -238,10 +238,20 @@ function workgroupKernel(
   };
 }
 
-/** The fewest equal chunks of a row that fit, in dimensions (a multiple of 4). */
-function stagedDimensions(memory: WorkgroupMemory, storageBytes: number, headDim: number): number {
-  const fitting = Math.floor((storageBytes - memory.baseBytes) / memory.bytesPerDimension);
-  const chunks = Math.ceil(headDim / Math.min(memory.mostDimensions, Math.floor(fitting / 4) * 4));
+/**
+ * The fewest equal chunks of a row that fit, in dimensions (a multiple of 4).
+ *
+ * A driver on a CPU compiles every load of the unrolled chunk eight times over, for seconds: there chunks are smallest.
+ */
+function stagedDimensions(
+  memory: WorkgroupMemory,
+  device: AttentionDevice,
+  headDim: number,
+): number {
+  if (device.isSoftware) return 4;
+  const free = device.workgroupStorageBytes - memory.baseBytes;
+  const fitting = Math.floor(free / memory.bytesPerDimension / 4) * 4;
+  const chunks = Math.ceil(headDim / Math.min(memory.mostDimensions, fitting));
   return Math.ceil(headDim / 4 / chunks) * 4;
 }
 
