@@ -1,14 +1,8 @@
 /**
  * Kernels of the gated activations.
  */
-import {
-  elementOptions,
-  foldedGrid,
-  LANES,
-  packParams,
-  type RowVariant,
-  widthFor,
-} from "./row-variants.ts";
+import { foldGrid, paramWords } from "../gpu/dispatch.ts";
+import { elementOptions, LANES, type RowVariant, widthFor } from "./row-variants.ts";
 
 /** Which function the gate passes through. */
 export type GatedActivation = "silu" | "gelu_tanh" | "gelu_erf";
@@ -62,15 +56,15 @@ function gatedVariant(entry: string): RowVariant<GatedCall> {
       // A CPU behind the API pays for every workgroup and division, hardware for lanes that load apart.
       const [lanes, chunk] = device.isSoftware ? [LANES, 16] : [256, 1];
       return {
-        shader: "gated",
+        name: "gated",
         entry,
         options: elementOptions(width, {
           ACTIVATION: CODES[activation],
           LANES: lanes,
           CHUNK: chunk,
         }),
-        params: packParams(rows, cols / width, ...places.map((n) => n / width)),
-        grid: foldedGrid((rows * cols) / width, lanes * chunk),
+        params: paramWords([rows, cols / width, ...places.map((n) => n / width)]),
+        grid: [...foldGrid(Math.ceil((rows * cols) / (width * lanes * chunk))), 1],
       };
     },
   };

@@ -1,12 +1,19 @@
 /** Layer normalization over the last axis, with an optional residual. */
 import { ForgeError } from "../error.ts";
+import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { formatShape, type Shape } from "../tensor/shape.ts";
 import { makeNode, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
 import { add } from "./elementwise.ts";
+import {
+  COLUMN_SUM,
+  LAYER_NORM,
+  LAYER_NORM_BACKWARD,
+  LAYER_NORM_WEIGHT,
+  rowBlocks,
+} from "./norm-variants.ts";
 import { chooseRow } from "./row-variants.ts";
-import { COLUMN_SUM, LAYER_NORM, LAYER_NORM_BACKWARD, LAYER_NORM_WEIGHT, rowBlocks } from "./norm-variants.ts";
-import { emitRow, operandRows, rowCount, takesRows } from "./rows.ts";
+import { operandRows, rowCount, takesRows } from "./rows.ts";
 
 /** Inputs x, weight, then bias and residual where the attributes say so. Outputs y, stats, and the sum with a residual. */
 const layerNormOp: KernelOp = {
@@ -15,20 +22,37 @@ const layerNormOp: KernelOp = {
   takesLayout: (input, layout) => input === 0 && takesRows(layout),
   lower: (context, node) => {
     const [x] = node.inputs as readonly [Tensor];
-    const { eps, hasBias, hasResidual } = node.attributes as { eps: number; hasBias: boolean; hasResidual: boolean };
+    const { eps, hasBias, hasResidual } = node.attributes as {
+      eps: number;
+      hasBias: boolean;
+      hasResidual: boolean;
+    };
     const cols = x.shape.at(-1) as number;
     const rows = rowCount(x.shape);
     const at = context.input(0);
-    const call = { rows, cols, eps, x: operandRows(at), withBias: hasBias, withResidual: hasResidual };
+    const call = {
+      rows,
+      cols,
+      eps,
+      x: operandRows(at),
+      withBias: hasBias,
+      withResidual: hasResidual,
+    };
     const bias = hasBias ? context.input(2).slot : context.input(1).slot;
     const residual = hasResidual ? context.input(node.inputs.length - 1).slot : at.slot;
     const total = hasResidual ? context.output(2) : context.scratch("unused", 4);
-    emitRow(
-      context,
-      chooseRow(LAYER_NORM, context.device, call),
-      [at.slot, residual, context.input(1).slot, bias, context.output(0).slot, total.slot, context.output(1).slot],
-      8 * rows * cols,
-    );
+    emitDispatch(context, chooseRow(LAYER_NORM, context.device, call), {
+      bindings: [
+        at.slot,
+        residual,
+        context.input(1).slot,
+        bias,
+        context.output(0).slot,
+        total.slot,
+        context.output(1).slot,
+      ],
+      flops: 8 * rows * cols,
+    });
   },
   gradient: (node, [dy, , dsum]) => {
     const { hasBias, hasResidual } = node.attributes as { hasBias: boolean; hasResidual: boolean };
@@ -39,10 +63,8 @@ const layerNormOp: KernelOp = {
     const inputs = dsum ? [dy, s, weight, stats, dsum] : [dy, s, weight, stats];
     const dx = makeTensor(layerNormBackwardOp, inputs, {}, { shape: x.shape, dtype: "f32" });
     const type: TensorType = { shape: weight.shape, dtype: "f32" };
-    const sums = makeNode(layerNormWeightOp, [dy, s, stats], {}, [{ shape: [2, ...weight.shape], dtype: "f32" }]);
-    const both = new Tensor(sums, 0);
-    const dweight = both.slice(0, 0, 1).reshape(type.shape);
-    const dbias = both.slice(0, 1, 2).reshape(type.shape);
+    const sums = makeNode(layerNormWeightOp, [dy, s, stats], {}, [type, type]);
+    const [dweight, dbias] = [new Tensor(sums, 0), new Tensor(sums, 1)];
     return [dx, dweight, ...(hasBias ? [dbias] : []), ...(hasResidual ? [dx] : [])];
   },
 };
@@ -50,6 +72,15 @@ const layerNormOp: KernelOp = {
 const layerNormBackwardOp: KernelOp = {
   name: "layer_norm_backward",
   kind: "kernel",
+  plus: (dx, other) =>
+    dx.node.inputs.length === 4
+      ? makeTensor(
+          layerNormBackwardOp,
+          [...dx.node.inputs, other],
+          {},
+          { shape: dx.shape, dtype: "f32" },
+        )
+      : undefined,
   takesLayout: (input, layout) => input === 1 && takesRows(layout),
   lower: (context, node) => {
     const [dy] = node.inputs as readonly [Tensor];
@@ -57,16 +88,25 @@ const layerNormBackwardOp: KernelOp = {
     const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
     const s = context.input(1);
     const dsum = withDsum ? context.input(4).slot : context.input(0).slot;
-    emitRow(
+    emitDispatch(
       context,
       chooseRow(LAYER_NORM_BACKWARD, context.device, { rows, cols, s: operandRows(s), withDsum }),
-      [context.input(0).slot, s.slot, context.input(2).slot, context.input(3).slot, dsum, context.output(0).slot],
-      12 * rows * cols,
+      {
+        bindings: [
+          context.input(0).slot,
+          s.slot,
+          context.input(2).slot,
+          context.input(3).slot,
+          dsum,
+          context.output(0).slot,
+        ],
+        flops: 12 * rows * cols,
+      },
     );
   },
 };
 
-/** Output [2, C]: dweight, dbias. */
+/** Outputs dweight and dbias, each [C]. */
 const layerNormWeightOp: KernelOp = {
   name: "layer_norm_weight_gradient",
   kind: "kernel",
@@ -76,16 +116,24 @@ const layerNormWeightOp: KernelOp = {
     const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
     const blocks = rowBlocks(context.device, rows);
     const s = context.input(1);
-    const partials = blocks > 1 ? context.scratch("norm partials", blocks * 2 * cols) : context.output(0);
-    emitRow(
+    const partials = context.scratch("norm partials", blocks * 2 * cols);
+    emitDispatch(
       context,
       chooseRow(LAYER_NORM_WEIGHT, context.device, { rows, cols, s: operandRows(s), blocks }),
-      [context.input(0).slot, s.slot, context.input(2).slot, partials.slot],
-      4 * rows * cols,
+      {
+        bindings: [context.input(0).slot, s.slot, context.input(2).slot, partials.slot],
+        flops: 4 * rows * cols,
+      },
     );
-    if (blocks === 1) return;
-    const total = chooseRow(COLUMN_SUM, context.device, { rows: blocks, cols: 2 * cols });
-    emitRow(context, total, [partials.slot, context.output(0).slot], blocks * 2 * cols);
+    for (const output of [0, 1]) {
+      if (!context.isUsed(output)) continue;
+      const call = { rows: blocks, cols, stride: 2 * cols, offset: output * cols };
+      const total = chooseRow(COLUMN_SUM, context.device, call);
+      emitDispatch(context, total, {
+        bindings: [partials.slot, context.output(output).slot],
+        flops: blocks * cols,
+      });
+    }
   },
 };
 

@@ -1,18 +1,16 @@
 /**
  * Kernels of layer normalization and root-mean-square normalization, and of their gradients.
  */
+import { type DeviceFacts, type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
 import {
-  type DeviceFacts,
   elementOptions,
-  foldedGrid,
   fullView,
   LANES,
   lanesThenWorkgroup,
-  packParams,
-  type RowDispatch,
   type RowSplit,
   type RowVariant,
   type RowView,
+  rowGrid,
   SCALAR_TOTAL,
   widthFor,
 } from "./row-variants.ts";
@@ -65,53 +63,60 @@ export const RMS_NORM_BACKWARD: readonly RowVariant<NormBackwardCall>[] = backwa
 );
 
 function forward(
-  shader: string,
+  name: string,
   entry: string,
   isCentered: boolean,
 ): readonly RowVariant<NormCall>[] {
-  const dispatch = (call: NormCall, split: RowSplit): RowDispatch => {
+  const dispatch = (call: NormCall, split: RowSplit): KernelDispatch => {
     const { rows, cols, eps, weightOffset = 0, withResidual = false, withBias = false } = call;
     const x = fullView(cols, call.x);
     const width = widthFor(cols, x.offset, x.stride);
     const elements = cols / width;
     const flags = isCentered ? { WITH_BIAS: withBias } : {};
     return {
-      shader,
+      name,
       entry: `${entry}${split.suffix}`,
       options: elementOptions(
         width,
         { WITH_RESIDUAL: withResidual, ...flags, ...split.constants },
         SCALAR_TOTAL,
       ),
-      params: packParams(
+      params: paramWords([
         rows,
         elements,
         x.offset / width,
         x.stride / width,
         x.group,
-        { float: eps },
-        { float: weightOffset },
-      ),
-      grid: foldedGrid(rows, split.rowsPerGroup),
+        { f32: eps },
+        { f32: weightOffset },
+      ]),
+      grid: rowGrid(rows, split),
     };
   };
   return lanesThenWorkgroup(entry, dispatch);
 }
 
-function backward(shader: string, entry: string): readonly RowVariant<NormBackwardCall>[] {
-  const dispatch = (call: NormBackwardCall, split: RowSplit): RowDispatch => {
+function backward(name: string, entry: string): readonly RowVariant<NormBackwardCall>[] {
+  const dispatch = (call: NormBackwardCall, split: RowSplit): KernelDispatch => {
     const { rows, cols, weightOffset = 0, withDsum = false } = call;
     const s = fullView(cols, call.s);
     const width = widthFor(cols, s.offset, s.stride);
     const elements = cols / width;
     return {
-      shader,
+      name,
       entry: `${entry}${split.suffix}`,
       options: elementOptions(width, { WITH_DSUM: withDsum, ...split.constants }, SCALAR_TOTAL),
-      params: packParams(rows, elements, s.offset / width, s.stride / width, s.group, {
-        float: weightOffset,
-      }),
-      grid: foldedGrid(rows, split.rowsPerGroup),
+      params: paramWords([
+        rows,
+        elements,
+        s.offset / width,
+        s.stride / width,
+        s.group,
+        {
+          f32: weightOffset,
+        },
+      ]),
+      grid: rowGrid(rows, split),
     };
   };
   return lanesThenWorkgroup(entry, dispatch);
@@ -142,17 +147,17 @@ function weightGradient(isCentered: boolean): readonly RowVariant<NormWeightCall
       const width = widthFor(cols, view.offset, view.stride);
       const elements = cols / width;
       return {
-        shader: "norm-weight-gradient",
+        name: "norm-weight-gradient",
         entry,
         options: elementOptions(width, { CENTERED: isCentered, LANES: lanes }),
-        params: packParams(
+        params: paramWords([
           rows,
           elements,
           view.offset / width,
           view.stride / width,
           view.group,
           Math.ceil(rows / blocks),
-        ),
+        ]),
         grid: [Math.ceil(elements / lanes), blocks, 1],
       };
     },
@@ -197,16 +202,16 @@ function columnSum(hasWorkgroup: boolean): RowVariant<ColumnSumCall> {
       const width = widthFor(cols, offset, stride);
       const elements = cols / width;
       return {
-        shader: "column-sum",
+        name: "column-sum",
         entry,
         options: elementOptions(width, {}),
-        params: packParams(
+        params: paramWords([
           rows,
           elements,
           offset / width,
           stride / width,
           Math.ceil(rows / blocks),
-        ),
+        ]),
         grid: [Math.ceil(elements / (hasWorkgroup ? STRIP : LANES)), blocks, 1],
       };
     },

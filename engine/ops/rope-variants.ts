@@ -1,14 +1,8 @@
 /**
  * Kernels of the rotary position embedding.
  */
-import {
-  elementOptions,
-  foldedGrid,
-  LANES,
-  packParams,
-  type RowVariant,
-  widthFor,
-} from "./row-variants.ts";
+import { foldGrid, paramWords } from "../gpu/dispatch.ts";
+import { elementOptions, LANES, type RowVariant, widthFor } from "./row-variants.ts";
 
 /** A rotation of [tokens, heads, headSize], or its gradient. */
 export interface RopeCall {
@@ -57,14 +51,14 @@ function ropeVariant(isForSoftware: boolean): RowVariant<RopeCall> {
       const lanes = isForSoftware ? LANES : 64;
       const headsPerLane = isForSoftware ? heads : Math.min(2, heads);
       return {
-        shader: "rope",
+        name: "rope",
         entry: "rope",
         options: elementOptions(
           width,
           { INTERLEAVED: isInterleaved, LANES: lanes, ...(width === 1 ? SCALAR_ALIASES : {}) },
           SCALAR_HELPERS,
         ),
-        params: packParams(
+        params: paramWords([
           tokens,
           heads,
           headSize / width,
@@ -74,14 +68,13 @@ function ropeVariant(isForSoftware: boolean): RowVariant<RopeCall> {
           outOffset / width,
           outStride / width,
           headsPerLane,
-          { float: isBackward ? -1 : 1 },
-          { float: scale },
-        ),
-        grid: foldedGrid(
-          tokens * ((headSize - pairs) / width),
-          lanes,
+          { f32: isBackward ? -1 : 1 },
+          { f32: scale },
+        ]),
+        grid: [
+          ...foldGrid(Math.ceil((tokens * (headSize - pairs)) / (width * lanes))),
           Math.ceil(heads / headsPerLane),
-        ),
+        ],
       };
     },
   };

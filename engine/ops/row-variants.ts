@@ -1,32 +1,17 @@
 /**
- * What all kernels over rows share: variants of a family, text parameters, packed `Params`, folded grids.
+ * What all kernels over rows share: variants of a family, text parameters, how rows are dealt to lanes.
  *
  * A family is a list of variants in order of preference; each is correct on every adapter, `supports` says where it is
  * worth running. The kernels themselves, and the order of their bindings, are in `shaders/`.
  */
+import { type DeviceFacts, foldGrid, type KernelDispatch } from "../gpu/dispatch.ts";
 import type { ShaderOptions } from "../gpu/shader.ts";
-
-/** What the choice of a kernel depends on; a `Device` has both. */
-export interface DeviceFacts {
-  readonly isSoftware: boolean;
-  readonly subgroupSize: number | undefined;
-}
-
-/** One dispatch: the text to compile, the bytes of `Params`, and the grid. */
-export interface RowDispatch {
-  /** Base name in `shaders/`. */
-  readonly shader: string;
-  readonly entry: string;
-  readonly options: ShaderOptions;
-  readonly params: ArrayBuffer;
-  readonly grid: readonly [number, number, number];
-}
 
 /** One entry point of a family. */
 export interface RowVariant<Call> {
   readonly entry: string;
   supports(device: DeviceFacts, call: Call): boolean;
-  dispatch(call: Call, device: DeviceFacts): RowDispatch;
+  dispatch(call: Call, device: DeviceFacts): KernelDispatch;
 }
 
 /** The dispatch of the first variant that suits the device; the last one always does. */
@@ -34,7 +19,7 @@ export function chooseRow<Call>(
   variants: readonly RowVariant<Call>[],
   device: DeviceFacts,
   call: Call,
-): RowDispatch {
+): KernelDispatch {
   const variant = variants.find((v) => v.supports(device, call)) ?? variants.at(-1);
   if (!variant) throw new RangeError("a family of kernels has no variant");
   return variant.dispatch(call, device);
@@ -118,7 +103,7 @@ export function workgroupARow(device: DeviceFacts, cols: number): RowSplit {
 /** The two variants of a family that has both classes: a lane a row, and a workgroup a row (entry point `*_workgroup`). */
 export function lanesThenWorkgroup<Call extends { readonly rows: number; readonly cols: number }>(
   entry: string,
-  dispatch: (call: Call, split: RowSplit) => RowDispatch,
+  dispatch: (call: Call, split: RowSplit) => KernelDispatch,
   supportsLanes: (device: DeviceFacts, call: Call) => boolean = (device, call) =>
     prefersLanes(device, call.rows, call.cols),
 ): readonly RowVariant<Call>[] {
@@ -136,23 +121,7 @@ export function lanesThenWorkgroup<Call extends { readonly rows: number; readonl
   ];
 }
 
-/** Workgroups for `count` lanes of work, folded over x and y below the limit of 65,535 a dimension. */
-export function foldedGrid(count: number, lanes: number, z = 1): readonly [number, number, number] {
-  const groups = Math.max(1, Math.ceil(count / lanes));
-  const x = Math.min(groups, 65_535);
-  return [x, Math.ceil(groups / x), z];
-}
-
-/** A field of `Params`: unsigned integers are plain numbers, floats are marked. */
-export type Field = number | { readonly float: number };
-
-/** `Params` as the kernel reads them: 4 bytes a field in order of declaration, padded to 16. */
-export function packParams(...fields: readonly Field[]): ArrayBuffer {
-  const bytes = new ArrayBuffer(Math.ceil(fields.length / 4) * 16);
-  const view = new DataView(bytes);
-  fields.forEach((field, i) => {
-    if (typeof field === "number") view.setUint32(4 * i, field, true);
-    else view.setFloat32(4 * i, field.float, true);
-  });
-  return bytes;
+/** The grid that deals `rows` to workgroups. */
+export function rowGrid(rows: number, split: RowSplit): KernelDispatch["grid"] {
+  return [...foldGrid(Math.ceil(rows / split.rowsPerGroup)), 1];
 }

@@ -1,9 +1,7 @@
-/** What ops over rows share: where the rows of an operand lie, and how their dispatches are emitted. */
-import { emitDispatch } from "../graph/dispatch.ts";
-import type { LowerContext, Operand, Slot } from "../graph/kernel.ts";
+/** What ops over rows share: where the rows of an operand lie. */
+import type { Operand } from "../graph/kernel.ts";
 import { type Layout, mergeAxes } from "../tensor/layout.ts";
-import { sizeOf, type Shape } from "../tensor/shape.ts";
-import type { RowDispatch } from "./row-variants.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
 
 /** Rows of the last axis: all others, flattened. */
 export function rowCount(shape: Shape): number {
@@ -11,7 +9,11 @@ export function rowCount(shape: Shape): number {
 }
 
 /** Where rows lie in a buffer, in numbers: evenly apart, each contiguous; undefined when they do not. */
-export function rowsOf({ shape, strides, offset }: Layout): { offset: number; stride: number } | undefined {
+export function rowsOf({
+  shape,
+  strides,
+  offset,
+}: Layout): { offset: number; stride: number } | undefined {
   const cols = shape.at(-1) ?? 1;
   if (cols !== 1 && strides.at(-1) !== 1) return undefined;
   const lead = mergeAxes({ shape: shape.slice(0, -1), strides: strides.slice(0, -1), offset: 0 });
@@ -21,16 +23,15 @@ export function rowsOf({ shape, strides, offset }: Layout): { offset: number; st
 
 /** The rows of an operand that `takesRows` has admitted. */
 export function operandRows(operand: Operand): { offset: number; stride: number } {
-  return rowsOf(operand.layout) ?? { offset: operand.layout.offset, stride: operand.layout.shape.at(-1) ?? 1 };
+  return (
+    rowsOf(operand.layout) ?? {
+      offset: operand.layout.offset,
+      stride: operand.layout.shape.at(-1) ?? 1,
+    }
+  );
 }
 
 /** Whether a layout has evenly spaced rows. */
 export function takesRows(layout: Layout): boolean {
   return rowsOf(layout) !== undefined;
-}
-
-/** Emits a row kernel. */
-export function emitRow(context: LowerContext, row: RowDispatch, bindings: readonly Slot[], flops?: number): void {
-  const dispatch = { name: row.shader, entry: row.entry, options: row.options, params: new Uint32Array(row.params), grid: row.grid };
-  emitDispatch(context, dispatch, flops === undefined ? { bindings } : { bindings, flops });
 }

@@ -1,15 +1,14 @@
 /**
  * Kernels that walk along rows: cumulative sums, where the largest element is, the k largest elements.
  */
+import { type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
 import {
   elementOptions,
-  foldedGrid,
   lanesThenWorkgroup,
-  packParams,
   prefersLanes,
-  type RowDispatch,
   type RowSplit,
   type RowVariant,
+  rowGrid,
   widthFor,
 } from "./row-variants.ts";
 
@@ -96,12 +95,12 @@ interface ScanText {
 }
 
 function scan(
-  shader: string,
+  name: string,
   entry: string,
   call: ScanCall,
   split: RowSplit,
   text: ScanText,
-): RowDispatch {
+): KernelDispatch {
   const { rows, cols, offset = 0, stride = cols } = call;
   const width = widthFor(cols, offset, stride);
   const constants = {
@@ -110,10 +109,16 @@ function scan(
     ...split.constants,
   };
   return {
-    shader,
+    name,
     entry: `${entry}${split.suffix}`,
     options: elementOptions(width, constants, text.helpers),
-    params: packParams(rows, cols / width, offset / width, stride / width, ...(text.fields ?? [])),
-    grid: foldedGrid(rows, split.rowsPerGroup),
+    params: paramWords([
+      rows,
+      cols / width,
+      offset / width,
+      stride / width,
+      ...(text.fields ?? []),
+    ]),
+    grid: rowGrid(rows, split),
   };
 }

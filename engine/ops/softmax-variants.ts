@@ -1,12 +1,12 @@
 /**
  * Kernels of softmax, log-softmax and log-sum-exp over rows, and of their gradients.
  */
+import { paramWords } from "../gpu/dispatch.ts";
 import {
   elementOptions,
-  foldedGrid,
   lanesThenWorkgroup,
-  packParams,
   type RowVariant,
+  rowGrid,
   widthFor,
 } from "./row-variants.ts";
 
@@ -45,15 +45,15 @@ function family(entry: string, hasLog: boolean): readonly RowVariant<SoftmaxCall
     const { rows, cols, offset = 0, stride = cols, isLog = false } = call;
     const width = widthFor(cols, offset, stride);
     return {
-      shader: "softmax",
+      name: "softmax",
       entry: `${entry}${split.suffix}`,
       options: elementOptions(
         width,
         { ...(hasLog ? { IS_LOG: isLog } : {}), ...split.constants },
         SCALAR_HELPERS,
       ),
-      params: packParams(rows, cols / width, offset / width, stride / width),
-      grid: foldedGrid(rows, split.rowsPerGroup),
+      params: paramWords([rows, cols / width, offset / width, stride / width]),
+      grid: rowGrid(rows, split),
     };
   });
 }
