@@ -1,28 +1,29 @@
 /**
  * Generated reductions: an elementwise expression reduced over axes, with an elementwise epilogue on the result.
  *
- * Two forms of one text. `serial`: an invocation computes one output (or four neighbouring ones) in a loop; right for a
- * CPU driver, and on hardware when neighbouring outputs are neighbours in memory. `workgroup`: a workgroup computes one
- * output with a tree of fixed shape; right on hardware when the reduced elements are neighbours. Few outputs over many
- * elements are done in two stages. Every order is fixed, so results repeat bit for bit.
+ * Four elements are handled at a time where layouts allow: neighbours *along* the reduced axis, or *across* outputs.
+ * An invocation computes its outputs in a loop; on hardware a workgroup computes one output along a long contiguous axis,
+ * with a tree of fixed shape. Few outputs over many elements are done in two stages. Every order is fixed by shapes and
+ * adapter, so results repeat bit for bit.
  */
 import type { Device } from "../gpu/device.ts";
+import { foldGrid, paramWords } from "../gpu/dispatch.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { coordinateLines, type Expression, indexText, type Leaf, ParamFields, typeAt } from "./expression.ts";
 import type { KernelCall, Operand, ReduceKind } from "./kernel.ts";
-import { paramWords } from "../gpu/dispatch.ts";
 import { libraryText } from "./library.ts";
 import { LeafAccess, vectorWidth } from "./map-kernel.ts";
+import { COMBINE, neutral, reduceText } from "./reduce-text.ts";
 
-const WORKGROUP = 64;
-/** A reduction with fewer outputs than this leaves lanes idle: split the reduced axis. */
-const WANTED_OUTPUTS = 256;
-/** Elements that one part of a split reduction sums at least. */
-const MIN_PART = 256;
+/** Lanes that fill an adapter, the fewest elements that one part of a split reduction takes, and lanes of a workgroup. */
+const SPLIT = {
+  hardware: { lanes: 16_384, part: 32, workgroup: 64 },
+  software: { lanes: 64, part: 256, workgroup: 16 },
+} as const;
 
-/** What to reduce. Layouts of `body` are over `shape`; those of `epilogue` over the output shape. */
+/** What to reduce. Layouts of `body` are over `shape`; those of `epilogue` and `target` over the shape with reduced axes of size 1. */
 export interface Reduction {
   readonly label: string;
   readonly kind: ReduceKind;
@@ -37,35 +38,79 @@ export interface Reduction {
   readonly targetDtype: DType;
 }
 
+/** What both stages of a reduction are written from. */
+interface Stage {
+  readonly label: string;
+  readonly kind: ReduceKind;
+  readonly dtype: DType;
+  readonly space: Space;
+  readonly leaves: readonly Leaf[];
+  readonly text: Expression["text"];
+  readonly epilogue: Expression | undefined;
+  readonly epilogueLeaves: readonly Leaf[];
+  readonly target: Operand;
+  readonly targetDtype: DType;
+  readonly libraries: readonly string[];
+  readonly usesF16: boolean;
+  /** Into how many parts the reduced axis is cut; the target is then [parts, outputs]. */
+  readonly parts: number;
+}
+
 /** The dispatches of a reduction; `scratch` gives memory for partial results. */
 export function reduceKernels(
   device: Device,
   reduction: Reduction,
   scratch: (elements: number, dtype: DType) => Operand,
 ): KernelCall[] {
-  const outer = reduction.shape.filter((_, i) => !reduction.axes.includes(i));
-  const outputs = sizeOf(outer);
-  const length = sizeOf(reduction.shape) / Math.max(1, outputs);
-  const parts = Math.min(Math.ceil(WANTED_OUTPUTS / Math.max(1, outputs)), Math.ceil(length / MIN_PART));
-  const accumulator = reduction.dtype === "f16" ? "f32" : reduction.dtype;
-  if (parts <= 1) return [reduceCall(device, reduction, spaceOf(reduction), 1, length)];
-  const partial = scratch(outputs * parts, accumulator);
-  const first = { ...reduction, target: { ...partial, layout: contiguous([outputs, parts]) }, targetDtype: accumulator };
-  const second = {
-    outer: spaceOfPartials(reduction, parts),
-    leaves: [{ layout: contiguous([outputs, parts]), dtype: accumulator, slot: partial.slot } satisfies Leaf],
+  const { body, epilogue, kind, dtype, label } = reduction;
+  const space = spaceOf(reduction);
+  const outputs = sizeOf(space.outerSizes);
+  const length = sizeOf(space.reduceSizes);
+  const accumulator = dtype === "f16" ? "f32" : dtype;
+  const whole: Stage = {
+    label,
+    kind,
+    dtype,
+    space,
+    leaves: body.leaves,
+    text: (...args) => body.text(...args),
+    epilogue,
+    epilogueLeaves: epilogue.leaves,
+    target: reduction.target,
+    targetDtype: reduction.targetDtype,
+    libraries: [...body.libraries, ...epilogue.libraries],
+    usesF16: body.usesF16 || epilogue.usesF16,
+    parts: 1,
   };
-  return [
-    reduceCall(device, first, spaceOf(reduction), parts, length, true),
-    combineCall(device, reduction, second, parts, accumulator),
-  ];
+  const parts = partsOf(device, whole, outputs, length);
+  if (parts <= 1) return [emit(device, whole)];
+  const partial = scratch(outputs * parts, accumulator);
+  const leaf: Leaf = { layout: contiguous([outputs, parts]), dtype: accumulator, slot: partial.slot };
+  const first: Stage = { ...whole, label: `${label}:part`, parts, epilogue: undefined, target: partial, targetDtype: accumulator };
+  const second: Stage = {
+    ...whole,
+    dtype: accumulator,
+    space: { ...space, reduceSizes: [parts], bodyOuter: [outerStrides(space)], bodyReduce: [[outputs]] },
+    leaves: [leaf],
+    text: (_width, load) => ({ lines: [], result: load(leaf, 0) }),
+    libraries: epilogue.libraries,
+    usesF16: epilogue.usesF16,
+  };
+  return [emit(device, first), emit(device, second)];
+}
+
+function partsOf(device: Device, stage: Stage, outputs: number, length: number): number {
+  const limits = device.isSoftware ? SPLIT.software : SPLIT.hardware;
+  const { mode } = widthOf(stage);
+  const lanes = mode === "across" ? outputs / 4 : outputs;
+  return Math.min(Math.ceil(limits.lanes / Math.max(1, lanes)), Math.ceil(length / limits.part));
 }
 
 /** Iteration space of a reduction: merged outer and reduced axes and every layout's strides over both. */
 interface Space {
   readonly outerSizes: number[];
   readonly reduceSizes: number[];
-  /** Per body leaf: strides over outer then reduced axes. */
+  /** Per body leaf: strides over outer and over reduced axes. */
   readonly bodyOuter: number[][];
   readonly bodyReduce: number[][];
   /** Per epilogue leaf, then the target: strides over outer axes. */
@@ -80,16 +125,13 @@ function pick(layout: Layout, axes: readonly number[]): Layout {
   };
 }
 
-/** Layouts of output-shaped values keep reduced axes with size 1, so the same outer axes pick from them. */
 function spaceOf(reduction: Reduction): Space {
-  const all = reduction.shape.map((_, i) => i);
-  const outerAxes = all.filter((i) => !reduction.axes.includes(i));
+  const { shape, axes } = reduction;
+  const outerAxes = shape.map((_, i) => i).filter((i) => !axes.includes(i));
   const body = reduction.body.leaves.map((l) => l.layout);
   const after = [...reduction.epilogue.leaves.map((l) => l.layout), reduction.target.layout];
   const outer = mergeTogether([...body, ...after].map((l) => pick(l, outerAxes)));
-  const inner = mergeTogether(
-    body.length ? body.map((l) => pick(l, reduction.axes)) : [pick(contiguous(reduction.shape), reduction.axes)],
-  );
+  const inner = mergeTogether((body.length ? body : [contiguous(shape)]).map((l) => pick(l, axes)));
   return {
     outerSizes: outer.shape,
     reduceSizes: inner.shape,
@@ -99,214 +141,116 @@ function spaceOf(reduction: Reduction): Space {
   };
 }
 
-function spaceOfPartials(reduction: Reduction, parts: number): Space {
-  const space = spaceOf(reduction);
+function outerStrides({ outerSizes }: Space): number[] {
   const strides: number[] = [];
-  let stride = parts;
-  for (let i = space.outerSizes.length - 1; i >= 0; i--) {
+  let stride = 1;
+  for (let i = outerSizes.length - 1; i >= 0; i--) {
     strides[i] = stride;
-    stride *= space.outerSizes[i] ?? 1;
+    stride *= outerSizes[i] ?? 1;
   }
-  return { ...space, reduceSizes: [parts], bodyOuter: [strides], bodyReduce: [[1]] };
+  return strides;
 }
 
-const COMBINE: Record<ReduceKind, (a: string, b: string) => string> = {
-  sum: (a, b) => `${a} + ${b}`,
-  product: (a, b) => `${a} * ${b}`,
-  max: (a, b) => `max(${a}, ${b})`,
-  min: (a, b) => `min(${a}, ${b})`,
-};
+type Mode = "along" | "across" | "scalar";
 
-/** Neutral elements; WGSL may assume finite values, so the extremes of f32 stand for infinities. */
-function neutral(kind: ReduceKind, dtype: DType): string {
-  if (kind === "sum") return "0";
-  if (kind === "product") return "1";
-  const low = { f32: "-3.4028234e38", f16: "-65504.0", i32: "-2147483648", u32: "0" }[dtype];
-  const high = { f32: "3.4028234e38", f16: "65504.0", i32: "2147483647", u32: "4294967295" }[dtype];
-  return kind === "max" ? low : high;
+/** Which four elements are handled at a time. */
+function widthOf(stage: Stage): { mode: Mode; width: 1 | 4 } {
+  const { space, leaves } = stage;
+  const { outerSizes, reduceSizes, bodyOuter, bodyReduce } = space;
+  const offsets = leaves.map((l) => l.layout.offset);
+  const pairs = leaves.map((_, i) => [bodyOuter[i] ?? [], bodyReduce[i] ?? []] as const);
+  const along = pairs.map(([o, r]) => [...o, ...r]);
+  const canSum = leaves.length > 0 && reduceSizes.length === 1;
+  if (canSum && vectorWidth([...outerSizes, ...reduceSizes], along, offsets) === 4) return { mode: "along", width: 4 };
+  const results = [...stage.epilogueLeaves.map((l) => l.layout.offset), stage.target.layout.offset];
+  const across = [...pairs.map(([o, r]) => [...r, ...o]), ...space.epilogueOuter.map((o) => [...reduceSizes.map(() => 0), ...o])];
+  const canSpread = leaves.length > 0 && vectorWidth([...reduceSizes, ...outerSizes], across, [...offsets, ...results]) === 4;
+  return canSpread ? { mode: "across", width: 4 } : { mode: "scalar", width: 1 };
 }
 
-interface BodyText {
-  readonly leaves: readonly Leaf[];
-  readonly libraries: readonly string[];
-  readonly usesF16: boolean;
-  text: Expression["text"];
-}
-
-function reduceCall(
-  device: Device,
-  reduction: Reduction,
-  space: Space,
-  parts: number,
-  length: number,
-  isPartial = false,
-): KernelCall {
-  return emit(device, reduction, space, reduction.body, parts, length, isPartial, reduction.dtype);
-}
-
-function combineCall(
-  device: Device,
-  reduction: Reduction,
-  second: { outer: Space; leaves: readonly Leaf[] },
-  parts: number,
-  accumulator: DType,
-): KernelCall {
-  const body: BodyText = {
-    leaves: second.leaves,
-    libraries: [],
-    usesF16: false,
-    text: (_width, load) => ({ lines: [], result: load(second.leaves[0] as Leaf, 0) }),
-  };
-  return emit(device, reduction, second.outer, body, 1, parts, false, accumulator);
-}
-
-function emit(
-  device: Device,
-  reduction: Reduction,
-  space: Space,
-  body: BodyText,
-  parts: number,
-  length: number,
-  isPartial: boolean,
-  bodyDtype: DType,
-): KernelCall {
-  const { kind, target, epilogue } = reduction;
-  const accumulator = bodyDtype === "f16" ? "f32" : bodyDtype;
-  const offsets = body.leaves.map((l) => l.layout.offset);
-  const chunk = Math.ceil(length / parts / 4) * 4;
-  // four elements of the reduced axis at a time, when it is one contiguous axis for every leaf
-  const canVector = space.reduceSizes.length === 1 && body.leaves.length > 0 && length % 4 === 0;
-  const joined = body.leaves.map((_, i) => [...(space.bodyOuter[i] ?? []), ...(space.bodyReduce[i] ?? [])]);
-  const width = canVector ? vectorWidth([...space.outerSizes, length], joined, offsets) : 1;
-  const outputs = sizeOf(space.outerSizes);
-  const useWorkgroup = !device.isSoftware && width === 4 && length >= WORKGROUP * 4;
+function emit(device: Device, stage: Stage): KernelCall {
+  const { space, kind, target, parts, epilogue } = stage;
+  const accumulator = stage.dtype === "f16" ? "f32" : stage.dtype;
+  const { mode, width } = widthOf(stage);
+  const outWidth = mode === "across" ? 4 : 1;
+  const reduceWidth = mode === "along" ? 4 : 1;
+  const scaled = (sizes: readonly number[], by: number): number[] =>
+    sizes.map((s, i) => (i === sizes.length - 1 ? s / by : s));
+  const outerSizes = scaled(space.outerSizes, outWidth);
+  const reduceSizes = scaled(space.reduceSizes, reduceWidth);
+  const outputs = sizeOf(outerSizes);
+  const length = sizeOf(reduceSizes);
+  const chunk = Math.ceil(length / parts);
+  const isWorkgroup = !device.isSoftware && mode === "along" && chunk >= 64;
 
   const params = new ParamFields();
-  const count = params.u32(outputs * parts);
   const access = new LeafAccess(params, 2);
-  const outerNames = space.outerSizes.map((_, i) => `o${i}`);
-  const reduceNames = space.reduceSizes.map((_, i) => `r${i}`);
-  const bodyText = body.text(
+  const element = typeAt(stage.targetDtype, outWidth);
+  access.alias(target.slot, element, "out");
+  const count = params.u32(outputs * parts);
+  const outerNames = outerSizes.map((_, i) => `o${i}`);
+  const reduceNames = reduceSizes.map((_, i) => `r${i}`);
+  const body = stage.text(
     width,
     (leaf, i) => {
-      const outerStrides = space.bodyOuter[i] ?? [];
-      const inner = (space.bodyReduce[i] ?? []).slice();
-      return access.load(leaf, [...outerStrides, ...inner], [...outerNames, ...reduceNames], width);
+      const outer = space.bodyOuter[i] ?? [];
+      const inner = space.bodyReduce[i] ?? [];
+      // the axis that is walked four at a time comes last
+      return mode === "across"
+        ? access.load(leaf, [...inner, ...outer], [...reduceNames, ...outerNames], width)
+        : access.load(leaf, [...outer, ...inner], [...outerNames, ...reduceNames], width);
     },
     (v, d) => params.scalar(v, d),
   );
-  const accType = typeAt(accumulator, width);
-  const targetElement = reduction.targetDtype;
-  access.alias(target.slot, targetElement, "out");
-  const epilogueText = isPartial
-    ? { lines: [], result: "total" }
-    : epilogue.text(
-        1,
-        (leaf, i) => access.load(leaf, space.epilogueOuter[i] ?? [], outerNames, 1),
+  const accumulatorType = typeAt(accumulator, width);
+  const after = epilogue
+    ? epilogue.text(
+        outWidth,
+        (leaf, i) => access.load(leaf, space.epilogueOuter[i] ?? [], outerNames, outWidth),
         (v, d) => params.scalar(v, d),
-        `${reduction.dtype}(total)`,
-      );
-  const place = isPartial
-    ? "index"
-    : indexText(space.epilogueOuter.at(-1) ?? [], outerNames, target.layout.offset, params);
-  const sizes = space.reduceSizes.map((s, i) => (i === space.reduceSizes.length - 1 ? s / width : s));
-  const limit = params.u32(length / width);
-  const part = parts > 1 ? params.u32(parts) : "1u";
-  const span = parts > 1 ? params.u32(chunk / width) : limit;
-  const from = parts > 1 ? `(index % ${part}) * ${span}` : "0u";
-  const loopBody = [
-    ...coordinateLines("r", reduceNames, sizes, params),
-    ...bodyText.lines,
-    `acc = ${COMBINE[kind]("acc", `${accType}(${bodyText.result})`)};`,
-  ].join("\n      ");
-  const fold =
-    width === 4
-      ? `let total${useWorkgroup ? "_lane" : ""} = ${COMBINE[kind](COMBINE[kind]("acc.x", "acc.y"), COMBINE[kind]("acc.z", "acc.w"))};`
-      : `let total${useWorkgroup ? "_lane" : ""} = acc;`;
-  const start = `${accType}(${neutral(kind, accumulator)})`;
-  const store = [...epilogueText.lines, `out[${place}] = ${targetElement}(${epilogueText.result});`].join("\n    ");
-  const outerLines = coordinateLines(parts > 1 ? `index / ${part}` : "index", outerNames, space.outerSizes, params);
-  const needsF16 = body.usesF16 || epilogue.usesF16 || targetElement === "f16";
-  const head = `${needsF16 ? "enable f16;\n" : ""}struct Params { ${params.fields.join(", ")} }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> out: array<${targetElement}>;
-${access.declarations.join("\n")}
-${libraryText([...new Set([...body.libraries, ...epilogue.libraries])])}`;
-  const text = { head, count, outerLines, start, from, span, limit, loopBody, fold, store, accType, accumulator, kind };
-  const source = useWorkgroup ? workgroupText(text) : serialText(text);
-  const invocations = outputs * parts;
-  const groups = useWorkgroup ? invocations : Math.ceil(invocations / WORKGROUP);
+        `${typeAt(stage.dtype, outWidth)}(total)`,
+      )
+    : { lines: [], result: "total" };
+  const placeStrides = scaled(
+    (space.epilogueOuter.at(-1) ?? []).map((s) => s / outWidth),
+    1 / outWidth,
+  );
+  const place = epilogue ? indexText(placeStrides, outerNames, target.layout.offset / outWidth, params) : "index";
+  const limit = params.u32(length);
+  const outputCount = parts > 1 ? params.u32(outputs) : "";
+  const span = parts > 1 ? params.u32(chunk) : limit;
+  const source = reduceText({
+    needsF16: stage.usesF16 || stage.targetDtype === "f16",
+    fields: params.fields,
+    element,
+    declarations: [...access.declarations, libraryText([...new Set(stage.libraries)])],
+    lanes: isWorkgroup ? SPLIT.hardware.workgroup : (device.isSoftware ? SPLIT.software : SPLIT.hardware).workgroup,
+    count,
+    outer: coordinateLines(parts > 1 ? `index % ${outputCount}` : "index", outerNames, outerSizes, params),
+    start: `${accumulatorType}(${neutral(kind, accumulator)})`,
+    first: parts > 1 ? `(index / ${outputCount}) * ${span}` : "0u",
+    span,
+    limit,
+    body: [
+      ...coordinateLines("r", reduceNames, reduceSizes, params),
+      ...body.lines,
+      `acc = ${COMBINE[kind]("acc", `${accumulatorType}(${body.result})`)};`,
+    ],
+    folds: mode === "along",
+    kind,
+    accumulator,
+    store: [...after.lines, `out[${place}] = ${element}(${after.result});`],
+    isWorkgroup,
+  });
+  const lanes = isWorkgroup ? 1 : (device.isSoftware ? SPLIT.software : SPLIT.hardware).workgroup;
   return {
-    label: `reduce:${reduction.label}${isPartial ? ":part" : ""}`,
+    label: `reduce:${stage.label}`,
     name: "reduce",
     source,
     entry: "reduce",
     bindings: [target.slot, ...access.bindings],
     params: paramWords(params.values),
-    grid: [Math.min(groups, 65535), Math.ceil(groups / 65535), 1],
-    flops: outputs * length,
+    grid: [...foldGrid(Math.ceil((outputs * parts) / lanes)), 1],
+    flops: sizeOf(space.outerSizes) * sizeOf(space.reduceSizes),
   };
-}
-
-interface TextParts {
-  readonly head: string;
-  readonly count: string;
-  readonly outerLines: readonly string[];
-  readonly start: string;
-  readonly from: string;
-  readonly span: string;
-  readonly limit: string;
-  readonly loopBody: string;
-  readonly fold: string;
-  readonly store: string;
-  readonly accType: string;
-  readonly accumulator: DType;
-  readonly kind: ReduceKind;
-}
-
-function serialText(t: TextParts): string {
-  return `${t.head}
-@compute @workgroup_size(${WORKGROUP})
-fn reduce(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let index = id.x + id.y * groups.x * ${WORKGROUP}u;
-  if (index >= ${t.count}) { return; }
-  ${t.outerLines.join("\n  ")}
-  var acc = ${t.start};
-  let first = ${t.from};
-  let last = min(first + ${t.span}, ${t.limit});
-  for (var r = first; r < last; r++) {
-      ${t.loopBody}
-  }
-  ${t.fold}
-  ${t.store}
-}
-`;
-}
-
-function workgroupText(t: TextParts): string {
-  return `${t.head}
-var<workgroup> lanes: array<${t.accumulator}, ${WORKGROUP}>;
-@compute @workgroup_size(${WORKGROUP})
-fn reduce(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let index = group.x + group.y * groups.x;
-  if (index >= ${t.count}) { return; } // uniform: the whole workgroup leaves
-  ${t.outerLines.join("\n  ")}
-  var acc = ${t.start};
-  let first = ${t.from};
-  let last = min(first + ${t.span}, ${t.limit});
-  for (var r = first + lane; r < last; r += ${WORKGROUP}u) {
-      ${t.loopBody}
-  }
-  ${t.fold}
-  lanes[lane] = total_lane;
-  for (var half = ${WORKGROUP / 2}u; half > 0u; half >>= 1u) {
-    workgroupBarrier(); // publishes lanes[] of the level before
-    if (lane < half) { lanes[lane] = ${COMBINE[t.kind]("lanes[lane]", "lanes[lane + half]")}; }
-  }
-  if (lane == 0u) {
-    let total = lanes[0];
-    ${t.store}
-  }
-}
-`;
 }
