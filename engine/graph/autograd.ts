@@ -45,26 +45,10 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions 
       fix: "reduce it (mean, sum), or pass `seed`, the gradient of the loss itself",
     });
   }
-  const needed = dependents(loss.node, new Set(wrt.map((t) => t.node)));
-  const gradients = new Map<Node, (Tensor | undefined)[]>();
-  put(gradients, loss, options.seed ?? full(loss.shape, 1, loss.dtype));
-  const order = [...needed].sort((a, b) => b.id - a.id);
-  const targets = new Set(wrt.map((t) => t.node));
-  for (const node of order) {
-    const douts = gradients.get(node);
-    if (!douts || node.op.kind === "source") continue;
-    if (!node.inputs.some((t) => needed.has(t.node))) continue;
-    if (!node.op.gradient) throw noGradient(node);
-    const dins = node.op.gradient(node, douts);
-    node.inputs.forEach((input, i) => {
-      const din = dins[i];
-      if (din && needed.has(input.node)) put(gradients, input, din);
-    });
-    if (!targets.has(node)) gradients.delete(node);
-  }
-  return wrt.map((t) => {
-    const found = gradients.get(t.node)?.[t.output];
-    if (found) return found;
+  const found = pullback([loss], [options.seed ?? full(loss.shape, 1, loss.dtype)], wrt);
+  return wrt.map((t, i) => {
+    const gradient = found[i];
+    if (gradient) return gradient;
     if (options.unused === "error") {
       throw new ForgeError({
         code: "gradient_missing",
@@ -74,6 +58,43 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions 
     }
     return full(t.shape, 0, t.dtype);
   });
+}
+
+/**
+ * Gradients with respect to `wrt` of a function whose outputs have the gradients `douts`; `undefined` means zero, in both.
+ *
+ * Errors    `gradient_missing` when the path runs through an op without a gradient.
+ */
+export function pullback(
+  outputs: readonly Tensor[],
+  douts: readonly (Tensor | undefined)[],
+  wrt: readonly Tensor[],
+): (Tensor | undefined)[] {
+  const targets = new Set(wrt.map((t) => t.node));
+  const needed = dependents(
+    outputs.map((t) => t.node),
+    targets,
+  );
+  const gradients = new Map<Node, (Tensor | undefined)[]>();
+  outputs.forEach((output, i) => {
+    const dout = douts[i];
+    if (dout) put(gradients, output, dout);
+  });
+  const order = [...needed].sort((a, b) => b.id - a.id);
+  for (const node of order) {
+    const gradient = gradients.get(node);
+    if (!gradient || node.op.kind === "source") continue;
+    const isNeeded = (i: number): boolean => needed.has((node.inputs[i] as Tensor).node);
+    if (!node.inputs.some((_, i) => isNeeded(i))) continue;
+    if (!node.op.gradient) throw noGradient(node);
+    const dins = node.op.gradient(node, gradient, isNeeded);
+    node.inputs.forEach((input, i) => {
+      const din = dins[i];
+      if (din && isNeeded(i)) put(gradients, input, din);
+    });
+    if (!targets.has(node)) gradients.delete(node);
+  }
+  return wrt.map((t) => gradients.get(t.node)?.[t.output]);
 }
 
 /** Value and gradients of a function of tensors. */
@@ -86,10 +107,10 @@ export function valueAndGrad(
   return { value, grads: grad(value, wrt, options) };
 }
 
-/** Nodes between the loss and the targets, both included. */
-function dependents(loss: Node, targets: ReadonlySet<Node>): Set<Node> {
+/** Nodes between the outputs and the targets, both included. */
+function dependents(outputs: readonly Node[], targets: ReadonlySet<Node>): Set<Node> {
   const reached = new Map<Node, boolean>();
-  const stack: Node[] = [loss];
+  const stack: Node[] = [...outputs];
   while (stack.length) {
     const node = stack.at(-1) as Node;
     if (reached.has(node)) {

@@ -8,7 +8,7 @@
  * (3) Offsets are multiples of 256 bytes.
  */
 import { OFFSET_ALIGNMENT } from "../gpu/constants.ts";
-import type { KernelCall, Slot } from "./kernel.ts";
+import type { KernelCall, Program, Slot } from "./kernel.ts";
 import { accessOf, homeOf } from "./slot.ts";
 
 /** Where a slot lies. */
@@ -110,4 +110,16 @@ function lowestGap(blocks: readonly Block[], interval: Interval, size: number): 
     offset = Math.max(offset, block.offset + block.size);
   }
   return offset;
+}
+
+/** Bytes a plan needs, by kind. */
+export function planBytes(program: Program, memory: MemoryPlan): { temporary: number; state: number; other: number } {
+  let state = 0;
+  let other = 0;
+  for (const slot of program.slots) {
+    if (slot.inside || slot.kind === "temporary") continue;
+    if (slot.kind === "state") state += slot.sizeBytes;
+    else other += slot.sizeBytes;
+  }
+  return { temporary: memory.arenaBytes.reduce((a, b) => a + b, 0), state, other };
 }

@@ -13,18 +13,11 @@ import type { State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelCall, Operand, Program, Slot } from "./kernel.ts";
 import { lower, type Roots } from "./lower.ts";
-import { type MemoryPlan, planMemory } from "./memory.ts";
+import { type MemoryPlan, planBytes, planMemory } from "./memory.ts";
 import { homeOf, offsetInHome } from "./slot.ts";
-import { describePlan, type PlanReport, profilePlan, type ProfiledKernel } from "./report.ts";
+import { describePlan, type PlanReport, profilePlan, type ProfiledKernel, type Step } from "./report.ts";
 
 const STORAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-
-/** A dispatch that is ready to be recorded. */
-export interface Step {
-  readonly call: KernelCall;
-  readonly pipeline: Pipeline;
-  readonly group: GPUBindGroup;
-}
 
 /** A value to write into an input before a replay: host data, or a piece of a buffer. */
 export type InputValue = HostArray | { readonly buffer: GPUBuffer; readonly offsetBytes: number };
@@ -181,18 +174,6 @@ export class Plan implements Disposable {
 
 async function compileCall(device: Device, call: KernelCall): Promise<Pipeline> {
   return device.pipelines.get(call.label, expandShader(call.name, call.source, call.options), call.entry);
-}
-
-/** Bytes a plan needs, by kind. */
-export function planBytes(program: Program, memory: MemoryPlan): { temporary: number; state: number; other: number } {
-  let state = 0;
-  let other = 0;
-  for (const slot of program.slots) {
-    if (slot.inside || slot.kind === "temporary") continue;
-    if (slot.kind === "state") state += slot.sizeBytes;
-    else other += slot.sizeBytes;
-  }
-  return { temporary: memory.arenaBytes.reduce((a, b) => a + b, 0), state, other };
 }
 
 function checkFits(device: Device, program: Program, memory: MemoryPlan, label: string): void {

@@ -1,11 +1,28 @@
 /**
  * What a plan says about itself: kernels, FLOPs, bytes, memory, and the time of each kernel.
  */
-import { BufferUsage } from "../gpu/constants.ts";
 import { ForgeError } from "../error.ts";
-import type { KernelCall } from "./kernel.ts";
-import { homeOf } from "./slot.ts";
-import { type Plan, planBytes } from "./plan.ts";
+import { BufferUsage } from "../gpu/constants.ts";
+import type { Device } from "../gpu/device.ts";
+import type { Pipeline } from "../gpu/pipeline.ts";
+import type { KernelCall, Program } from "./kernel.ts";
+import { type MemoryPlan, planBytes } from "./memory.ts";
+
+/** A dispatch that is ready to be recorded. */
+export interface Step {
+  readonly call: KernelCall;
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+}
+
+/** What a report is made from. */
+export interface Reportable {
+  readonly label: string;
+  readonly device: Device;
+  readonly program: Program;
+  readonly memory: MemoryPlan;
+  readonly steps: readonly Step[];
+}
 
 /** One kernel of a plan. */
 export interface ReportedKernel {
@@ -42,7 +59,7 @@ function kernelOf(call: KernelCall): ReportedKernel {
 }
 
 /** Describes a plan without running it. */
-export function describePlan(plan: Plan): PlanReport {
+export function describePlan(plan: Reportable): PlanReport {
   const kernels = plan.program.calls.map(kernelOf);
   const memory = planBytes(plan.program, plan.memory);
   const flops = kernels.reduce((n, k) => n + k.flops, 0);
@@ -84,7 +101,7 @@ function mebi(n: number): string {
  *
  * Inputs keep the values of the last call; states change as in a call. Errors: `validation` without timestamps.
  */
-export async function profilePlan(plan: Plan): Promise<ProfiledKernel[]> {
+export async function profilePlan(plan: Reportable): Promise<ProfiledKernel[]> {
   const { device } = plan;
   if (!device.hasTimestamps) {
     throw new ForgeError({
@@ -127,13 +144,4 @@ export async function profilePlan(plan: Plan): Promise<ProfiledKernel[]> {
     });
   }
   return profiled;
-}
-
-/** Slots that a plan keeps in memory, largest first: for messages about size. */
-export function largestSlots(plan: Plan, count: number): string[] {
-  return [...plan.program.slots]
-    .filter((s) => homeOf(s) === s)
-    .sort((a, b) => b.sizeBytes - a.sizeBytes)
-    .slice(0, count)
-    .map((s) => `${s.label} ${mebi(s.sizeBytes)} MiB`);
 }

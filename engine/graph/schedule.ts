@@ -20,7 +20,7 @@ export function keyOf(tensor: Tensor): string {
   return `${tensor.node.id}.${tensor.output}`;
 }
 
-/** A graph with common subexpressions merged. */
+/** A graph with common subexpressions merged and aliases gone. */
 export class Graph {
   /** Nodes in order: inputs before users. */
   readonly nodes: readonly Node[];
@@ -42,6 +42,7 @@ export class Graph {
 
   /** The tensor that stands for all equal ones. */
   canonical(tensor: Tensor): Tensor {
+    if (tensor.node.op.kind === "alias") return this.canonical(tensor.node.inputs[tensor.output] as Tensor);
     const node = this.#canonical.get(tensor.node.id) ?? tensor.node;
     if (node === tensor.node) return tensor;
     const key = `${node.id}.${tensor.output}`;
@@ -71,6 +72,7 @@ export class Graph {
     const byText = new Map<string, Node>();
     const kept: Node[] = [];
     for (const node of nodes) {
+      if (node.op.kind === "alias") continue;
       const inputs = node.inputs.map((t) => keyOf(this.canonical(t))).join();
       const types = node.outputs.map((o) => `${o.dtype}${o.shape.join("x")}`).join();
       const text = `${node.op.name}|${inputs}|${types}|${attributeText(node.attributes, identity)}`;
