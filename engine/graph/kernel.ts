@@ -63,6 +63,8 @@ export interface KernelCall {
   readonly grid: readonly [number, number, number];
   /** Floating-point operations, for reports. */
   readonly flops?: number;
+  /** The same call storing into `to` in place, although it reads it; undefined where that would be wrong. */
+  readonly retarget?: (to: Operand) => KernelCall | undefined;
 }
 
 /** A whole program: calls in order over slots. */

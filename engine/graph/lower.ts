@@ -349,7 +349,14 @@ class Lowering {
     const first = this.#calls.findIndex((c) => c.bindings.includes(slot));
     if (first < 0) return false;
     const home = homeOf(to.slot);
-    if (this.#calls.some((c, i) => i >= first && c.bindings.some((b) => homeOf(b) === home))) return false;
+    const touches = (call: KernelCall): boolean => call.bindings.some((b) => homeOf(b) === home);
+    if (this.#calls.some((c, i) => i > first && touches(c))) return false;
+    const maker = this.#calls[first] as KernelCall;
+    if (touches(maker)) {
+      const direct = maker.retarget?.(to);
+      if (!direct) return false;
+      this.#calls[first] = direct;
+    }
     slot.inside = { slot: to.slot, offsetBytes: 0 };
     return true;
   }

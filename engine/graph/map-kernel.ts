@@ -9,6 +9,7 @@ import { coordinateLines, type Expression, indexText, type Leaf, ParamFields, ty
 import type { KernelCall, Operand, Slot } from "./kernel.ts";
 import { paramWords } from "../gpu/dispatch.ts";
 import { libraryText } from "./library.ts";
+import { homeOf } from "./slot.ts";
 
 const WORKGROUP = 64;
 /** Enough workgroups to fill any GPU; beyond that each invocation loops. A CPU driver pays per workgroup. */
@@ -139,5 +140,17 @@ fn map(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
     params: paramWords(params.values),
     grid: [groups, 1, 1],
     flops: expression.mapCount * sizeOf(sizes),
+    retarget: (to) => {
+      const home = homeOf(to.slot);
+      const reads = expression.leaves.filter((l) => l.slot && homeOf(l.slot) === home);
+      // each element must be read by the invocation that writes it, through the one binding there is
+      const isInPlace = reads.every((l) => l.slot === to.slot && sameLayout(l.layout, to.layout));
+      return isInPlace ? mapKernel(device, label, expression, to, dtype) : undefined;
+    },
   };
+}
+
+function sameLayout(a: Layout, b: Layout): boolean {
+  const isSame = a.shape.every((s, i) => s === b.shape[i] && (s === 1 || a.strides[i] === b.strides[i]));
+  return isSame && a.shape.length === b.shape.length && a.offset === b.offset;
 }
