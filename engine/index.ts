@@ -12,6 +12,7 @@ export { compile, type Compiled, type CompileOptions, getDefaultDevice, setDefau
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
 export { attention, type AttentionOptions, packedAttention, type PackedHeads } from "./ops/attention.ts";
+export { checkpoint } from "./ops/checkpoint.ts";
 export { concat, pad, stack } from "./ops/concat.ts";
 export * from "./ops/elementwise.ts";
 export { embedding } from "./ops/embedding.ts";

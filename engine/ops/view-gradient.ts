@@ -1,10 +1,10 @@
 /** The gradients of views: the reverse movement. Apart from `view.ts`, since they need reductions and padding. */
-import { movementOf, type Node, type Tensor, viewOp } from "../tensor/tensor.ts";
+import { movementOf, type Node, type Op, type Tensor, viewOp } from "../tensor/tensor.ts";
 import { pad } from "./concat.ts";
 import { sumTo } from "./sum-to.ts";
 import { permute, reshape } from "./view.ts";
 
-(viewOp as { gradient: typeof gradient }).gradient = gradient;
+(viewOp as { gradient?: Op["gradient"] }).gradient = gradient;
 
 function gradient(node: Node, douts: readonly (Tensor | undefined)[]): (Tensor | undefined)[] {
   const [x] = node.inputs as readonly [Tensor];

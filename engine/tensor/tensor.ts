@@ -21,8 +21,9 @@ export interface TensorType {
  * - `map`: one output element from the same element of each input; fused into generated kernels
  * - `reduce`: a map followed by a reduction over axes; generated
  * - `kernel`: one or more hand-written kernels
+ * - `alias`: output `i` is input `i`; only the gradient differs. Graphs drop it before anything is scheduled
  */
-export type OpKind = "source" | "view" | "map" | "reduce" | "kernel";
+export type OpKind = "source" | "view" | "map" | "reduce" | "kernel" | "alias";
 
 /** An operation. Concrete kinds (`MapOp`, `KernelOp`, …) extend this in `engine/graph`. */
 export interface Op {
@@ -30,9 +31,14 @@ export interface Op {
   readonly kind: OpKind;
   /**
    * Gradient rule: gradients of the inputs from those of the outputs. `undefined` in `douts` means zero; `undefined` in
-   * the result means "no gradient flows to this input". Absent when the op is not differentiable.
+   * the result means "no gradient flows to this input". `isNeeded` tells whether anybody asks for that of input `i`: rules
+   * whose parts all come for free may ignore it. Absent when the op is not differentiable.
    */
-  readonly gradient?: (node: Node, douts: readonly (Tensor | undefined)[]) => (Tensor | undefined)[];
+  readonly gradient?: (
+    node: Node,
+    douts: readonly (Tensor | undefined)[],
+    isNeeded: (input: number) => boolean,
+  ) => (Tensor | undefined)[];
   /** `output + other` computed by the op itself, for ops whose kernel can add; gradients are summed with it. */
   readonly plus?: (output: Tensor, other: Tensor) => Tensor | undefined;
 }
