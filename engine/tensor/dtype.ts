@@ -75,7 +75,10 @@ export function toHalf(value: number): number {
   const kept = full >>> shift;
   const rest = full & ((1 << shift) - 1);
   const half = 1 << (shift - 1);
-  const round = rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0;
+  // a tie in f32 may be none in f64: what the first rounding took away or added decides
+  const beyond = Math.abs(value) - Math.abs(f32[0] ?? 0);
+  const isUp = rest > half || (rest === half && (beyond > 0 || (beyond === 0 && (kept & 1) === 1)));
+  const round = isUp ? 1 : 0;
   return sign | (base + kept + round);
 }
 
