@@ -84,7 +84,7 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     const key = leaves.map((l) => l.signature).join(";");
     const found = await entries.get(key);
     if (found?.plan.isCurrent) return found;
-    if (found) found.plan[Symbol.dispose]();
+    if (found) release(found);
     const made = trace(device, fn, args, leaves, label);
     entries.set(key, made);
     made.catch(() => entries.delete(key));
@@ -117,10 +117,16 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     plan,
     describe: async (...args: A) => (await plan(...args)).describe(),
     [Symbol.dispose]: () => {
-      for (const entry of entries.values()) void entry.then((e) => e.plan[Symbol.dispose]());
+      for (const entry of entries.values()) void entry.then(release, () => undefined);
       entries.clear();
     },
   });
+}
+
+/** Frees a plan; results still held become stale rather than dangling. */
+function release(entry: Entry<unknown>): void {
+  entry.counter.calls++;
+  entry.plan[Symbol.dispose]();
 }
 
 interface Leaf {
@@ -243,8 +249,17 @@ async function read(tensor: Tensor): Promise<HostArray> {
   return readBuffer(device, plan.output(0), tensor, make);
 }
 
+/** One-shot plans kept for reuse: at most so many, and at most so many bytes of theirs. */
 const MAX_ONE_SHOT = 32;
-const oneShot = new Map<string, { readonly device: Device; readonly plan: Promise<Plan> }>();
+const MAX_ONE_SHOT_BYTES = 256 * 2 ** 20;
+
+interface OneShot {
+  readonly device: Device;
+  readonly plan: Promise<Plan>;
+  bytes: number;
+}
+
+const oneShot = new Map<string, OneShot>();
 
 async function cachedPlan(device: Device, key: string, root: Tensor): Promise<Plan> {
   const found = oneShot.get(key);
@@ -254,15 +269,27 @@ async function cachedPlan(device: Device, key: string, root: Tensor): Promise<Pl
     return found.plan;
   }
   const plan = Plan.make(device, { outputs: [root], assignments: new Map() }, `read ${root.node.op.name}`);
-  oneShot.set(key, { device, plan });
-  plan.catch(() => oneShot.delete(key));
-  if (oneShot.size > MAX_ONE_SHOT) {
-    const [oldest] = oneShot.keys();
-    const entry = oldest === undefined ? undefined : oneShot.get(oldest);
-    if (oldest !== undefined) oneShot.delete(oldest);
-    if (entry) void entry.plan.then((p) => p[Symbol.dispose]());
-  }
+  const entry: OneShot = { device, plan, bytes: 0 };
+  oneShot.set(key, entry);
+  plan.then(
+    (made) => {
+      entry.bytes = made.ownedBytes;
+      evict(key);
+    },
+    () => oneShot.delete(key),
+  );
   return plan;
+}
+
+/** Frees the plans used longest ago, never the newest. */
+function evict(newest: string): void {
+  let bytes = [...oneShot.values()].reduce((n, e) => n + e.bytes, 0);
+  for (const [key, entry] of oneShot) {
+    if (key === newest || (oneShot.size <= MAX_ONE_SHOT && bytes <= MAX_ONE_SHOT_BYTES)) return;
+    oneShot.delete(key);
+    bytes -= entry.bytes;
+    void entry.plan.then((p) => p[Symbol.dispose]());
+  }
 }
 
 /** The graph with host data and results replaced by inputs: its structure is the key of the one-shot cache. */

@@ -91,6 +91,11 @@ export class Plan implements Disposable {
     return this.#boundStates.every((b) => b.state.buffer(this.device) === b.buffer);
   }
 
+  /** Bytes of the buffers that the plan owns (states are not among them). */
+  get ownedBytes(): number {
+    return this.#owned.reduce((n, b) => n + b.size, 0);
+  }
+
   /** Writes the inputs and replays all dispatches: one pass, one submit. */
   run(inputs: readonly InputValue[]): void {
     if (this.#isDisposed) {
