@@ -31,14 +31,26 @@ const WANTED_FEATURES = [
  * Errors    `adapter_missing` when no adapter is found; the fix names the set-up command.
  */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
-  if (options.device) return new Device({ gpu: options.device, info: options.device.adapterInfo, toggles: [] });
+  if (options.device)
+    return new Device({ gpu: options.device, info: options.device.adapterInfo, toggles: [] });
   const debug = options.debug ?? debugFromEnvironment();
   const { adapter, instance } = await findAdapter(debug, options.adapter);
-  const requiredFeatures = WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
+  const requiredFeatures = WANTED_FEATURES.filter((f) =>
+    adapter.features.has(f),
+  ) as GPUFeatureName[];
   const gpu = await waitGently(() =>
-    adapter.requestDevice({ label: "forge-gpu", requiredFeatures, requiredLimits: allLimits(adapter.limits) }),
+    adapter.requestDevice({
+      label: "forge-gpu",
+      requiredFeatures,
+      requiredLimits: allLimits(adapter.limits),
+    }),
   );
-  return new Device({ gpu, info: adapter.info, toggles: instance?.toggles ?? [], keep: [instance, adapter] });
+  return new Device({
+    gpu,
+    info: adapter.info,
+    toggles: instance?.toggles ?? [],
+    keep: [instance, adapter],
+  });
 }
 
 function debugFromEnvironment(): boolean {
@@ -55,7 +67,10 @@ async function findAdapter(debug: boolean, name: string | undefined): Promise<Fo
   if (browser) {
     const adapter = await pickAdapter(browser);
     if (adapter) return { adapter, instance: undefined };
-    throw missing("this browser offers no WebGPU adapter", "start Chromium with --enable-unsafe-webgpu, or update the driver");
+    throw missing(
+      "this browser offers no WebGPU adapter",
+      "start Chromium with --enable-unsafe-webgpu, or update the driver",
+    );
   }
   const instance = await createDawn(debug, name);
   const adapter = await pickAdapter(instance.gpu);
@@ -66,7 +81,9 @@ async function findAdapter(debug: boolean, name: string | undefined): Promise<Fo
     if (prepared) return { adapter: prepared, instance: second };
   }
   throw missing(
-    name === undefined ? "Dawn finds no Vulkan, Metal or D3D12 adapter" : `Dawn finds no adapter named like "${name}"`,
+    name === undefined
+      ? "Dawn finds no Vulkan, Metal or D3D12 adapter"
+      : `Dawn finds no adapter named like "${name}"`,
     "run `npx forge-gpu doctor --fix`: it brings a software adapter",
   );
 }

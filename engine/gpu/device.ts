@@ -86,7 +86,9 @@ export class Device implements Disposable {
   /** One line for run headers and tables: vendor, architecture, device, driver. */
   get name(): string {
     const { vendor, architecture, device, description } = this.info;
-    return [vendor, architecture, device, description].filter(Boolean).join(" ") || "unknown adapter";
+    return (
+      [vendor, architecture, device, description].filter(Boolean).join(" ") || "unknown adapter"
+    );
   }
 
   /** Bytes of GPU buffers alive now. */
@@ -211,7 +213,9 @@ export class Device implements Disposable {
 
   /** A buffer for reading back at least `sizeBytes`; give it back with `returnStaging`. */
   takeStaging(sizeBytes: number): GPUBuffer {
-    const fit = this.#staging.findIndex((b) => b.size >= sizeBytes && b.size <= 4 * sizeBytes + 4096);
+    const fit = this.#staging.findIndex(
+      (b) => b.size >= sizeBytes && b.size <= 4 * sizeBytes + 4096,
+    );
     const [found] = fit >= 0 ? this.#staging.splice(fit, 1) : [];
     if (found) return found;
     const usage = BufferUsage.COPY_DST | BufferUsage.MAP_READ;
@@ -220,12 +224,17 @@ export class Device implements Disposable {
 
   /** Keeps a staging buffer for the next read, or frees it when enough are kept. */
   returnStaging(buffer: GPUBuffer): void {
-    if (this.#staging.length < MAX_STAGING && !this.#lost && !this.#isDisposed) this.#staging.push(buffer);
+    if (this.#staging.length < MAX_STAGING && !this.#lost && !this.#isDisposed)
+      this.#staging.push(buffer);
     else this.destroyBuffer(buffer);
   }
 
   /** Maps a staging buffer, hands its bytes to `use`, and unmaps it. */
-  async readMapped<T>(staging: GPUBuffer, sizeBytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+  async readMapped<T>(
+    staging: GPUBuffer,
+    sizeBytes: number,
+    use: (bytes: ArrayBuffer) => T,
+  ): Promise<T> {
     await this.wait(() => staging.mapAsync(MAP_READ, 0, sizeBytes));
     try {
       return use(staging.getMappedRange(0, sizeBytes));
@@ -249,7 +258,8 @@ export class Device implements Disposable {
   }
 
   #checkSize(request: BufferRequest): void {
-    const limit = request.usage & BufferUsage.STORAGE ? this.maxBufferBytes : this.limits.maxBufferSize;
+    const limit =
+      request.usage & BufferUsage.STORAGE ? this.maxBufferBytes : this.limits.maxBufferSize;
     if (request.sizeBytes <= limit) return;
     throw new ForgeError({
       code: "device_limit",
@@ -267,7 +277,9 @@ export class Device implements Disposable {
       what: isMemory ? `no GPU memory for ${running}.` : `the driver refused ${running}.`,
       got: error.message,
       why: isMemory ? `${this.#liveBytes} bytes are live on this device` : "see the message",
-      fix: isMemory ? "lower the batch size, or dispose what is not needed" : "report this with `forge-gpu doctor --json`",
+      fix: isMemory
+        ? "lower the batch size, or dispose what is not needed"
+        : "report this with `forge-gpu doctor --json`",
       cause: error,
     });
   }
@@ -282,8 +294,12 @@ export interface BufferRequest {
 
 /** True for adapters that compute on the CPU: Mesa's llvmpipe, SwiftShader, and what browsers call a fallback. */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
-  return /software|swiftshader|llvmpipe|lavapipe|basic render/.test(text) || info.isFallbackAdapter === true;
+  const text =
+    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
+  return (
+    /software|swiftshader|llvmpipe|lavapipe|basic render/.test(text) ||
+    info.isFallbackAdapter === true
+  );
 }
 
 interface SubgroupMatrixConfig {
@@ -297,11 +313,23 @@ interface SubgroupMatrixConfig {
 /** Dawn lists the sizes that the driver offers; the feature alone says nothing. */
 function hasSubgroupMatrix({ gpu, info }: DeviceParts): boolean {
   const features = gpu.features as ReadonlySet<string>;
-  const needed = ["shader-f16", "subgroups", "subgroup-size-control", "chromium-experimental-subgroup-matrix"];
+  const needed = [
+    "shader-f16",
+    "subgroups",
+    "subgroup-size-control",
+    "chromium-experimental-subgroup-matrix",
+  ];
   if (!needed.every((f) => features.has(f))) return false;
   if ((info.subgroupMinSize ?? 0) > 32 || (info.subgroupMaxSize ?? 0) < 32) return false;
-  const configs = (info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] }).subgroupMatrixConfigs ?? [];
+  const configs =
+    (info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] }).subgroupMatrixConfigs ??
+    [];
   return configs.some(
-    (c) => c.componentType === "f16" && c.resultComponentType === "f32" && c.M === 16 && c.N === 16 && c.K === 16,
+    (c) =>
+      c.componentType === "f16" &&
+      c.resultComponentType === "f32" &&
+      c.M === 16 &&
+      c.N === 16 &&
+      c.K === 16,
   );
 }

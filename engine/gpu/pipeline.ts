@@ -21,7 +21,10 @@ export interface Pipeline {
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
-  readonly #layouts = new Map<string, { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }>();
+  readonly #layouts = new Map<
+    string,
+    { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }
+  >();
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -85,12 +88,20 @@ export class PipelineCache {
     if (!entry) {
       const entries: GPUBindGroupLayoutEntry[] = [];
       bindings.forEach((kind, binding) => {
-        if (kind) entries.push({ binding, visibility: STAGE_COMPUTE, buffer: { type: BUFFER_TYPES[kind] } });
+        if (kind)
+          entries.push({
+            binding,
+            visibility: STAGE_COMPUTE,
+            buffer: { type: BUFFER_TYPES[kind] },
+          });
       });
       const layout = this.#device.createBindGroupLayout({ label: key, entries });
       entry = {
         layout,
-        pipelineLayout: this.#device.createPipelineLayout({ label: key, bindGroupLayouts: [layout] }),
+        pipelineLayout: this.#device.createPipelineLayout({
+          label: key,
+          bindGroupLayouts: [layout],
+        }),
       };
       this.#layouts.set(key, entry);
     }
@@ -112,9 +123,11 @@ const BUFFER_TYPES = {
  */
 export function declaredBindings(text: string): (BindingKind | undefined)[] {
   const found: (BindingKind | undefined)[] = [];
-  const declaration = /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read_write|read)\s*)?>/g;
+  const declaration =
+    /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read_write|read)\s*)?>/g;
   for (const m of text.matchAll(declaration)) {
-    found[Number(m[1])] = m[2] === "uniform" ? "uniform" : m[3] === "read_write" ? "read_write" : "read";
+    found[Number(m[1])] =
+      m[2] === "uniform" ? "uniform" : m[3] === "read_write" ? "read_write" : "read";
   }
   return Array.from(found);
 }

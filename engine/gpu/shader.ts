@@ -56,13 +56,19 @@ function replaceConstant(
   key: string,
   value: number | boolean | string,
 ): string {
-  const line = new RegExp(`^(const ${key}(?:\\s*:\\s*(\\w+))?\\s*=\\s*)[^;]+;|^(alias ${key}\\s*=\\s*)[^;]+;`, "m");
+  const line = new RegExp(
+    `^(const ${key}(?:\\s*:\\s*(\\w+))?\\s*=\\s*)[^;]+;|^(alias ${key}\\s*=\\s*)[^;]+;`,
+    "m",
+  );
   if (!line.test(text)) throw invalid(name, `has no constant or alias "${key}"`, key);
-  return text.replace(line, (_all, head: string | undefined, type: string | undefined, alias: string | undefined) => {
-    if (alias !== undefined) return `${alias}${value};`;
-    const suffix = typeof value === "number" && type === "u32" ? "u" : "";
-    return `${head ?? ""}${value}${suffix};`;
-  });
+  return text.replace(
+    line,
+    (_all, head: string | undefined, type: string | undefined, alias: string | undefined) => {
+      if (alias !== undefined) return `${alias}${value};`;
+      const suffix = typeof value === "number" && type === "u32" ? "u" : "";
+      return `${head ?? ""}${value}${suffix};`;
+    },
+  );
 }
 
 /** Functions in shader files start at column 0 and end at the first `}` in column 0: the format test holds them to it. */
@@ -86,7 +92,7 @@ interface Scope {
 
 /** Expands `#for` blocks and `${…}` expressions. */
 function unroll(name: string, text: string): string {
-  if (!text.includes("#for")) return text;
+  if (!/#(for|end)\b/.test(text)) return text;
   const constants: Record<string, number> = {};
   for (const m of text.matchAll(/^const (\w+)\s*:\s*u32\s*=\s*([^;]+);/gm)) {
     const value = evaluate(name, (m[2] ?? "").replace(/(\d)u\b/g, "$1"), constants);
@@ -120,7 +126,6 @@ function expandLines(
       }
       at = next + 1;
     } else if (/^\s*#end\b/.test(line)) {
-      if (!nested) return at;
       return at;
     } else {
       out.push(line.replace(/\$\{([^}]+)\}/g, (_m, e: string) => String(evaluate(name, e, scope))));
@@ -155,7 +160,8 @@ function evaluate(name: string, expression: string, scope: Scope): number {
     }
     if (token !== undefined && /^\d/.test(token)) return Number(token);
     const value = token === undefined ? undefined : scope[token];
-    if (value === undefined) throw invalid(name, `uses an unknown name in "${expression}"`, String(token));
+    if (value === undefined)
+      throw invalid(name, `uses an unknown name in "${expression}"`, String(token));
     return value;
   };
   const product = (): number => {
@@ -177,6 +183,7 @@ function evaluate(name: string, expression: string, scope: Scope): number {
     return value;
   };
   const value = sum();
-  if (at !== tokens.length) throw invalid(name, "has a malformed expression", expression);
+  const isWhole = at === tokens.length && tokens.join("") === expression.replace(/\s+/g, "");
+  if (!isWhole || !Number.isSafeInteger(value)) throw invalid(name, "has a malformed expression", expression);
   return value;
 }

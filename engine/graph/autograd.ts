@@ -138,7 +138,8 @@ function put(gradients: Map<Node, (Tensor | undefined)[]>, tensor: Tensor, gradi
 function plus(a: Tensor, b: Tensor): Tensor {
   const inside = b.node.op.plus?.(b, a) ?? a.node.op.plus?.(a, b);
   if (inside) return inside;
-  if (!addTensors) throw new ForgeError({ code: "internal", what: "no gradient sum is installed." });
+  if (!addTensors)
+    throw new ForgeError({ code: "internal", what: "no gradient sum is installed." });
   return addTensors(a, b);
 }
 

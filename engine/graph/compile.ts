@@ -6,7 +6,16 @@ import { openDevice } from "../gpu/adapter.ts";
 import type { Device } from "../gpu/device.ts";
 import { bytesOf, type HostArray, hostArray } from "../tensor/dtype.ts";
 import { stateOf, traced } from "../tensor/state.ts";
-import { dataOp, full, inputOp, makeTensor, type Op, setEvaluator, Tensor, type TensorType } from "../tensor/tensor.ts";
+import {
+  dataOp,
+  full,
+  inputOp,
+  makeTensor,
+  type Op,
+  setEvaluator,
+  Tensor,
+  type TensorType,
+} from "../tensor/tensor.ts";
 import { type InputValue, Plan, readBuffer } from "./plan.ts";
 import type { PlanReport } from "./report.ts";
 import { attributeText, keyOf } from "./schedule.ts";
@@ -106,7 +115,12 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     if (entry.pending.length > (options.maxInFlight ?? 2)) await entry.pending.shift();
     const now = entry.counter.calls;
     return entry.restore((index, type) =>
-      makeTensor(resultOp, [], { result: { plan: entry.plan, index, call: now, counter: entry.counter } }, type),
+      makeTensor(
+        resultOp,
+        [],
+        { result: { plan: entry.plan, index, call: now, counter: entry.counter } },
+        type,
+      ),
     );
   };
   const plan = async (...args: A): Promise<Plan> => {
@@ -144,7 +158,9 @@ function flattenTree(tree: Tree, label: string, path = "arguments"): Leaf[] {
     return [{ value: tree, signature: `${path}:${tree.dtype}[${tree.shape.join()}]${identity}` }];
   }
   if (typeof tree === "object") {
-    return Object.entries(tree as Record<string, Tree>).flatMap(([k, v]) => flattenTree(v, label, `${path}.${k}`));
+    return Object.entries(tree as Record<string, Tree>).flatMap(([k, v]) =>
+      flattenTree(v, label, `${path}.${k}`),
+    );
   }
   throw new ForgeError({
     code: "compile_argument",
@@ -232,11 +248,16 @@ async function read(tensor: Tensor): Promise<HostArray> {
     const result = attributes["result"] as Result;
     return readBuffer(result.plan.device, resultBuffer(result), tensor, make);
   }
-  const device = await getDefaultDevice();
   const state = stateOf(tensor);
+  const device = state?.device ?? (await getDefaultDevice());
   if (state) {
     const { state: home, offset } = state.home;
-    return readBuffer(device, { buffer: home.buffer(device), offsetBytes: offset * bytesOf(tensor.dtype) }, tensor, make);
+    return readBuffer(
+      device,
+      { buffer: home.buffer(device), offsetBytes: offset * bytesOf(tensor.dtype) },
+      tensor,
+      make,
+    );
   }
   const { key, root, values } = await abstractGraph(device, tensor);
   let plan = await cachedPlan(device, key, root);
@@ -268,7 +289,11 @@ async function cachedPlan(device: Device, key: string, root: Tensor): Promise<Pl
     oneShot.set(key, found);
     return found.plan;
   }
-  const plan = Plan.make(device, { outputs: [root], assignments: new Map() }, `read ${root.node.op.name}`);
+  const plan = Plan.make(
+    device,
+    { outputs: [root], assignments: new Map() },
+    `read ${root.node.op.name}`,
+  );
   const entry: OneShot = { device, plan, bytes: 0 };
   oneShot.set(key, entry);
   plan.then(
@@ -320,7 +345,10 @@ async function abstractGraph(
       if (again) return again;
       const copy = node.inputs.length === 0 ? node : { ...node, inputs, id: nodeId() };
       node.outputs.forEach((_, o) => {
-        made.set(`${node.id}.${o}`, node.inputs.length === 0 && o === tensor.output ? tensor : new Tensor(copy, o));
+        made.set(
+          `${node.id}.${o}`,
+          node.inputs.length === 0 && o === tensor.output ? tensor : new Tensor(copy, o),
+        );
       });
       ids.set(copy.id, ids.size);
       const from = inputs.map((t) => `${ids.get(t.node.id)}.${t.output}`).join();
@@ -332,7 +360,11 @@ async function abstractGraph(
     return result;
   };
   const abstract = await build(root);
-  return { key: `${text.join("\n")}>${ids.get(abstract.node.id)}.${abstract.output}`, root: abstract, values };
+  return {
+    key: `${text.join("\n")}>${ids.get(abstract.node.id)}.${abstract.output}`,
+    root: abstract,
+    values,
+  };
 }
 
 /** A fresh node id, so that rebuilt nodes keep the order "inputs before users". */

@@ -16,7 +16,11 @@ export interface DispatchUse {
 }
 
 /** Emits one dispatch of a hand-written kernel. */
-export function emitDispatch(context: LowerContext, dispatch: KernelDispatch, use: DispatchUse): void {
+export function emitDispatch(
+  context: LowerContext,
+  dispatch: KernelDispatch,
+  use: DispatchUse,
+): void {
   const { epilogue, hook } = use;
   const own = dispatch.params;
   const extra = epilogue ? paramWords(epilogue.values) : new Uint32Array(0);
@@ -25,7 +29,11 @@ export function emitDispatch(context: LowerContext, dispatch: KernelDispatch, us
   params.set(extra, own.length);
   const fused =
     epilogue && hook
-      ? { fields: epilogue.fields, declarations: epilogue.declarations, functions: { [hook]: epilogue.hook } }
+      ? {
+          fields: epilogue.fields,
+          declarations: epilogue.declarations,
+          functions: { [hook]: epilogue.hook },
+        }
       : use.accumulate
         ? { functions: { [use.accumulate]: accumulating(dispatch.name, use.accumulate) } }
         : {};
@@ -44,6 +52,6 @@ export function emitDispatch(context: LowerContext, dispatch: KernelDispatch, us
 
 /** The file's own hook with `+=` in place of `=`. */
 function accumulating(file: string, hook: string): string {
-  const own = new RegExp(`^fn ${hook}\\b[^]*?^\\}`, "m").exec(shaderSource(file))?.[0] ?? "";
+  const own = new RegExp(`^fn ${hook}\\b[\\s\\S]*?^\\}`, "m").exec(shaderSource(file))?.[0] ?? "";
   return own.replace("] = value;", "] += value;");
 }

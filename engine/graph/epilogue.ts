@@ -39,7 +39,13 @@ export function makeEpilogue(expression: Expression, anchor: Tensor, target: Ope
       const access = new LeafAccess(params, FIRST_BINDING);
       const hook = hookText(expression, layouts, place, params, access, width);
       const declarations = `${access.declarations.join("\n")}\n${libraryText(expression.libraries)}`;
-      return { fields: params.fields, values: params.values, declarations, bindings: access.bindings, hook };
+      return {
+        fields: params.fields,
+        values: params.values,
+        declarations,
+        bindings: access.bindings,
+        hook,
+      };
     },
   };
 }
@@ -50,7 +56,11 @@ function asMatrix(layout: Layout, anchor: Tensor): Layout {
   const full = move(layout, { kind: "reshape", shape });
   if (!full) throw new NotFusible(anchor);
   const lead = shape.length - 2;
-  const batch = mergeAxes({ shape: shape.slice(0, lead), strides: full.strides.slice(0, lead), offset: 0 });
+  const batch = mergeAxes({
+    shape: shape.slice(0, lead),
+    strides: full.strides.slice(0, lead),
+    offset: 0,
+  });
   if (batch.length > 1) throw new NotFusible(anchor);
   return {
     shape: [batch[0]?.size ?? 1, shape[lead] ?? 1, shape[lead + 1] ?? 1],

@@ -26,7 +26,12 @@ type Step =
   | { readonly kind: "leaf"; readonly leaf: number; readonly dtype: DType }
   | { readonly kind: "anchor"; readonly dtype: DType }
   | { readonly kind: "scalar"; readonly value: number; readonly dtype: DType }
-  | { readonly kind: "map"; readonly tensor: Tensor; readonly args: readonly number[]; readonly dtype: DType };
+  | {
+      readonly kind: "map";
+      readonly tensor: Tensor;
+      readonly args: readonly number[];
+      readonly dtype: DType;
+    };
 
 /** How the expression sees the graph. */
 export interface Scope {
@@ -78,7 +83,9 @@ export class Expression {
 
   /** Names of the WGSL function libraries that the text calls. */
   get libraries(): string[] {
-    const names = this.#steps.flatMap((s) => (s.kind === "map" ? ((s.tensor.node.op as MapOp).libraries ?? []) : []));
+    const names = this.#steps.flatMap((s) =>
+      s.kind === "map" ? ((s.tensor.node.op as MapOp).libraries ?? []) : [],
+    );
     return [...new Set(names)];
   }
 
@@ -153,13 +160,19 @@ export class Expression {
   #makeStep(tensor: Tensor, path: readonly Tensor[], pathKey: string): Step | number {
     const { node, dtype } = tensor;
     const { anchor } = this.#scope;
-    if (anchor && anchor.node === node && anchor.output === tensor.output) return { kind: "anchor", dtype };
+    if (anchor && anchor.node === node && anchor.output === tensor.output)
+      return { kind: "anchor", dtype };
     const operand = this.#scope.operand(tensor);
     if (operand) {
       const layout = replay(operand.layout, path);
-      return { kind: "leaf", leaf: this.leaves.push({ layout, dtype, slot: operand.slot }) - 1, dtype };
+      return {
+        kind: "leaf",
+        leaf: this.leaves.push({ layout, dtype, slot: operand.slot }) - 1,
+        dtype,
+      };
     }
-    if (node.op === fullOp) return { kind: "scalar", value: node.attributes["value"] as number, dtype };
+    if (node.op === fullOp)
+      return { kind: "scalar", value: node.attributes["value"] as number, dtype };
     if (node.op === iotaOp) {
       const strides = node.attributes["strides"] as readonly number[];
       const layout = replay({ shape: tensor.shape, strides, offset: 0 }, path);
@@ -170,7 +183,12 @@ export class Expression {
       return this.#collect(input, [tensor, ...path], `${node.id},${pathKey}`);
     }
     if (node.op.kind === "map") {
-      return { kind: "map", tensor, args: node.inputs.map((t) => this.#collect(t, path, pathKey)), dtype };
+      return {
+        kind: "map",
+        tensor,
+        args: node.inputs.map((t) => this.#collect(t, path, pathKey)),
+        dtype,
+      };
     }
     throw new ForgeError({ code: "internal", what: `${node.op.name} is inlined but can not be.` });
   }
@@ -228,7 +246,12 @@ export function indexText(
 }
 
 /** Statements that split a linear index into coordinates of `sizes`, outermost first. */
-export function coordinateLines(index: string, names: readonly string[], sizes: readonly number[], params: ParamFields): string[] {
+export function coordinateLines(
+  index: string,
+  names: readonly string[],
+  sizes: readonly number[],
+  params: ParamFields,
+): string[] {
   if (names.length === 1) return [`let ${names[0]} = ${index};`];
   const lines: string[] = [];
   let rest = index;
@@ -244,7 +267,9 @@ export function coordinateLines(index: string, names: readonly string[], sizes: 
 
 /** Bytes read by a leaf once per element of its own (not of its repeats). */
 export function leafBytes(leaf: Leaf): number {
-  const distinct = leaf.layout.shape.reduce((n, s, i) => (leaf.layout.strides[i] === 0 ? n : n * s), 1);
+  const distinct = leaf.layout.shape.reduce(
+    (n, s, i) => (leaf.layout.strides[i] === 0 ? n : n * s),
+    1,
+  );
   return leaf.slot ? distinct * bytesOf(leaf.dtype) : 0;
 }
-

@@ -1,12 +1,17 @@
 /** Function libraries in WGSL that generated kernels call. */
-import { SHADER_SOURCES } from "../gpu/shader-sources.ts";
+
 import { ForgeError } from "../error.ts";
+import { SHADER_SOURCES } from "../gpu/shader-sources.ts";
 
 /** The text of a shader file. */
 export function shaderSource(name: string): string {
   const source = SHADER_SOURCES[name];
   if (source === undefined) {
-    throw new ForgeError({ code: "internal", what: `there is no shader file "${name}".`, fix: "run npm run build" });
+    throw new ForgeError({
+      code: "internal",
+      what: `there is no shader file "${name}".`,
+      fix: "run npm run build",
+    });
   }
   return source;
 }
@@ -18,6 +23,6 @@ export function libraryText(names: readonly string[]): string {
 
 /** Functions at column 0 up to the line `// Entry points`, without bindings and structs. */
 function functionsOf(source: string): string {
-  const functions = source.match(/^(?:fn \w+[^]*?^\}|const \w+[^;]*;)/gm) ?? [];
+  const functions = source.match(/^(?:fn \w+[\s\S]*?^\}|const \w+[^;]*;)/gm) ?? [];
   return functions.join("\n");
 }

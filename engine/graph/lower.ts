@@ -10,11 +10,21 @@ import { type State, stateOf, stateOp } from "../tensor/state.ts";
 import { dataOp, inputOp, type Node, Tensor } from "../tensor/tensor.ts";
 import { makeEpilogue, NotFusible } from "./epilogue.ts";
 import { Expression, iotaOp, NeedsMemory, replay, type Scope } from "./expression.ts";
-import type { Epilogue, KernelCall, KernelOp, LowerContext, Operand, Program, ReduceOp, Slot, SlotKind } from "./kernel.ts";
+import type {
+  Epilogue,
+  KernelCall,
+  KernelOp,
+  LowerContext,
+  Operand,
+  Program,
+  ReduceOp,
+  Slot,
+  SlotKind,
+} from "./kernel.ts";
 import { mapKernel } from "./map-kernel.ts";
-import { accessOf, homeOf } from "./slot.ts";
 import { reduceKernels } from "./reduce-kernel.ts";
 import { Graph, keyOf, type Schedule, schedule } from "./schedule.ts";
+import { accessOf, homeOf } from "./slot.ts";
 
 /** What a plan computes. */
 export interface Roots {
@@ -86,7 +96,12 @@ class Lowering {
       const tensor = this.#graph.canonical(raw);
       const operand = this.#final(tensor);
       if (operand.slot.kind === "output") return operand;
-      const to = this.#allocate(`output ${tensor.node.op.name}`, tensor.shape, tensor.dtype, "output");
+      const to = this.#allocate(
+        `output ${tensor.node.op.name}`,
+        tensor.shape,
+        tensor.dtype,
+        "output",
+      );
       copies.push({ from: operand, to });
       return to;
     });
@@ -103,7 +118,8 @@ class Lowering {
     if (node.op.kind === "source" && node.op !== iotaOp) {
       const operand = this.#source(node);
       this.#operands.set(key, operand);
-      if (node.op === stateOp && this.#isRoot(key) && tensorOf(node).size > 0) this.#snapshot(node, operand);
+      if (node.op === stateOp && this.#isRoot(key) && tensorOf(node).size > 0)
+        this.#snapshot(node, operand);
       return;
     }
     const type = node.outputs[0] as { shape: Shape; dtype: DType };
@@ -129,7 +145,9 @@ class Lowering {
       return this.#allocate(`input ${inputIndex}`, shape, dtype, "input", { inputIndex });
     }
     if (node.op === dataOp) {
-      return this.#allocate("data", shape, dtype, "data", { data: node.attributes["data"] as HostArray });
+      return this.#allocate("data", shape, dtype, "data", {
+        data: node.attributes["data"] as HostArray,
+      });
     }
     throw new ForgeError({ code: "internal", what: `unknown source ${node.op.name}.` });
   }
@@ -139,7 +157,9 @@ class Lowering {
     let slot = this.#stateSlots.get(state);
     if (!slot) {
       const { state: home, offset } = state.home;
-      slot = this.#allocate(`state ${state.name}`, state.shape, state.dtype, "state", { state }).slot;
+      slot = this.#allocate(`state ${state.name}`, state.shape, state.dtype, "state", {
+        state,
+      }).slot;
       if (home !== state) {
         const offsetBytes = offset * bytesOf(state.dtype);
         slot.inside = { slot: this.#stateOperand(home).slot, offsetBytes };
@@ -221,9 +241,17 @@ class Lowering {
       } else {
         const isRoot = i === 0 && root !== undefined && rootType !== undefined;
         const key = isRoot ? `${root.id}.0` : `${node.id}.${i}`;
-        const made = this.#allocate(op.name, type.shape, isRoot ? rootType.dtype : type.dtype, this.#kindOf(key));
+        const made = this.#allocate(
+          op.name,
+          type.shape,
+          isRoot ? rootType.dtype : type.dtype,
+          this.#kindOf(key),
+        );
         operand = made;
-        this.#operands.set(key, isRoot ? { slot: made.slot, layout: contiguous(rootType.shape) } : made);
+        this.#operands.set(
+          key,
+          isRoot ? { slot: made.slot, layout: contiguous(rootType.shape) } : made,
+        );
       }
       if (updated !== undefined) this.#operands.set(`${node.id}.${i}`, operand);
       outputs.set(i, operand);
@@ -239,10 +267,14 @@ class Lowering {
       device: this.#device,
       input: (i) => inputs[i] as Operand,
       output: outputOperand,
-      isUsed: (i) => graph.consumers(`${node.id}.${i}`).length > 0 || this.#isRoot(`${node.id}.${i}`),
-      scratch: (label, elements, dtype = "f32") => this.#allocate(label, [elements], dtype, "temporary"),
+      isUsed: (i) =>
+        graph.consumers(`${node.id}.${i}`).length > 0 || this.#isRoot(`${node.id}.${i}`),
+      scratch: (label, elements, dtype = "f32") =>
+        this.#allocate(label, [elements], dtype, "temporary"),
       constant: (label, data) =>
-        this.#allocate(label, [data.length], data instanceof Float32Array ? "f32" : "u32", "data", { data }),
+        this.#allocate(label, [data.length], data instanceof Float32Array ? "f32" : "u32", "data", {
+          data,
+        }),
       status: () => this.#status(),
       epilogue,
       call: (call) => this.#calls.push(call),
@@ -259,7 +291,8 @@ class Lowering {
 
   #isRoot(key: string): boolean {
     if (this.#outputKeys.has(key)) return true;
-    for (const t of this.#roots.assignments.values()) if (keyOf(this.#graph.canonical(t)) === key) return true;
+    for (const t of this.#roots.assignments.values())
+      if (keyOf(this.#graph.canonical(t)) === key) return true;
     return false;
   }
 
@@ -275,9 +308,15 @@ class Lowering {
       const isPlain = isContiguous(operand.layout) && operand.layout.offset === 0;
       if (isPlain || op.takesLayout?.(index, operand.layout)) return operand;
     }
-    const copy = this.#allocate(`${op.name} input ${index}`, tensor.shape, tensor.dtype, "temporary");
+    const copy = this.#allocate(
+      `${op.name} input ${index}`,
+      tensor.shape,
+      tensor.dtype,
+      "temporary",
+    );
     const expression = new Expression(tensor, this.#scope);
-    if (tensor.size > 0) this.#calls.push(mapKernel(this.#device, "copy", expression, copy, tensor.dtype));
+    if (tensor.size > 0)
+      this.#calls.push(mapKernel(this.#device, "copy", expression, copy, tensor.dtype));
     return copy;
   }
 
@@ -292,7 +331,10 @@ class Lowering {
     }
     const start = this.#operands.get(keyOf(base));
     if (!start) {
-      throw new ForgeError({ code: "internal", what: `${base.node.op.name} has no memory although a kernel reads it.` });
+      throw new ForgeError({
+        code: "internal",
+        what: `${base.node.op.name} has no memory although a kernel reads it.`,
+      });
     }
     try {
       return { slot: start.slot, layout: replay(start.layout, path) };
@@ -324,7 +366,15 @@ class Lowering {
       const flat: Layout = { ...contiguous(from.layout.shape), offset };
       const source = this.#graph.canonical(node.inputs[i] as Tensor);
       const expression = Expression.ofLeaf({ ...from, dtype: type.dtype }, source);
-      this.#calls.push(mapKernel(this.#device, "pack", expression, { slot: target.slot, layout: flat }, type.dtype));
+      this.#calls.push(
+        mapKernel(
+          this.#device,
+          "pack",
+          expression,
+          { slot: target.slot, layout: flat },
+          type.dtype,
+        ),
+      );
     });
   }
 
@@ -344,7 +394,11 @@ class Lowering {
   /** Lets an assigned value be made in the state's own buffer, when no call reads the old value afterwards. */
   #storeDirectly(from: Operand, to: Operand): boolean {
     const { slot } = from;
-    const isWhole = slot.kind === "temporary" && !slot.inside && from.layout.offset === 0 && isContiguous(from.layout);
+    const isWhole =
+      slot.kind === "temporary" &&
+      !slot.inside &&
+      from.layout.offset === 0 &&
+      isContiguous(from.layout);
     if (!isWhole) return false;
     const first = this.#calls.findIndex((c) => c.bindings.includes(slot));
     if (first < 0) return false;

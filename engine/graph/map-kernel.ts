@@ -2,12 +2,19 @@
  * Generated elementwise kernels: one pass over an iteration space, four elements at a time where layouts allow.
  */
 import type { Device } from "../gpu/device.ts";
-import { type Layout, mergeTogether } from "../tensor/layout.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { sizeOf } from "../tensor/shape.ts";
-import { coordinateLines, type Expression, indexText, type Leaf, ParamFields, typeAt } from "./expression.ts";
-import type { KernelCall, Operand, Slot } from "./kernel.ts";
 import { paramWords } from "../gpu/dispatch.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { type Layout, mergeTogether } from "../tensor/layout.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import {
+  coordinateLines,
+  type Expression,
+  indexText,
+  type Leaf,
+  ParamFields,
+  typeAt,
+} from "./expression.ts";
+import type { KernelCall, Operand, Slot } from "./kernel.ts";
 import { libraryText } from "./library.ts";
 import { homeOf } from "./slot.ts";
 
@@ -25,7 +32,9 @@ export function vectorWidth(
   if ((sizes[inner] ?? 1) % 4 !== 0) return 1;
   const fits = strides.every((s, n) => {
     if (s[inner] === 0) return true;
-    return s[inner] === 1 && (offsets[n] ?? 0) % 4 === 0 && s.slice(0, inner).every((x) => x % 4 === 0);
+    return (
+      s[inner] === 1 && (offsets[n] ?? 0) % 4 === 0 && s.slice(0, inner).every((x) => x % 4 === 0)
+    );
   });
   return fits ? 4 : 1;
 }
@@ -50,7 +59,9 @@ export class LeafAccess {
     if (!name) {
       const binding = this.#firstBinding + this.bindings.length;
       name = `in${binding}`;
-      this.declarations.push(`@group(0) @binding(${binding}) var<storage, read> ${name}: array<${element}>;`);
+      this.declarations.push(
+        `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${element}>;`,
+      );
       this.bindings.push(slot);
       this.#slots.set(key, name);
     }
@@ -65,7 +76,12 @@ export class LeafAccess {
   /**
    * WGSL of a leaf's value. `strides` are over `coordinates`, whose innermost counts in steps of `width`.
    */
-  load(leaf: Leaf, strides: readonly number[], coordinates: readonly string[], width: 1 | 4): string {
+  load(
+    leaf: Leaf,
+    strides: readonly number[],
+    coordinates: readonly string[],
+    width: 1 | 4,
+  ): string {
     const inner = strides.length - 1;
     const { offset } = leaf.layout;
     const scaled = strides.map((s, i) => (i === inner ? s * width : s));
@@ -74,7 +90,10 @@ export class LeafAccess {
       const step = strides[inner] ?? 0;
       const type = typeAt(leaf.dtype, width);
       if (width === 1) return `${type}(${index})`;
-      const lanes = step === 0 ? "" : ` + vec4<u32>(0u, 1u, 2u, 3u)${step === 1 ? "" : ` * ${this.#params.u32(step)}`}`;
+      const lanes =
+        step === 0
+          ? ""
+          : ` + vec4<u32>(0u, 1u, 2u, 3u)${step === 1 ? "" : ` * ${this.#params.u32(step)}`}`;
       return `${type}(vec4<u32>(${index})${lanes})`;
     }
     if (width === 4 && strides[inner] === 1) {
@@ -89,7 +108,13 @@ export class LeafAccess {
 }
 
 /** The kernel that stores `expression` into `target` (any layout over the same shape). */
-export function mapKernel(device: Device, label: string, expression: Expression, target: Operand, dtype: DType): KernelCall {
+export function mapKernel(
+  device: Device,
+  label: string,
+  expression: Expression,
+  target: Operand,
+  dtype: DType,
+): KernelCall {
   const layouts: Layout[] = [target.layout, ...expression.leaves.map((l) => l.layout)];
   const { shape: sizes, strides } = mergeTogether(layouts);
   const width = vectorWidth(
@@ -112,7 +137,11 @@ export function mapKernel(device: Device, label: string, expression: Expression,
   );
   const outStrides = (strides[0] ?? []).map((s, i) => (i === inner ? s : s / width));
   const place = indexText(outStrides, coordinates, target.layout.offset / width, params);
-  const body = [...coordinateLines("i", coordinates, steps, params), ...lines, `out[${place}] = ${element}(${result});`];
+  const body = [
+    ...coordinateLines("i", coordinates, steps, params),
+    ...lines,
+    `out[${place}] = ${element}(${result});`,
+  ];
   const needsF16 = expression.usesF16 || dtype === "f16";
   const source = `${needsF16 ? "enable f16;\n" : ""}struct Params { ${params.fields.join(", ")} }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -151,6 +180,8 @@ fn map(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
 }
 
 function sameLayout(a: Layout, b: Layout): boolean {
-  const isSame = a.shape.every((s, i) => s === b.shape[i] && (s === 1 || a.strides[i] === b.strides[i]));
+  const isSame = a.shape.every(
+    (s, i) => s === b.shape[i] && (s === 1 || a.strides[i] === b.strides[i]),
+  );
   return isSame && a.shape.length === b.shape.length && a.offset === b.offset;
 }

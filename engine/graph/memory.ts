@@ -52,7 +52,10 @@ export function planMemory(
   const sizes: number[] = [];
   const placements = new Map<Slot, Placement>();
   for (const interval of intervals) {
-    const size = Math.max(OFFSET_ALIGNMENT, Math.ceil(interval.slot.sizeBytes / OFFSET_ALIGNMENT) * OFFSET_ALIGNMENT);
+    const size = Math.max(
+      OFFSET_ALIGNMENT,
+      Math.ceil(interval.slot.sizeBytes / OFFSET_ALIGNMENT) * OFFSET_ALIGNMENT,
+    );
     let best: { arena: number; offset: number; growth: number } | undefined;
     arenas.forEach((blocks, arena) => {
       if (blocks.some((b) => interval.enemies.has(b.slot))) return;
@@ -62,7 +65,13 @@ export function planMemory(
       if (!best || growth < best.growth) best = { arena, offset, growth };
     });
     const place = best ?? { arena: arenas.push([]) - 1, offset: 0, growth: size };
-    arenas[place.arena]?.push({ offset: place.offset, size, first: interval.first, last: interval.last, slot: interval.slot });
+    arenas[place.arena]?.push({
+      offset: place.offset,
+      size,
+      first: interval.first,
+      last: interval.last,
+      slot: interval.slot,
+    });
     sizes[place.arena] = Math.max(sizes[place.arena] ?? 0, place.offset + size);
     placements.set(interval.slot, { arena: place.arena, offsetBytes: place.offset });
   }
@@ -113,7 +122,10 @@ function lowestGap(blocks: readonly Block[], interval: Interval, size: number): 
 }
 
 /** Bytes a plan needs, by kind. */
-export function planBytes(program: Program, memory: MemoryPlan): { temporary: number; state: number; other: number } {
+export function planBytes(
+  program: Program,
+  memory: MemoryPlan,
+): { temporary: number; state: number; other: number } {
   let state = 0;
   let other = 0;
   for (const slot of program.slots) {

@@ -14,8 +14,14 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelCall, Operand, Program, Slot } from "./kernel.ts";
 import { lower, type Roots } from "./lower.ts";
 import { type MemoryPlan, planBytes, planMemory } from "./memory.ts";
+import {
+  describePlan,
+  type PlanReport,
+  type ProfiledKernel,
+  profilePlan,
+  type Step,
+} from "./report.ts";
 import { homeOf, offsetInHome } from "./slot.ts";
-import { describePlan, type PlanReport, profilePlan, type ProfiledKernel, type Step } from "./report.ts";
 
 const STORAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 
@@ -71,9 +77,17 @@ export class Plan implements Disposable {
     const steps = program.calls.map((call, i): Step => {
       const pipeline = pipelines[i] as Pipeline;
       const size = Math.max(16, Math.ceil(call.params.byteLength / 16) * 16);
-      const uniform = { binding: 0, resource: { buffer: params.buffer, offset: params.offsets[i] ?? 0, size } };
-      const storage = call.bindings.map((slot, b) => ({ binding: b + 1, resource: bindingOf(slot, buffers) }));
-      const entries = [uniform, ...storage].filter((e) => pipeline.bindings[e.binding] !== undefined);
+      const uniform = {
+        binding: 0,
+        resource: { buffer: params.buffer, offset: params.offsets[i] ?? 0, size },
+      };
+      const storage = call.bindings.map((slot, b) => ({
+        binding: b + 1,
+        resource: bindingOf(slot, buffers),
+      }));
+      const entries = [uniform, ...storage].filter(
+        (e) => pipeline.bindings[e.binding] !== undefined,
+      );
       return {
         call,
         pipeline,
@@ -83,7 +97,16 @@ export class Plan implements Disposable {
     const states = program.slots
       .filter((s) => s.state)
       .map((s) => ({ state: s.state as State, buffer: buffers.get(s) as GPUBuffer }));
-    return new Plan({ device, label, program, memory, steps, buffers, owned: [...owned, params.buffer], states });
+    return new Plan({
+      device,
+      label,
+      program,
+      memory,
+      steps,
+      buffers,
+      owned: [...owned, params.buffer],
+      states,
+    });
   }
 
   /** False when a state has moved (see `State.flatten`) since the plan was made: compile again. */
@@ -173,12 +196,18 @@ export class Plan implements Disposable {
   #byteOffset(operand: Operand): number {
     const home = homeOf(operand.slot);
     const placed = this.memory.placements.get(home)?.offsetBytes ?? 0;
-    return placed + offsetInHome(operand.slot) + operand.layout.offset * bytesOf(operand.slot.dtype);
+    return (
+      placed + offsetInHome(operand.slot) + operand.layout.offset * bytesOf(operand.slot.dtype)
+    );
   }
 }
 
 async function compileCall(device: Device, call: KernelCall): Promise<Pipeline> {
-  return device.pipelines.get(call.label, expandShader(call.name, call.source, call.options), call.entry);
+  return device.pipelines.get(
+    call.label,
+    expandShader(call.name, call.source, call.options),
+    call.entry,
+  );
 }
 
 function checkFits(device: Device, program: Program, memory: MemoryPlan, label: string): void {
@@ -206,10 +235,20 @@ async function allocate(
   memory: MemoryPlan,
   label: string,
 ): Promise<{ buffers: Map<Slot, GPUBuffer>; owned: GPUBuffer[] }> {
-  const separate = program.slots.filter((s) => !s.inside && !["temporary", "state", "status"].includes(s.kind));
+  const separate = program.slots.filter(
+    (s) => !s.inside && !["temporary", "state", "status"].includes(s.kind),
+  );
   const requests = [
-    ...memory.arenaBytes.map((sizeBytes, i) => ({ label: `${label} arena ${i}`, sizeBytes, usage: STORAGE })),
-    ...separate.map((s) => ({ label: `${label} ${s.label}`, sizeBytes: s.sizeBytes, usage: STORAGE })),
+    ...memory.arenaBytes.map((sizeBytes, i) => ({
+      label: `${label} arena ${i}`,
+      sizeBytes,
+      usage: STORAGE,
+    })),
+    ...separate.map((s) => ({
+      label: `${label} ${s.label}`,
+      sizeBytes: s.sizeBytes,
+      usage: STORAGE,
+    })),
   ];
   const owned = await device.createBuffers(requests);
   const buffers = new Map<Slot, GPUBuffer>();
@@ -297,10 +336,15 @@ export async function readBuffer(
     encoder.copyBufferToBuffer(from.buffer, from.offsetBytes, staging, 0, padded);
     if (status) encoder.copyBufferToBuffer(device.statusBuffer, 0, staging, padded, 4);
     device.submit(device.running, encoder.finish());
-    const [values, word] = await device.readMapped(staging, padded + status, (mapped) => [
-      make(mapped.slice(0, bytes)),
-      status ? new Uint32Array(mapped.slice(padded))[0] : 0,
-    ] as const);
+    const [values, word] = await device.readMapped(
+      staging,
+      padded + status,
+      (mapped) =>
+        [
+          make(mapped.slice(0, bytes)),
+          status ? new Uint32Array(mapped.slice(padded))[0] : 0,
+        ] as const,
+    );
     if (word) device.reportStatus(word);
     return values;
   } finally {

@@ -11,7 +11,14 @@ import { foldGrid, paramWords } from "../gpu/dispatch.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { coordinateLines, type Expression, indexText, type Leaf, ParamFields, typeAt } from "./expression.ts";
+import {
+  coordinateLines,
+  type Expression,
+  indexText,
+  type Leaf,
+  ParamFields,
+  typeAt,
+} from "./expression.ts";
 import type { KernelCall, Operand, ReduceKind } from "./kernel.ts";
 import { libraryText } from "./library.ts";
 import { LeafAccess, vectorWidth } from "./map-kernel.ts";
@@ -85,12 +92,28 @@ export function reduceKernels(
   const parts = partsOf(device, whole, outputs, length);
   if (parts <= 1) return [emit(device, whole)];
   const partial = scratch(outputs * parts, accumulator);
-  const leaf: Leaf = { layout: contiguous([outputs, parts]), dtype: accumulator, slot: partial.slot };
-  const first: Stage = { ...whole, label: `${label}:part`, parts, epilogue: undefined, target: partial, targetDtype: accumulator };
+  const leaf: Leaf = {
+    layout: contiguous([outputs, parts]),
+    dtype: accumulator,
+    slot: partial.slot,
+  };
+  const first: Stage = {
+    ...whole,
+    label: `${label}:part`,
+    parts,
+    epilogue: undefined,
+    target: partial,
+    targetDtype: accumulator,
+  };
   const second: Stage = {
     ...whole,
     dtype: accumulator,
-    space: { ...space, reduceSizes: [parts], bodyOuter: [outerStrides(space)], bodyReduce: [[outputs]] },
+    space: {
+      ...space,
+      reduceSizes: [parts],
+      bodyOuter: [outerStrides(space)],
+      bodyReduce: [[outputs]],
+    },
     leaves: [leaf],
     text: (_width, load) => ({ lines: [], result: load(leaf, 0) }),
     libraries: epilogue.libraries,
@@ -161,10 +184,16 @@ function widthOf(stage: Stage): { mode: Mode; width: 1 | 4 } {
   const pairs = leaves.map((_, i) => [bodyOuter[i] ?? [], bodyReduce[i] ?? []] as const);
   const along = pairs.map(([o, r]) => [...o, ...r]);
   const canSum = leaves.length > 0 && reduceSizes.length === 1;
-  if (canSum && vectorWidth([...outerSizes, ...reduceSizes], along, offsets) === 4) return { mode: "along", width: 4 };
+  if (canSum && vectorWidth([...outerSizes, ...reduceSizes], along, offsets) === 4)
+    return { mode: "along", width: 4 };
   const results = [...stage.epilogueLeaves.map((l) => l.layout.offset), stage.target.layout.offset];
-  const across = [...pairs.map(([o, r]) => [...r, ...o]), ...space.epilogueOuter.map((o) => [...reduceSizes.map(() => 0), ...o])];
-  const canSpread = leaves.length > 0 && vectorWidth([...reduceSizes, ...outerSizes], across, [...offsets, ...results]) === 4;
+  const across = [
+    ...pairs.map(([o, r]) => [...r, ...o]),
+    ...space.epilogueOuter.map((o) => [...reduceSizes.map(() => 0), ...o]),
+  ];
+  const canSpread =
+    leaves.length > 0 &&
+    vectorWidth([...reduceSizes, ...outerSizes], across, [...offsets, ...results]) === 4;
   return canSpread ? { mode: "across", width: 4 } : { mode: "scalar", width: 1 };
 }
 
@@ -215,7 +244,9 @@ function emit(device: Device, stage: Stage): KernelCall {
     (space.epilogueOuter.at(-1) ?? []).map((s) => s / outWidth),
     1 / outWidth,
   );
-  const place = epilogue ? indexText(placeStrides, outerNames, target.layout.offset / outWidth, params) : "index";
+  const place = epilogue
+    ? indexText(placeStrides, outerNames, target.layout.offset / outWidth, params)
+    : "index";
   const limit = params.u32(length);
   const outputCount = parts > 1 ? params.u32(outputs) : "";
   const span = parts > 1 ? params.u32(chunk) : limit;
@@ -224,9 +255,16 @@ function emit(device: Device, stage: Stage): KernelCall {
     fields: params.fields,
     element,
     declarations: [...access.declarations, libraryText([...new Set(stage.libraries)])],
-    lanes: isWorkgroup ? SPLIT.hardware.workgroup : (device.isSoftware ? SPLIT.software : SPLIT.hardware).workgroup,
+    lanes: isWorkgroup
+      ? SPLIT.hardware.workgroup
+      : (device.isSoftware ? SPLIT.software : SPLIT.hardware).workgroup,
     count,
-    outer: coordinateLines(parts > 1 ? `index % ${outputCount}` : "index", outerNames, outerSizes, params),
+    outer: coordinateLines(
+      parts > 1 ? `index % ${outputCount}` : "index",
+      outerNames,
+      outerSizes,
+      params,
+    ),
     start: `${accumulatorType}(${neutral(kind, accumulator)})`,
     first: parts > 1 ? `(index / ${outputCount}) * ${span}` : "0u",
     span,

@@ -52,7 +52,9 @@ export interface ReduceParts {
 export function reduceText(parts: ReduceParts): string {
   const { kind } = parts;
   const combine = COMBINE[kind];
-  const folded = parts.folds ? combine(combine("acc.x", "acc.y"), combine("acc.z", "acc.w")) : "acc";
+  const folded = parts.folds
+    ? combine(combine("acc.x", "acc.y"), combine("acc.z", "acc.w"))
+    : "acc";
   const head = `${parts.needsF16 ? "enable f16;\n" : ""}struct Params { ${parts.fields.join(", ")} }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<${parts.element}>;

@@ -73,7 +73,11 @@ function formatReport(report: Omit<PlanReport, "toString">): string {
   const groups = new Map<string, { count: number; flops: number; bytes: number }>();
   for (const k of report.kernels) {
     const group = groups.get(k.label) ?? { count: 0, flops: 0, bytes: 0 };
-    groups.set(k.label, { count: group.count + 1, flops: group.flops + k.flops, bytes: group.bytes + k.bytes });
+    groups.set(k.label, {
+      count: group.count + 1,
+      flops: group.flops + k.flops,
+      bytes: group.bytes + k.bytes,
+    });
   }
   const rows = [...groups].sort((a, b) => b[1].flops - a[1].flops || b[1].bytes - a[1].bytes);
   const width = Math.max(8, ...rows.map(([label]) => label.length));
@@ -123,7 +127,11 @@ export async function profilePlan(plan: Reportable): Promise<ProfiledKernel[]> {
     const encoder = device.gpu.createCommandEncoder({ label: `profile ${plan.label}` });
     steps.forEach((step, i) => {
       const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+        timestampWrites: {
+          querySet,
+          beginningOfPassWriteIndex: 2 * i,
+          endOfPassWriteIndex: 2 * i + 1,
+        },
       });
       pass.setPipeline(step.pipeline.gpu);
       pass.setBindGroup(0, step.group);
@@ -134,7 +142,11 @@ export async function profilePlan(plan: Reportable): Promise<ProfiledKernel[]> {
     encoder.resolveQuerySet(querySet, 0, 2 * steps.length, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * steps.length);
     device.submit(`profile ${plan.label}`, encoder.finish());
-    const times = await device.readMapped(staging, 16 * steps.length, (b) => new BigUint64Array(b.slice(0)));
+    const times = await device.readMapped(
+      staging,
+      16 * steps.length,
+      (b) => new BigUint64Array(b.slice(0)),
+    );
     device.returnStaging(staging);
     device.destroyBuffer(resolved);
     querySet.destroy();

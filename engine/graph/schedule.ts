@@ -10,10 +10,11 @@
  * (5) A reduction or a kernel with a store hook whose single use is a map of the same elements ends with that map
  *     (its epilogue): only the map's value gets memory.
  */
-import type { MapOp, KernelOp } from "./kernel.ts";
+
 import { sizeOf } from "../tensor/shape.ts";
 import { fullOp, movementOf, type Node, Tensor } from "../tensor/tensor.ts";
 import { iotaOp } from "./expression.ts";
+import type { KernelOp, MapOp } from "./kernel.ts";
 
 /** Identity of a tensor in a graph. */
 export function keyOf(tensor: Tensor): string {
@@ -42,7 +43,8 @@ export class Graph {
 
   /** The tensor that stands for all equal ones. */
   canonical(tensor: Tensor): Tensor {
-    if (tensor.node.op.kind === "alias") return this.canonical(tensor.node.inputs[tensor.output] as Tensor);
+    if (tensor.node.op.kind === "alias")
+      return this.canonical(tensor.node.inputs[tensor.output] as Tensor);
     const node = this.#canonical.get(tensor.node.id) ?? tensor.node;
     if (node === tensor.node) return tensor;
     const key = `${node.id}.${tensor.output}`;
@@ -90,10 +92,16 @@ export class Graph {
 }
 
 /** Text of attributes; objects that are no plain data (states, host arrays) count by identity. */
-export function attributeText(attributes: Readonly<Record<string, unknown>>, identity: (o: object) => number): string {
+export function attributeText(
+  attributes: Readonly<Record<string, unknown>>,
+  identity: (o: object) => number,
+): string {
   return JSON.stringify(attributes, (_key, value: unknown) => {
     const isOpaque =
-      typeof value === "object" && value !== null && !Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype;
+      typeof value === "object" &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.getPrototypeOf(value) !== Object.prototype;
     if (isOpaque) return `#${identity(value)}`;
     return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
   });
@@ -133,7 +141,11 @@ export interface ScheduleOptions {
 const MAX_STEPS = 48;
 
 /** Decides which tensors get memory. `roots` are outputs and assigned values, canonical. */
-export function schedule(graph: Graph, roots: readonly Tensor[], options: ScheduleOptions): Schedule {
+export function schedule(
+  graph: Graph,
+  roots: readonly Tensor[],
+  options: ScheduleOptions,
+): Schedule {
   const stored = new Set<string>(options.forced);
   for (const root of roots) stored.add(keyOf(root));
   for (const node of graph.nodes) {
@@ -274,18 +286,25 @@ function findAnchors(
         const input = graph.canonical(raw);
         const op = input.node.op;
         if (graph.consumers(keyOf(input)).length !== 1) continue;
-        if (op.kind === "reduce" || (op.kind === "kernel" && (op as KernelOp).hasEpilogue && input.output === 0)) {
+        if (
+          op.kind === "reduce" ||
+          (op.kind === "kernel" && (op as KernelOp).hasEpilogue && input.output === 0)
+        ) {
           candidates.push(input);
         } else if (stored.has(keyOf(input))) {
-          continue;
-        } else if (op.kind === "map" || (op.kind === "view" && movementOf(input.node).kind === "reshape")) {
+        } else if (
+          op.kind === "map" ||
+          (op.kind === "view" && movementOf(input.node).kind === "reshape")
+        ) {
           visit(input.node);
         }
       }
     };
     visit(node);
     const size = sizeOf(node.outputs[0]?.shape ?? []);
-    const usable = candidates.filter((c) => c.size === size && !unfused.has(keyOf(c)) && !absorbed.has(keyOf(c)));
+    const usable = candidates.filter(
+      (c) => c.size === size && !unfused.has(keyOf(c)) && !absorbed.has(keyOf(c)),
+    );
     const best = usable.find((c) => c.node.op.kind === "kernel") ?? usable[0];
     if (best && isFloatStore(best, node)) {
       anchors.set(rootKey, best);

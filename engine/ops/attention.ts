@@ -61,7 +61,10 @@ function placeOf(operand: Operand): AttentionOperand {
 }
 
 /** The operands q, k, v of a node: three inputs, or three column ranges of one. */
-function sources(context: LowerContext, a: Attributes): { slots: Slot[]; q: AttentionOperand; k: AttentionOperand; v: AttentionOperand } {
+function sources(
+  context: LowerContext,
+  a: Attributes,
+): { slots: Slot[]; q: AttentionOperand; k: AttentionOperand; v: AttentionOperand } {
   if (!a.isPacked) {
     const [q, k, v] = [context.input(0), context.input(1), context.input(2)];
     return { slots: [q.slot, k.slot, v.slot], q: placeOf(q), k: placeOf(k), v: placeOf(v) };
@@ -70,7 +73,11 @@ function sources(context: LowerContext, a: Attributes): { slots: Slot[]; q: Atte
   return { slots: [slot, slot, slot], ...columns(a, layout.offset, layout.strides[0] ?? 0) };
 }
 
-function columns(a: Attributes, offset: number, stride: number): Record<"q" | "k" | "v", AttentionOperand> {
+function columns(
+  a: Attributes,
+  offset: number,
+  stride: number,
+): Record<"q" | "k" | "v", AttentionOperand> {
   const [queries, keys] = [a.heads * a.headDim, a.kvHeads * a.headDim];
   return {
     q: { offset, stride },
@@ -117,12 +124,24 @@ function emit(
   );
 }
 
-function factsOf(context: LowerContext): { isSoftware: boolean; subgroupSize: number | undefined; workgroupStorageBytes: number } {
+function factsOf(context: LowerContext): {
+  isSoftware: boolean;
+  subgroupSize: number | undefined;
+  workgroupStorageBytes: number;
+} {
   const { isSoftware, subgroupSize, limits } = context.device;
   return { isSoftware, subgroupSize, workgroupStorageBytes: limits.maxComputeWorkgroupStorageSize };
 }
 
-const noAttributes: Attributes = { heads: 1, kvHeads: 1, headDim: 8, scale: 1, softcap: 0, window: 0, isPacked: false };
+const noAttributes: Attributes = {
+  heads: 1,
+  kvHeads: 1,
+  headDim: 8,
+  scale: 1,
+  softcap: 0,
+  window: 0,
+  isPacked: false,
+};
 
 /** Spans of tokens and blocks: once per batch, shared by all layers. */
 const forestOp: KernelOp = {
@@ -174,7 +193,10 @@ const attentionOp: KernelOp = {
       return [makeTensor(packedGradientOp, inputs, node.attributes, type), undefined];
     }
     const [q, k] = operands as [Tensor, Tensor];
-    const dq = makeTensor(queryGradientOp, inputs, node.attributes, { shape: q.shape, dtype: "f32" });
+    const dq = makeTensor(queryGradientOp, inputs, node.attributes, {
+      shape: q.shape,
+      dtype: "f32",
+    });
     const [tokens, kvHeads, headDim] = k.shape as [number, number, number];
     const both = makeTensor(keyValueGradientOp, inputs, node.attributes, {
       shape: [tokens, 2, kvHeads, headDim],
@@ -204,7 +226,12 @@ const deltaOp: KernelOp = {
 };
 
 /** Emits the gradient of the queries or of the keys and values into output 0. */
-function emitGradient(context: LowerContext, node: Node, part: "dquery" | "dkeyvalue", to: Partial<AttentionParams>): void {
+function emitGradient(
+  context: LowerContext,
+  node: Node,
+  part: "dquery" | "dkeyvalue",
+  to: Partial<AttentionParams>,
+): void {
   const a = node.attributes as unknown as Attributes;
   const { slots, q, k, v } = sources(context, a);
   const first = inputCount(a);
@@ -261,7 +288,12 @@ const packedGradientOp: KernelOp = {
   },
 };
 
-function build(operands: readonly Tensor[], tokens: number, a: Attributes, options: AttentionOptions): Tensor {
+function build(
+  operands: readonly Tensor[],
+  tokens: number,
+  a: Attributes,
+  options: AttentionOptions,
+): Tensor {
   const refusal = shapeRefusal(shapeOf(a, tokens));
   const hasSpans = options.end.size === tokens && options.depth.size === tokens;
   if (refusal !== undefined || !hasSpans) {
@@ -274,7 +306,12 @@ function build(operands: readonly Tensor[], tokens: number, a: Attributes, optio
     });
   }
   const blocks = Math.ceil(tokens / FOREST_BLOCK);
-  const forest = makeTensor(forestOp, [options.end, options.depth], {}, { shape: [tokens + 2 * blocks, 2], dtype: "u32" });
+  const forest = makeTensor(
+    forestOp,
+    [options.end, options.depth],
+    {},
+    { shape: [tokens + 2 * blocks, 2], dtype: "u32" },
+  );
   const node = makeNode(attentionOp, [...operands, forest], { ...a }, [
     { shape: [tokens, a.heads, a.headDim], dtype: "f32" },
     { shape: [a.heads, tokens], dtype: "f32" },
@@ -295,7 +332,12 @@ function build(operands: readonly Tensor[], tokens: number, a: Attributes, optio
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
   const [tokens, heads, headDim] = q.shape as [number, number, number];
   const kvHeads = k.shape[1] as number;
-  const fits = q.rank === 3 && k.rank === 3 && k.shape.join() === v.shape.join() && k.shape[0] === tokens && k.shape[2] === headDim;
+  const fits =
+    q.rank === 3 &&
+    k.rank === 3 &&
+    k.shape.join() === v.shape.join() &&
+    k.shape[0] === tokens &&
+    k.shape[2] === headDim;
   if (!fits) {
     throw new ForgeError({
       code: "shape_mismatch",
@@ -304,7 +346,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
       fix: "pass q [T, H, D], k and v [T, Hkv, D]",
     });
   }
-  return build([q, k, v], tokens, attributesOf({ heads, kvHeads, headDim }, options, false), options);
+  return build(
+    [q, k, v],
+    tokens,
+    attributesOf({ heads, kvHeads, headDim }, options, false),
+    options,
+  );
 }
 
 /** How the columns of a packed matrix are shared out. */
@@ -315,7 +362,11 @@ export interface PackedHeads {
 }
 
 /** {@link attention} of columns q, k, v of one matrix [T, (H + 2·Hkv)·D], read and differentiated in place → [T, H, D]. */
-export function packedAttention(qkv: Tensor, layout: PackedHeads, options: AttentionOptions): Tensor {
+export function packedAttention(
+  qkv: Tensor,
+  layout: PackedHeads,
+  options: AttentionOptions,
+): Tensor {
   const width = (layout.heads + 2 * layout.kvHeads) * layout.headDim;
   if (qkv.rank !== 2 || qkv.shape[1] !== width) {
     throw new ForgeError({
@@ -329,7 +380,11 @@ export function packedAttention(qkv: Tensor, layout: PackedHeads, options: Atten
   return build([qkv], qkv.shape[0] as number, attributesOf(layout, options, true), options);
 }
 
-function attributesOf(layout: PackedHeads, options: AttentionOptions, isPacked: boolean): Attributes {
+function attributesOf(
+  layout: PackedHeads,
+  options: AttentionOptions,
+  isPacked: boolean,
+): Attributes {
   const { heads, kvHeads, headDim } = layout;
   const { scale = 1 / Math.sqrt(headDim), softcap = 0, window = 0 } = options;
   return { heads, kvHeads, headDim, scale, softcap, window, isPacked };

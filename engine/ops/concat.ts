@@ -12,14 +12,25 @@ import { slice, unsqueeze } from "./view.ts";
 /** Any layout is read in place by the copy. */
 const takesAny = (): boolean => true;
 
-function copyInto(context: LowerContext, label: string, from: Operand, to: Operand, like: Tensor): void {
+function copyInto(
+  context: LowerContext,
+  label: string,
+  from: Operand,
+  to: Operand,
+  like: Tensor,
+): void {
   if (like.size === 0) return;
   const expression = Expression.ofLeaf({ ...from, dtype: like.dtype }, like);
   context.call(mapKernel(context.device, label, expression, to, like.dtype));
 }
 
 /** The part of an output that starts at `starts` and has the shape of `part`. */
-function window(output: Operand, shape: readonly number[], starts: readonly number[], part: Tensor): Operand {
+function window(
+  output: Operand,
+  shape: readonly number[],
+  starts: readonly number[],
+  part: Tensor,
+): Operand {
   const strides = contiguousStrides(shape);
   const offset = starts.reduce((o, s, i) => o + s * (strides[i] ?? 0), 0);
   return { slot: output.slot, layout: { shape: part.shape, strides, offset } };
@@ -35,7 +46,13 @@ const concatOp: KernelOp = {
     let start = 0;
     node.inputs.forEach((part, i) => {
       const starts = shape.map((_, a) => (a === axis ? start : 0));
-      copyInto(context, "concat", context.input(i), window(context.output(0), shape, starts, part), part);
+      copyInto(
+        context,
+        "concat",
+        context.input(i),
+        window(context.output(0), shape, starts, part),
+        part,
+      );
       start += part.shape[axis] ?? 0;
     });
   },
@@ -53,10 +70,16 @@ const concatOp: KernelOp = {
 /** Tensors joined along an axis. Errors: `shape_mismatch` unless all other axes agree. */
 export function concat(parts: readonly Tensor[], axis = 0): Tensor {
   const first = parts[0];
-  if (!first) throw new ForgeError({ code: "argument_invalid", what: "concat: there is nothing to join.", fix: "pass one tensor or more" });
+  if (!first)
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: "concat: there is nothing to join.",
+      fix: "pass one tensor or more",
+    });
   const at = normalizeAxis("concat", axis, first.rank);
   for (const part of parts) {
-    if (part.rank === first.rank && part.shape.every((s, i) => i === at || s === first.shape[i])) continue;
+    if (part.rank === first.rank && part.shape.every((s, i) => i === at || s === first.shape[i]))
+      continue;
     throw new ForgeError({
       code: "shape_mismatch",
       what: "concat: shapes differ outside of the joined axis.",
@@ -96,9 +119,14 @@ const padOp: KernelOp = {
     const [x] = node.inputs as readonly [Tensor];
     const shape = node.outputs[0]?.shape ?? [];
     const value = node.attributes["value"] as number;
-    const starts = (node.attributes["amounts"] as readonly (readonly [number, number])[]).map((a) => a[0]);
+    const starts = (node.attributes["amounts"] as readonly (readonly [number, number])[]).map(
+      (a) => a[0],
+    );
     const output = context.output(0);
-    const fill = new Expression(full(shape, value, x.dtype), { canonical: (t) => t, operand: () => undefined });
+    const fill = new Expression(full(shape, value, x.dtype), {
+      canonical: (t) => t,
+      operand: () => undefined,
+    });
     context.call(mapKernel(context.device, "pad", fill, output, x.dtype));
     copyInto(context, "pad", context.input(0), window(output, shape, starts, x), x);
   },
@@ -106,7 +134,10 @@ const padOp: KernelOp = {
     const [x] = node.inputs as readonly [Tensor];
     const amounts = node.attributes["amounts"] as readonly (readonly [number, number])[];
     if (!dy) return [undefined];
-    const inner = amounts.reduce((t, [before], axis) => slice(t, axis, before, before + (x.shape[axis] ?? 0)), dy);
+    const inner = amounts.reduce(
+      (t, [before], axis) => slice(t, axis, before, before + (x.shape[axis] ?? 0)),
+      dy,
+    );
     return [inner];
   },
 };

@@ -4,7 +4,14 @@
 import type { MapContext, MapOp } from "../graph/kernel.ts";
 import { type DType, promote } from "../tensor/dtype.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
-import { full, makeTensor, type Node, type Operand, Tensor, type TensorType } from "../tensor/tensor.ts";
+import {
+  full,
+  makeTensor,
+  type Node,
+  type Operand,
+  Tensor,
+  type TensorType,
+} from "../tensor/tensor.ts";
 import { broadcastTo } from "./view.ts";
 
 type Gradient = NonNullable<MapOp["gradient"]>;
@@ -13,7 +20,9 @@ type Rule = (dy: Tensor, inputs: readonly Tensor[], y: Tensor) => (Tensor | unde
 function define(name: string, wgsl: MapOp["wgsl"], rule?: Rule, isCostly = false): MapOp {
   const gradient: Gradient = (node, [dy]) =>
     dy && rule ? rule(dy, node.inputs, new Tensor(node, 0)) : node.inputs.map(() => undefined);
-  return rule ? { name, kind: "map", wgsl, gradient, isCostly } : { name, kind: "map", wgsl, isCostly };
+  return rule
+    ? { name, kind: "map", wgsl, gradient, isCostly }
+    : { name, kind: "map", wgsl, isCostly };
 }
 
 function call(name: string): MapOp["wgsl"] {
@@ -25,7 +34,11 @@ function infix(operator: string): MapOp["wgsl"] {
 }
 
 function comparison(name: string, operator: string): MapOp {
-  return define(name, ([a, b], { typeName }) => `select(${typeName("u32")}(0u), ${typeName("u32")}(1u), ${a} ${operator} ${b})`);
+  return define(
+    name,
+    ([a, b], { typeName }) =>
+      `select(${typeName("u32")}(0u), ${typeName("u32")}(1u), ${a} ${operator} ${b})`,
+  );
 }
 
 function constant(context: MapContext, text: string): string {
@@ -67,14 +80,21 @@ function unary(op: MapOp, x: Operand): Tensor {
 
 const addOp = define("add", infix("+"), (dy) => [dy, dy]);
 const subOp = define("sub", infix("-"), (dy) => [dy, neg(dy)]);
-const mulOp = define("mul", infix("*"), (dy, [a, b]) => [mul(dy, b as Tensor), mul(dy, a as Tensor)]);
+const mulOp = define("mul", infix("*"), (dy, [a, b]) => [
+  mul(dy, b as Tensor),
+  mul(dy, a as Tensor),
+]);
 const divOp = define("div", infix("/"), (dy, [, b], y) => [
   div(dy, b as Tensor),
   neg(div(mul(dy, y), b as Tensor)),
 ]);
 /** WGSL's `max` and `min`; the gradient goes to the first operand on ties. */
-const maximumOp = define("maximum", call("max"), (dy, [a, b]) => choose(greaterEqual(a as Tensor, b as Tensor), dy));
-const minimumOp = define("minimum", call("min"), (dy, [a, b]) => choose(lessEqual(a as Tensor, b as Tensor), dy));
+const maximumOp = define("maximum", call("max"), (dy, [a, b]) =>
+  choose(greaterEqual(a as Tensor, b as Tensor), dy),
+);
+const minimumOp = define("minimum", call("min"), (dy, [a, b]) =>
+  choose(lessEqual(a as Tensor, b as Tensor), dy),
+);
 
 function choose(first: Tensor, dy: Tensor): Tensor[] {
   return [where(first, dy, 0), where(first, 0, dy)];
@@ -92,14 +112,22 @@ const powOp = define(
 );
 const remainderOp = define("remainder", infix("%"), (dy) => [dy, undefined]);
 
-const negOp = define("neg", ([a]) => `(-${a})`, (dy) => [neg(dy)]);
+const negOp = define(
+  "neg",
+  ([a]) => `(-${a})`,
+  (dy) => [neg(dy)],
+);
 const absOp = define("abs", call("abs"), (dy, [x]) => [mul(dy, sign(x as Tensor))]);
 const signOp = define("sign", call("sign"), () => [undefined]);
 const floorOp = define("floor", call("floor"), () => [undefined]);
 const ceilOp = define("ceil", call("ceil"), () => [undefined]);
 /** Round half to even, as WGSL. */
 const roundOp = define("round", call("round"), () => [undefined]);
-const squareOp = define("square", ([a]) => `(${a} * ${a})`, (dy, [x]) => [mul(mul(dy, x as Tensor), 2)]);
+const squareOp = define(
+  "square",
+  ([a]) => `(${a} * ${a})`,
+  (dy, [x]) => [mul(mul(dy, x as Tensor), 2)],
+);
 const sqrtOp = define("sqrt", call("sqrt"), (dy, _x, y) => [div(mul(dy, 0.5), y)]);
 /** Correctly rounded on every adapter: 1 / sqrt, since `inverseSqrt` may be 2 ulp off. */
 const rsqrtOp = define(
@@ -185,7 +213,11 @@ const whereOp = define(
   (dy, [c]) => [undefined, where(c as Tensor, dy, 0), where(c as Tensor, 0, dy)],
 );
 /** Identity in value, zero in gradient. */
-const stopOp = define("stopGradient", ([a]) => `${a}`, () => [undefined]);
+const stopOp = define(
+  "stopGradient",
+  ([a]) => `${a}`,
+  () => [undefined],
+);
 const castOp: MapOp = {
   name: "cast",
   kind: "map",
@@ -208,7 +240,7 @@ const lessEqualOp = comparison("lessEqual", "<=");
 const greaterOp = comparison("greater", ">");
 const greaterEqualOp = comparison("greaterEqual", ">=");
 /** Tests bits, since WGSL lets implementations assume that NaN and infinity do not occur. */
-const isFiniteOp = define("isFinite", ([a], { typeName }) => {
+const finiteMaskOp = define("finiteMask", ([a], { typeName }) => {
   const bits = `(bitcast<${typeName("u32")}>(${a}) & ${typeName("u32")}(0x7f800000u))`;
   return `select(${typeName("u32")}(0u), ${typeName("u32")}(1u), ${bits} != ${typeName("u32")}(0x7f800000u))`;
 });
@@ -334,10 +366,15 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const [x, y] = align("where", [a, b]) as [Tensor, Tensor];
   const shape = broadcastShapes("where", [condition.shape, x.shape]);
   const c = condition.dtype === "u32" ? condition : notEqual(condition, 0);
-  return makeTensor(whereOp, [broadcastTo(c, shape), broadcastTo(x, shape), broadcastTo(y, shape)], {}, {
-    shape,
-    dtype: x.dtype,
-  });
+  return makeTensor(
+    whereOp,
+    [broadcastTo(c, shape), broadcastTo(x, shape), broadcastTo(y, shape)],
+    {},
+    {
+      shape,
+      dtype: x.dtype,
+    },
+  );
 }
 /** 1 where a = b, else 0 (u32). */
 export function equal(a: Operand, b: Operand): Tensor {
@@ -364,8 +401,8 @@ export function greaterEqual(a: Operand, b: Operand): Tensor {
   return compare(greaterEqualOp, a, b);
 }
 /** 1 where an f32 is neither NaN nor infinite, else 0 (u32). */
-export function isFinite(x: Tensor): Tensor {
-  return make(isFiniteOp, [cast(x, "f32")], "u32");
+export function finiteMask(x: Tensor): Tensor {
+  return make(finiteMaskOp, [cast(x, "f32")], "u32");
 }
 /** The same value, through which no gradient flows. */
 export function stopGradient(x: Tensor): Tensor {

@@ -3,9 +3,15 @@ import { ForgeError } from "../error.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
-import { makeTensor, type Tensor } from "../tensor/tensor.ts";
+import { makeTensor, type Tensor, type TensorType } from "../tensor/tensor.ts";
 import { bitcast, cast } from "./elementwise.ts";
-import { embeddingBackward, embeddingForward, embeddingLinks, type EmbeddingShape, embeddingZero } from "./embedding-variants.ts";
+import {
+  type EmbeddingShape,
+  embeddingBackward,
+  embeddingForward,
+  embeddingLinks,
+  embeddingZero,
+} from "./embedding-variants.ts";
 import { reshape } from "./view.ts";
 
 function shapeOf(ids: Tensor, vocab: number, cols: number): EmbeddingShape {
@@ -20,14 +26,24 @@ const embeddingOp: KernelOp = {
     const [vocab, cols] = table.shape as readonly [number, number];
     if (ids.size === 0) return;
     emitDispatch(context, embeddingForward(shapeOf(ids, vocab, cols)), {
-      bindings: [context.input(0).slot, context.input(1).slot, context.output(0).slot, context.status().slot],
+      bindings: [
+        context.input(0).slot,
+        context.input(1).slot,
+        context.output(0).slot,
+        context.status().slot,
+      ],
     });
   },
   gradient: (node, [dy]) => {
     const [ids, table] = node.inputs as readonly [Tensor, Tensor];
     if (!dy) return [undefined, undefined];
     const links = makeTensor(linksOp, [ids], {}, { shape: [2, ids.size], dtype: "u32" });
-    const dtable = makeTensor(embeddingGradientOp, [ids, links, dy], {}, { shape: table.shape, dtype: "f32" });
+    const dtable = makeTensor(
+      embeddingGradientOp,
+      [ids, links, dy],
+      {},
+      { shape: table.shape, dtype: "f32" },
+    );
     return [undefined, dtable];
   },
 };
@@ -49,9 +65,15 @@ const embeddingGradientOp: KernelOp = {
   kind: "kernel",
   lower: (context, node) => {
     const [ids] = node.inputs as readonly [Tensor];
-    const [vocab, cols] = node.outputs[0]?.shape as readonly [number, number];
+    const [{ shape: table }] = node.outputs as readonly [TensorType];
+    const [vocab, cols] = table as readonly [number, number];
     const shape = shapeOf(ids, vocab, cols);
-    const bindings = [context.input(0).slot, context.input(1).slot, context.input(2).slot, context.output(0).slot];
+    const bindings = [
+      context.input(0).slot,
+      context.input(1).slot,
+      context.input(2).slot,
+      context.output(0).slot,
+    ];
     emitDispatch(context, embeddingZero(shape), { bindings });
     emitDispatch(context, embeddingBackward(shape, { isAccumulating: false }), { bindings });
   },
@@ -85,6 +107,11 @@ export function embedding(ids: Tensor, table: Tensor): Tensor {
   }
   const cols = table.shape[1] as number;
   const flat = reshape(bitcast(ids, "u32"), [ids.size]);
-  const rows = makeTensor(embeddingOp, [flat, cast(table, "f32")], {}, { shape: [ids.size, cols], dtype: "f32" });
+  const rows = makeTensor(
+    embeddingOp,
+    [flat, cast(table, "f32")],
+    {},
+    { shape: [ids.size, cols], dtype: "f32" },
+  );
   return reshape(rows, [...ids.shape, cols]);
 }

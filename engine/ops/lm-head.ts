@@ -5,7 +5,7 @@ import type { KernelOp, LowerContext, Operand } from "../graph/kernel.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { makeNode, type Node, Tensor, type TensorType } from "../tensor/tensor.ts";
 import { bitcast, cast } from "./elementwise.ts";
-import { lmHeadBackward, lmHeadForward, type LogitsChunk } from "./lm-head-variants.ts";
+import { type LogitsChunk, lmHeadBackward, lmHeadForward } from "./lm-head-variants.ts";
 import { product } from "./matmul.ts";
 import { contiguousMatmul } from "./matmul-variants.ts";
 
@@ -25,31 +25,51 @@ interface Sizes {
 
 function sizesOf(node: Node): Sizes {
   const [hidden, weight] = node.inputs as readonly [Tensor, Tensor];
-  return { rows: hidden.shape[0] as number, width: hidden.shape[1] as number, vocab: weight.shape[0] as number };
+  return {
+    rows: hidden.shape[0] as number,
+    width: hidden.shape[1] as number,
+    vocab: weight.shape[0] as number,
+  };
+}
+
+/** A chunk of rows. */
+interface Rows {
+  readonly start: number;
+  readonly rows: number;
 }
 
 /** Chunks of rows, sized evenly. */
-function chunksOf({ rows, vocab }: Sizes): { start: number; rows: number }[] {
+function chunksOf({ rows, vocab }: Sizes): Rows[] {
   const most = Math.max(1, Math.floor(CHUNK_ELEMENTS / vocab));
   const count = Math.ceil(rows / most);
   const size = Math.ceil(rows / Math.max(1, count));
-  const chunks = [];
-  for (let start = 0; start < rows; start += size) chunks.push({ start, rows: Math.min(size, rows - start) });
+  const chunks: Rows[] = [];
+  for (let start = 0; start < rows; start += size)
+    chunks.push({ start, rows: Math.min(size, rows - start) });
   return chunks;
 }
 
 /** Emits logits [rows, vocab] = hidden[start …] · weightᵀ. */
-function emitLogits(context: LowerContext, sizes: Sizes, chunk: { start: number; rows: number }, logits: Operand): void {
+function emitLogits(context: LowerContext, sizes: Sizes, chunk: Rows, logits: Operand): void {
   const { width, vocab } = sizes;
   product(
     context,
-    { ...contiguousMatmul("NT", { m: chunk.rows, n: vocab, k: width }), offsetA: chunk.start * width },
+    {
+      ...contiguousMatmul("NT", { m: chunk.rows, n: vocab, k: width }),
+      offsetA: chunk.start * width,
+    },
     { a: context.input(0), b: context.input(1), c: logits },
   );
 }
 
-function logitsChunk(sizes: Sizes, chunk: { start: number; rows: number }, a: Attributes): LogitsChunk {
-  return { rows: chunk.rows, cols: sizes.vocab, rowOffset: chunk.start, softcap: a.softcap, temperature: a.temperature };
+function logitsChunk(sizes: Sizes, chunk: Rows, a: Attributes): LogitsChunk {
+  return {
+    rows: chunk.rows,
+    cols: sizes.vocab,
+    rowOffset: chunk.start,
+    softcap: a.softcap,
+    temperature: a.temperature,
+  };
 }
 
 /** Inputs hidden, weight, labels. Outputs logprob, lse, entropy, each [rows]. */
@@ -64,7 +84,11 @@ const lmHeadOp: KernelOp = {
     for (const chunk of chunks) {
       emitLogits(context, sizes, chunk, logits);
       emitDispatch(context, lmHeadForward(context.device, logitsChunk(sizes, chunk, a)), {
-        bindings: [logits.slot, context.input(2).slot, ...[0, 1, 2].map((o) => context.output(o).slot)],
+        bindings: [
+          logits.slot,
+          context.input(2).slot,
+          ...[0, 1, 2].map((o) => context.output(o).slot),
+        ],
         flops: 8 * chunk.rows * sizes.vocab,
       });
     }
@@ -73,8 +97,20 @@ const lmHeadOp: KernelOp = {
     const present = [0, 1, 2].map((o) => douts[o] !== undefined);
     if (!present.includes(true)) return [];
     const [hidden, weight, labels] = node.inputs as readonly [Tensor, Tensor, Tensor];
-    const inputs = [hidden, weight, labels, new Tensor(node, 1), new Tensor(node, 2), ...douts.filter((d) => d !== undefined)];
-    const back = makeNode(lmHeadGradientOp, inputs, { ...node.attributes, present }, [hidden, weight].map(typeOf));
+    const inputs = [
+      hidden,
+      weight,
+      labels,
+      new Tensor(node, 1),
+      new Tensor(node, 2),
+      ...douts.filter((d) => d !== undefined),
+    ];
+    const back = makeNode(
+      lmHeadGradientOp,
+      inputs,
+      { ...node.attributes, present },
+      [hidden, weight].map(typeOf),
+    );
     return [new Tensor(back, 0), new Tensor(back, 1), undefined];
   },
 };
@@ -98,17 +134,38 @@ const lmHeadGradientOp: KernelOp = {
     const [dlogprob, dlse, dentropy] = a.present;
     chunks.forEach((chunk, i) => {
       emitLogits(context, sizes, chunk, logits);
-      emitDispatch(context, lmHeadBackward(context.device, logitsChunk(sizes, chunk, a), { dlogprob, dlse, dentropy }), {
-        bindings: [context.input(2).slot, context.input(3).slot, context.input(4).slot, ...douts, logits.slot],
-        flops: 10 * chunk.rows * vocab,
-      });
+      emitDispatch(
+        context,
+        lmHeadBackward(context.device, logitsChunk(sizes, chunk, a), { dlogprob, dlse, dentropy }),
+        {
+          bindings: [
+            context.input(2).slot,
+            context.input(3).slot,
+            context.input(4).slot,
+            ...douts,
+            logits.slot,
+          ],
+          flops: 10 * chunk.rows * vocab,
+        },
+      );
       if (context.isUsed(0)) {
-        const shape = { ...contiguousMatmul("NN", { m: chunk.rows, n: width, k: vocab }), offsetC: chunk.start * width };
+        const shape = {
+          ...contiguousMatmul("NN", { m: chunk.rows, n: width, k: vocab }),
+          offsetC: chunk.start * width,
+        };
         product(context, shape, { a: logits, b: context.input(1), c: context.output(0) });
       }
       if (context.isUsed(1)) {
-        const shape = { ...contiguousMatmul("TN", { m: vocab, n: width, k: chunk.rows }), offsetB: chunk.start * width };
-        product(context, shape, { a: logits, b: context.input(0), c: context.output(1) }, { accumulate: i > 0 });
+        const shape = {
+          ...contiguousMatmul("TN", { m: vocab, n: width, k: chunk.rows }),
+          offsetB: chunk.start * width,
+        };
+        product(
+          context,
+          shape,
+          { a: logits, b: context.input(0), c: context.output(1) },
+          { accumulate: i > 0 },
+        );
       }
     });
   },
@@ -140,7 +197,12 @@ export interface LmHeadResult {
  * Errors    `shape_mismatch`.
  * Kernel    shaders/lm-head*.wgsl and the matrix products
  */
-export function lmHead(hidden: Tensor, weight: Tensor, labels: Tensor, options: LmHeadOptions = {}): LmHeadResult {
+export function lmHead(
+  hidden: Tensor,
+  weight: Tensor,
+  labels: Tensor,
+  options: LmHeadOptions = {},
+): LmHeadResult {
   const [rows, width] = hidden.shape as [number, number];
   if (hidden.rank !== 2 || weight.rank !== 2 || weight.shape[1] !== width || labels.size !== rows) {
     throw new ForgeError({

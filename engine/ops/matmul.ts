@@ -1,18 +1,24 @@
 /** Matrix products, batched and with any transposition, on the kernel variants of `matmul-variants.ts`. */
 import { ForgeError } from "../error.ts";
+import { emitDispatch } from "../graph/dispatch.ts";
 import { NotFusible } from "../graph/epilogue.ts";
 import { Expression } from "../graph/expression.ts";
 import type { KernelOp, LowerContext, Operand } from "../graph/kernel.ts";
-import { emitDispatch } from "../graph/dispatch.ts";
 import { mapKernel } from "../graph/map-kernel.ts";
 import { promote } from "../tensor/dtype.ts";
 import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { broadcastShapes, formatShape } from "../tensor/shape.ts";
 import { makeTensor, type Node, Tensor } from "../tensor/tensor.ts";
 import { cast } from "./elementwise.ts";
-import { matmulCandidates, type MatmulMode, type MatmulOperand, type MatmulShape, planMatmul } from "./matmul-variants.ts";
-import { broadcastTo, reshape, transpose } from "./view.ts";
+import {
+  type MatmulMode,
+  type MatmulOperand,
+  type MatmulShape,
+  matmulCandidates,
+  planMatmul,
+} from "./matmul-variants.ts";
 import { sumTo } from "./sum-to.ts";
+import { broadcastTo, reshape, transpose } from "./view.ts";
 
 /** Rows contiguous, or (transposed) columns contiguous; and batch axes that merge into two levels. */
 function takesLayout(_input: number, layout: Layout): boolean {
@@ -28,7 +34,8 @@ interface Matrix {
 function matrixOf({ shape, strides }: Layout): Matrix | undefined {
   const [rows, cols] = shape.slice(-2) as [number, number];
   const [rowStride, colStride] = strides.slice(-2) as [number, number];
-  if (colStride === 1 || cols === 1) return { isTransposed: false, ld: rows === 1 ? cols : rowStride };
+  if (colStride === 1 || cols === 1)
+    return { isTransposed: false, ld: rows === 1 ? cols : rowStride };
   if (rowStride === 1 || rows === 1) return { isTransposed: true, ld: colStride };
   return undefined;
 }
@@ -62,7 +69,8 @@ function aligned(
 ): { a: Operand; b: Operand; shape: MatmulShape } {
   let left = first;
   let right = second;
-  const bothTransposed = matrixOf(left.layout)?.isTransposed && matrixOf(right.layout)?.isTransposed;
+  const bothTransposed =
+    matrixOf(left.layout)?.isTransposed && matrixOf(right.layout)?.isTransposed;
   if (bothTransposed) right = copied(context, right, b);
   if (batchOf(left.layout, right.layout).sizes.length > 2) {
     left = copied(context, left, a);
@@ -101,7 +109,11 @@ function aligned(
 }
 
 function batchOf(a: Layout, b: Layout): { sizes: number[]; a: number[]; b: number[] } {
-  const lead = (l: Layout): Layout => ({ shape: l.shape.slice(0, -2), strides: l.strides.slice(0, -2), offset: 0 });
+  const lead = (l: Layout): Layout => ({
+    shape: l.shape.slice(0, -2),
+    strides: l.strides.slice(0, -2),
+    offset: 0,
+  });
   const { shape, strides } = mergeTogether([lead(a), lead(b)]);
   return { sizes: shape, a: strides[0] ?? [], b: strides[1] ?? [] };
 }
@@ -109,7 +121,15 @@ function batchOf(a: Layout, b: Layout): { sizes: number[]; a: number[]; b: numbe
 function copied(context: LowerContext, from: Operand, like: Tensor): Operand {
   const copy = context.scratch("matmul operand", like.size, like.dtype);
   const to = { slot: copy.slot, layout: contiguous(like.shape) };
-  context.call(mapKernel(context.device, "copy", Expression.ofLeaf({ ...from, dtype: like.dtype }, like), to, like.dtype));
+  context.call(
+    mapKernel(
+      context.device,
+      "copy",
+      Expression.ofLeaf({ ...from, dtype: like.dtype }, like),
+      to,
+      like.dtype,
+    ),
+  );
   return to;
 }
 
@@ -134,13 +154,16 @@ export function product(
   const variant = candidates[0];
   if (!variant) throw new ForgeError({ code: "internal", what: "matmul: no kernel variant fits." });
   const plan = planMatmul(variant, context.device, shape);
-  const scratch = plan.scratchElements > 0 ? context.scratch("matmul scratch", plan.scratchElements) : undefined;
-  const at = (name: MatmulOperand): Operand => (name === "scratch" ? (scratch as Operand) : operands[name]);
+  const scratch =
+    plan.scratchElements > 0 ? context.scratch("matmul scratch", plan.scratchElements) : undefined;
+  const at = (name: MatmulOperand): Operand =>
+    name === "scratch" ? (scratch as Operand) : operands[name];
   plan.steps.forEach((step, i) => {
     const isLast = i === plan.steps.length - 1;
     const epilogue = isLast && node ? context.epilogue : undefined;
     const width = variant.hook === "store4" ? 4 : 1;
-    if (epilogue && width === 4 && !epilogue.isVector) throw new NotFusible(new Tensor(node as Node, 0));
+    if (epilogue && width === 4 && !epilogue.isVector)
+      throw new NotFusible(new Tensor(node as Node, 0));
     emitDispatch(context, step.dispatch, {
       bindings: step.operands.map((o) => at(o).slot),
       flops: isLast ? 2 * shape.m * shape.n * shape.k * shape.batchOuter * shape.batchInner : 0,
@@ -170,7 +193,10 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     return reshape(matmul(rows, y), [...a.shape.slice(0, -1), n]);
   }
   const batch = broadcastShapes("matmul", [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
-  const inputs = [broadcastTo(x, [...batch, ...a.shape.slice(-2)]), broadcastTo(y, [...batch, ...b.shape.slice(-2)])];
+  const inputs = [
+    broadcastTo(x, [...batch, ...a.shape.slice(-2)]),
+    broadcastTo(y, [...batch, ...b.shape.slice(-2)]),
+  ];
   return makeTensor(matmulOp, inputs, {}, { shape: [...batch, m, n], dtype });
 }
 

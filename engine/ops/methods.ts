@@ -9,19 +9,54 @@ import * as reductions from "./reduce.ts";
 import * as views from "./view.ts";
 
 const unary = [
-  "neg", "abs", "sign", "floor", "ceil", "round", "square", "sqrt", "rsqrt", "reciprocal", "exp", "log", "sin", "cos",
-  "tanh", "sigmoid", "relu", "silu", "gelu", "softplus", "isFinite", "stopGradient",
+  "neg",
+  "abs",
+  "sign",
+  "floor",
+  "ceil",
+  "round",
+  "square",
+  "sqrt",
+  "rsqrt",
+  "reciprocal",
+  "exp",
+  "log",
+  "sin",
+  "cos",
+  "tanh",
+  "sigmoid",
+  "relu",
+  "silu",
+  "gelu",
+  "softplus",
+  "finiteMask",
+  "stopGradient",
 ] as const;
 const binary = [
-  "add", "sub", "mul", "div", "maximum", "minimum", "pow", "remainder", "equal", "notEqual", "less", "lessEqual",
-  "greater", "greaterEqual",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "maximum",
+  "minimum",
+  "pow",
+  "remainder",
+  "equal",
+  "notEqual",
+  "less",
+  "lessEqual",
+  "greater",
+  "greaterEqual",
 ] as const;
 const reducing = ["sum", "product", "max", "min", "mean"] as const;
 
 type Unary = { [K in (typeof unary)[number]]: () => Tensor };
 type Binary = { [K in (typeof binary)[number]]: (other: Operand) => Tensor };
 type Reducing = {
-  [K in (typeof reducing)[number]]: (axes?: reductions.Axes, options?: reductions.ReduceOptions) => Tensor;
+  [K in (typeof reducing)[number]]: (
+    axes?: reductions.Axes,
+    options?: reductions.ReduceOptions,
+  ) => Tensor;
 };
 
 /** The methods; each is the op of the same name with the tensor as first operand. */
@@ -57,7 +92,15 @@ function install(name: string, op: AnyOp): void {
 
 for (const name of [...unary, ...binary]) install(name, elementwise[name] as AnyOp);
 for (const name of reducing) install(name, reductions[name] as AnyOp);
-for (const name of ["reshape", "permute", "transpose", "broadcastTo", "slice", "squeeze", "unsqueeze"] as const) {
+for (const name of [
+  "reshape",
+  "permute",
+  "transpose",
+  "broadcastTo",
+  "slice",
+  "squeeze",
+  "unsqueeze",
+] as const) {
   install(name, views[name] as AnyOp);
 }
 install("matmul", matmul as AnyOp);

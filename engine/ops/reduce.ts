@@ -15,7 +15,10 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-function defineReduce(reduction: ReduceKind, gradient: NonNullable<ReduceOp["gradient"]>): ReduceOp {
+function defineReduce(
+  reduction: ReduceKind,
+  gradient: NonNullable<ReduceOp["gradient"]>,
+): ReduceOp {
   return { name: reduction, kind: "reduce", reduction, gradient };
 }
 
@@ -25,7 +28,10 @@ const sumOp = defineReduce("sum", (node, [dy]) => {
 });
 
 /** Ties share the gradient equally, as in PyTorch's `amax`. */
-function extremeGradient(node: Node, [dy]: readonly (Tensor | undefined)[]): (Tensor | undefined)[] {
+function extremeGradient(
+  node: Node,
+  [dy]: readonly (Tensor | undefined)[],
+): (Tensor | undefined)[] {
   if (!dy) return [undefined];
   const [x] = node.inputs as readonly [Tensor];
   const axes = node.attributes["axes"] as readonly number[];

@@ -1,5 +1,5 @@
 /** The reverse of broadcasting. */
-import { sameShape, type Shape } from "../tensor/shape.ts";
+import { type Shape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { sum } from "./reduce.ts";
 import { reshape } from "./view.ts";
@@ -8,6 +8,8 @@ import { reshape } from "./view.ts";
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const lead = x.rank - shape.length;
-  const axes = x.shape.flatMap((s, i) => (i < lead || (shape[i - lead] === 1 && s !== 1) ? [i] : []));
+  const axes = x.shape.flatMap((s, i) =>
+    i < lead || (shape[i - lead] === 1 && s !== 1) ? [i] : [],
+  );
   return reshape(axes.length ? sum(x, axes, { keepDims: true }) : x, shape);
 }

@@ -1,7 +1,14 @@
 /** Views: other layouts of the same elements. They cost no copy where a kernel can read strides. */
 import { ForgeError } from "../error.ts";
 import type { Movement } from "../tensor/layout.ts";
-import { broadcastShapes, formatShape, normalizeAxis, resolveShape, sameShape, type Shape } from "../tensor/shape.ts";
+import {
+  broadcastShapes,
+  formatShape,
+  normalizeAxis,
+  resolveShape,
+  type Shape,
+  sameShape,
+} from "../tensor/shape.ts";
 import { makeTensor, type Tensor, viewOp } from "../tensor/tensor.ts";
 
 function view(x: Tensor, movement: Movement, shape: Shape): Tensor {
@@ -54,7 +61,12 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The part `[start, end)` of one axis; negative positions count from the end. Errors: `index_out_of_range`. */
-export function slice(x: Tensor, axis: number, start: number, end: number = x.shape[axis] ?? 0): Tensor {
+export function slice(
+  x: Tensor,
+  axis: number,
+  start: number,
+  end: number = x.shape[axis] ?? 0,
+): Tensor {
   const at = normalizeAxis("slice", axis, x.rank);
   const size = x.shape[at] ?? 0;
   const from = start < 0 ? start + size : start;
@@ -116,5 +128,10 @@ let barriers = 0;
  */
 export function recomputed(x: Tensor): Tensor {
   const movement: Movement = { kind: "reshape", shape: x.shape };
-  return makeTensor(viewOp, [x], { movement, barrier: ++barriers }, { shape: x.shape, dtype: x.dtype });
+  return makeTensor(
+    viewOp,
+    [x],
+    { movement, barrier: ++barriers },
+    { shape: x.shape, dtype: x.dtype },
+  );
 }

@@ -4,7 +4,13 @@ import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import type { State } from "../tensor/state.ts";
 import { makeNode, type Tensor, Tensor as TensorClass } from "../tensor/tensor.ts";
-import { FlatParameters, type OptimizerOptions, type StepResult } from "./flat.ts";
+import {
+  FlatParameters,
+  type Optimizer,
+  type OptimizerOptions,
+  type OptimizerState,
+  type StepResult,
+} from "./flat.ts";
 import { type AdamWConstants, adamwScalars, adamwStep } from "./optimizer-kernels.ts";
 
 /** Options of {@link AdamW}. */
@@ -24,7 +30,9 @@ const adamwOp: KernelOp = {
     const count = node.outputs[0]?.shape[0] ?? 0;
     const constants = node.attributes as unknown as AdamWConstants;
     emitDispatch(context, adamwStep(context.device, count, constants), {
-      bindings: [0, 1, 2, 3].map((i) => context.input(i).slot).concat([0, 1, 2].map((o) => context.output(o).slot)),
+      bindings: [0, 1, 2, 3]
+        .map((i) => context.input(i).slot)
+        .concat([0, 1, 2].map((o) => context.output(o).slot)),
       flops: 16 * count,
     });
   },
@@ -35,7 +43,7 @@ const adamwOp: KernelOp = {
  *
  * Parameters move into one flat state when the optimizer is made. The second moment is kept as its square root.
  */
-export class AdamW {
+export class AdamW implements Optimizer {
   readonly flat: FlatParameters;
   /** First moment, and square root of the second, in the layout of the flat parameters. */
   readonly m: State;
@@ -57,21 +65,43 @@ export class AdamW {
     return this.flat.parameters;
   }
 
-  /**
-   * Updates the parameters; inside a compiled function, once per function.
-   *
-   * @param gradScale factor on the gradients before clipping, such as 1 / number of accumulated batches
-   */
-  step(grads: readonly Tensor[], gradScale = 1): StepResult {
-    const scalarsOf = (step: number, lr: number): Float32Array => adamwScalars(step, lr, this.#constants);
-    const { grad, scalars, gradNorm, isSkipped } = this.flat.prepare(grads, this.#options, scalarsOf, gradScale);
+  /** Updates the parameters; inside a compiled function, once per function. See {@link Optimizer.step}. */
+  step(grads: readonly Tensor[] | Tensor, gradScale = 1): StepResult {
+    const scalarsOf = (step: number, lr: number): Float32Array =>
+      adamwScalars(step, lr, this.#constants);
+    const { grad, scalars, gradNorm, isSkipped } = this.flat.prepare(
+      grads,
+      this.#options,
+      scalarsOf,
+      gradScale,
+    );
     const { flat, groups, table } = this.flat;
     const states = [flat, this.m, this.u];
     const outputs = states.map((s) => ({ shape: s.shape, dtype: s.dtype }));
-    const node = makeNode(adamwOp, [grad, groups, table, scalars, ...states], { ...this.#constants }, outputs);
+    const node = makeNode(
+      adamwOp,
+      [grad, groups, table, scalars, ...states],
+      { ...this.#constants },
+      outputs,
+    );
     states.forEach((s, i) => {
       s.assign(new TensorClass(node, i));
     });
     return { gradNorm, isSkipped };
+  }
+
+  /** Step count and moments as host arrays by parameter. */
+  save(): Promise<OptimizerState> {
+    return this.flat.save("adamw", { m: this.m, u: this.u });
+  }
+
+  /** Goes on from a saved state. Errors: `argument_invalid`, `shape_mismatch`. */
+  restore(state: OptimizerState): void {
+    this.flat.restore("adamw", { m: this.m, u: this.u }, state);
+  }
+
+  /** Frees the moments. The parameters keep their values. */
+  [Symbol.dispose](): void {
+    for (const owner of [this.m, this.u, this.flat]) owner[Symbol.dispose]();
   }
 }

@@ -7,15 +7,22 @@ import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { pack } from "../ops/pack.ts";
 import { beforeEveryCall, State } from "../tensor/state.ts";
-import { makeTensor, type Tensor, tensor } from "../tensor/tensor.ts";
-import { BLOCK, clipFactor, globalNorm, normPartition, SCALARS, SCALARS_LENGTH } from "./optimizer-kernels.ts";
+import { makeTensor, Tensor, tensor } from "../tensor/tensor.ts";
+import {
+  BLOCK,
+  clipFactor,
+  globalNorm,
+  normPartition,
+  SCALARS,
+  SCALARS_LENGTH,
+} from "./optimizer-kernels.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** Options that all optimizers take. */
 export interface OptimizerOptions {
   /** Learning rate, or a schedule of the step (0 for the first). */
   readonly lr: number | Schedule;
-  /** Decoupled weight decay. Default 0. */
+  /** Weight decay, decoupled (AdamW) or added to the gradient (SGD). Default 0. */
   readonly weightDecay?: number;
   /** Which parameters decay. Default: those with two axes or more (no biases, no norms). */
   readonly decays?: (parameter: State) => boolean;
@@ -33,8 +40,36 @@ export interface StepResult {
   readonly isSkipped: Tensor;
 }
 
+/** What optimizers have in common. */
+export interface Optimizer extends Disposable {
+  readonly flat: FlatParameters;
+  /** The parameters, in the order that `step` expects gradients. */
+  readonly parameters: readonly State[];
+  /**
+   * Updates the parameters; inside a compiled function, once per function.
+   *
+   * @param grads one gradient for each parameter, or all in the layout of the flat parameters
+   * @param gradScale factor on the gradients before clipping. Default 1
+   */
+  step(grads: readonly Tensor[] | Tensor, gradScale?: number): StepResult;
+  /** Everything that `restore` needs to go on as if nothing had happened. */
+  save(): Promise<OptimizerState>;
+  /** Goes on from a saved state. Errors: `argument_invalid`, `shape_mismatch` when it is that of another optimizer or model. */
+  restore(state: OptimizerState): void;
+}
+
+/** An optimizer's own state as host arrays; the parameters are not part of it. */
+export interface OptimizerState {
+  /** Name of the optimizer: `adamw`, `sgd`. */
+  readonly kind: string;
+  readonly stepCount: number;
+  /** Each of the optimizer's arrays (`m` and `u`, or `v`) by the names of the parameters. */
+  readonly moments: Readonly<Record<string, Readonly<Record<string, Float32Array>>>>;
+}
+
 /** Flat storage of a set of parameters. */
-export class FlatParameters {
+export class FlatParameters implements Disposable {
+  readonly device: Device;
   readonly parameters: readonly State[];
   readonly flat: State;
   readonly offsets: readonly number[];
@@ -55,6 +90,7 @@ export class FlatParameters {
         fix: "keep master weights in f32",
       });
     }
+    this.device = device;
     this.parameters = parameters;
     this.flat = State.flatten(device, parameters, "parameters");
     this.offsets = parameters.map((p) => p.home.offset);
@@ -69,25 +105,39 @@ export class FlatParameters {
     return new State(this.flat.shape, "f32", 0, name);
   }
 
+  /** Gradients in the layout of the flat parameters. Errors: `argument_invalid` unless there is one for each parameter. */
+  pack(grads: readonly Tensor[] | Tensor): Tensor {
+    if (grads instanceof Tensor && grads.size === this.flat.size) return grads;
+    if (!(grads instanceof Tensor) && grads.length === this.parameters.length) {
+      return pack(grads, this.offsets, this.flat.size);
+    }
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: "optimizer: there is not one gradient for each parameter.",
+      got: `${grads instanceof Tensor ? grads : grads.length} for ${this.parameters.length} parameters`,
+      fix: "pass grad(loss, optimizer.parameters)",
+    });
+  }
+
   /** Gradients in the layout of the flat parameters, and the scalars with clipping worked out. */
   prepare(
-    grads: readonly Tensor[],
+    grads: readonly Tensor[] | Tensor,
     options: OptimizerOptions,
     scalarsOf: (step: number, lr: number) => Float32Array,
     gradScale: number,
   ): { grad: Tensor; scalars: Tensor } & StepResult {
-    if (grads.length !== this.parameters.length) {
-      throw new ForgeError({
-        code: "argument_invalid",
-        what: "optimizer: there is not one gradient for each parameter.",
-        got: `${grads.length} gradients for ${this.parameters.length} parameters`,
-        fix: "pass grad(loss, optimizer.parameters)",
-      });
-    }
-    const grad = pack(grads, this.offsets, this.flat.size);
-    const partials = makeTensor(normOp, [grad], {}, { shape: [4 * Math.ceil(this.flat.size / 1024)], dtype: "f32" });
+    const grad = this.pack(grads);
+    const partials = makeTensor(
+      normOp,
+      [grad],
+      {},
+      { shape: [4 * Math.ceil(this.flat.size / 1024)], dtype: "f32" },
+    );
     const attributes = { maxNorm: options.clipNorm ?? 0, gradScale, count: this.flat.size };
-    const scalars = makeTensor(clipOp, [partials, this.scalars], attributes, { shape: [SCALARS_LENGTH], dtype: "f32" });
+    const scalars = makeTensor(clipOp, [partials, this.scalars], attributes, {
+      shape: [SCALARS_LENGTH],
+      dtype: "f32",
+    });
     this.scalars.assign(scalars);
     beforeEveryCall((device) => {
       const lr = typeof options.lr === "number" ? options.lr : options.lr(this.stepCount);
@@ -97,6 +147,67 @@ export class FlatParameters {
     const at = (i: number): Tensor => scalars.slice(0, i, i + 1).reshape([]);
     return { grad, scalars, gradNorm: at(SCALARS.norm), isSkipped: at(SCALARS.skip) };
   }
+
+  /** The host's copy of states that {@link zeros} made, by parameter. Errors: `argument_invalid` when two have one name. */
+  async save(kind: string, states: Readonly<Record<string, State>>): Promise<OptimizerState> {
+    const names = new Set(this.parameters.map((p) => p.name));
+    if (names.size < this.parameters.length) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: "save: two parameters have the same name.",
+        got: this.parameters.map((p) => p.name).join(" "),
+        fix: "name each parameter, or collect them with parametersOf(model), which names them by their paths",
+      });
+    }
+    const moments: Record<string, Record<string, Float32Array>> = {};
+    for (const [key, state] of Object.entries(states)) {
+      const all = (await state.read()) as Float32Array;
+      const own = this.parameters.map((p, i) => {
+        const at = this.offsets[i] ?? 0;
+        return [p.name, all.slice(at, at + p.size)] as const;
+      });
+      moments[key] = Object.fromEntries(own);
+    }
+    return { kind, stepCount: this.stepCount, moments };
+  }
+
+  /** Puts back what {@link save} gave. Errors: `argument_invalid`, `shape_mismatch`; nothing is changed then. */
+  restore(kind: string, states: Readonly<Record<string, State>>, saved: OptimizerState): void {
+    const arrays = Object.entries(states).map(([key, state]) => {
+      const all = new Float32Array(this.flat.size);
+      this.parameters.forEach((p, i) => {
+        const own = saved.kind === kind ? saved.moments[key]?.[p.name] : undefined;
+        if (own?.length === p.size) all.set(own, this.offsets[i] ?? 0);
+        else throw misfit(kind, saved, key, p, own?.length);
+      });
+      return [state, all] as const;
+    });
+    for (const [state, all] of arrays) state.write(this.device, all);
+    this.stepCount = saved.stepCount;
+  }
+
+  /** Frees the scalars. The parameters keep their values, and their flat storage. */
+  [Symbol.dispose](): void {
+    this.scalars[Symbol.dispose]();
+  }
+}
+
+function misfit(
+  kind: string,
+  saved: OptimizerState,
+  key: string,
+  parameter: State,
+  length: number | undefined,
+): ForgeError {
+  const wrongKind = saved.kind !== kind;
+  return new ForgeError({
+    code: length === undefined ? "argument_invalid" : "shape_mismatch",
+    what: `restore: the saved state is that of another ${wrongKind ? "optimizer" : "model"}.`,
+    got: wrongKind
+      ? `a state of ${saved.kind} for ${kind}`
+      : `${length ?? "no"} elements of ${key} for "${parameter.name}", which has ${parameter.size}`,
+    fix: "restore with the optimizer and the model that were saved",
+  });
 }
 
 /** Partial sums of squares; as many as any adapter cuts the array into. */
@@ -118,7 +229,11 @@ const clipOp: KernelOp = {
   kind: "kernel",
   updates: { 0: 1 },
   lower: (context, node) => {
-    const { maxNorm, gradScale, count } = node.attributes as { maxNorm: number; gradScale: number; count: number };
+    const { maxNorm, gradScale, count } = node.attributes as {
+      maxNorm: number;
+      gradScale: number;
+      count: number;
+    };
     const { partials } = normPartition(context.device, count);
     emitDispatch(context, clipFactor(context.device, partials, { maxNorm, gradScale }), {
       bindings: [context.input(0).slot, context.output(0).slot],

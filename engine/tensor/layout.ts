@@ -42,7 +42,9 @@ export function move(layout: Layout, movement: Movement): Layout | undefined {
       return {
         shape: movement.shape,
         strides: movement.shape.map((s, i) =>
-          i < lead || (layout.shape[i - lead] === 1 && s !== 1) ? 0 : (layout.strides[i - lead] ?? 0),
+          i < lead || (layout.shape[i - lead] === 1 && s !== 1)
+            ? 0
+            : (layout.strides[i - lead] ?? 0),
         ),
         offset: layout.offset,
       };
@@ -51,7 +53,10 @@ export function move(layout: Layout, movement: Movement): Layout | undefined {
       return {
         shape: movement.shape,
         strides: layout.strides,
-        offset: movement.starts.reduce((o, s, i) => o + s * (layout.strides[i] ?? 0), layout.offset),
+        offset: movement.starts.reduce(
+          (o, s, i) => o + s * (layout.strides[i] ?? 0),
+          layout.offset,
+        ),
       };
     case "reshape":
       return reshape(layout, movement.shape);
@@ -110,14 +115,18 @@ export function mergeAxes(layout: Layout): MergedAxis[] {
  *
  * Returns the joined shape and each layout's strides over it; rank 0 becomes one axis of size 1.
  */
-export function mergeTogether(layouts: readonly Layout[]): { shape: number[]; strides: number[][] } {
+export function mergeTogether(layouts: readonly Layout[]): {
+  shape: number[];
+  strides: number[][];
+} {
   const shape: number[] = [];
   const strides: number[][] = layouts.map(() => []);
   const full = layouts[0]?.shape ?? [];
   full.forEach((size, i) => {
     if (size === 1) return;
     const last = shape.length - 1;
-    const joins = last >= 0 && layouts.every((l, n) => strides[n]?.[last] === (l.strides[i] ?? 0) * size);
+    const joins =
+      last >= 0 && layouts.every((l, n) => strides[n]?.[last] === (l.strides[i] ?? 0) * size);
     if (joins) {
       shape[last] = (shape[last] ?? 1) * size;
       layouts.forEach((l, n) => {

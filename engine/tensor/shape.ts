@@ -76,7 +76,11 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 }
 
 /** All axes, normalised, sorted and without repeats; undefined means every axis. */
-export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+export function normalizeAxes(
+  op: string,
+  axes: number | readonly number[] | undefined,
+  rank: number,
+): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
   const list = (typeof axes === "number" ? [axes] : axes).map((a) => normalizeAxis(op, a, rank));
   return [...new Set(list)].sort((a, b) => a - b);
@@ -90,8 +94,14 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
 export function resolveShape(op: string, shape: Shape, size: number): Shape {
   const known = shape.reduce((n, s) => (s === -1 ? n : n * s), 1);
   const holes = shape.filter((s) => s === -1).length;
-  const resolved = holes === 1 && known > 0 ? shape.map((s) => (s === -1 ? size / known : s)) : shape;
-  if (holes <= 1 && resolved.every((s) => Number.isInteger(s) && s >= 0) && sizeOf(resolved) === size) return resolved;
+  const resolved =
+    holes === 1 && known > 0 ? shape.map((s) => (s === -1 ? size / known : s)) : shape;
+  if (
+    holes <= 1 &&
+    resolved.every((s) => Number.isInteger(s) && s >= 0) &&
+    sizeOf(resolved) === size
+  )
+    return resolved;
   throw new ForgeError({
     code: "shape_mismatch",
     what: `${op}: the new shape holds another number of elements.`,

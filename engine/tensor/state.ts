@@ -51,6 +51,11 @@ export class State extends Tensor implements Disposable {
     return this.#base ?? { state: this, offset: 0 };
   }
 
+  /** The device that holds the value; none before first use. */
+  get device(): Device | undefined {
+    return this.home.state.#device;
+  }
+
   /** Bytes of the elements. */
   get sizeBytes(): number {
     return this.size * bytesOf(this.dtype);
@@ -77,7 +82,8 @@ export class State extends Tensor implements Disposable {
     const initial = this.#initial;
     this.#initial = undefined;
     // WebGPU buffers start as zeros
-    if (initial !== undefined && initial !== 0) this.#upload(device, this.#buffer, 0, this.#asData(initial));
+    if (initial !== undefined && initial !== 0)
+      this.#upload(device, this.#buffer, 0, this.#asData(initial));
     return this.#buffer;
   }
 
@@ -103,7 +109,9 @@ export class State extends Tensor implements Disposable {
           ? `assign: state "${this.name}" is assigned twice in one function.`
           : `assign: state "${this.name}" is assigned outside of a compiled function.`,
         why: "state changes only as an output of a plan, once per plan",
-        fix: trace ? "combine the two values into one" : "wrap the code in compile(() => …), or use state.write(data)",
+        fix: trace
+          ? "combine the two values into one"
+          : "wrap the code in compile(() => …), or use state.write(data)",
       });
     }
     trace.assignments.set(this, value);
@@ -149,7 +157,13 @@ export class State extends Tensor implements Disposable {
       const home = s.home;
       const from = home.offset * bytesOf(s.dtype);
       const bytes = Math.ceil(s.sizeBytes / 4) * 4;
-      encoder.copyBufferToBuffer(home.state.buffer(device), from, target, (offsets[i] ?? 0) * 4, bytes);
+      encoder.copyBufferToBuffer(
+        home.state.buffer(device),
+        from,
+        target,
+        (offsets[i] ?? 0) * 4,
+        bytes,
+      );
     });
     device.submit(`flatten ${name}`, encoder.finish());
     states.forEach((s, i) => {
@@ -171,7 +185,10 @@ export class State extends Tensor implements Disposable {
 
   #upload(device: Device, buffer: GPUBuffer, offsetBytes: number, data: HostArray): void {
     const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    const padded = bytes.length % 4 === 0 ? bytes : Uint8Array.from({ length: bytes.length + 2 }, (_, i) => bytes[i] ?? 0);
+    const padded =
+      bytes.length % 4 === 0
+        ? bytes
+        : Uint8Array.from({ length: bytes.length + 2 }, (_, i) => bytes[i] ?? 0);
     device.gpu.queue.writeBuffer(buffer, offsetBytes, padded);
   }
 
@@ -186,7 +203,12 @@ export class State extends Tensor implements Disposable {
 }
 
 /** A trainable state. */
-export function parameter(shape: Shape, initial: Initial, name: string, dtype: DType = "f32"): State {
+export function parameter(
+  shape: Shape,
+  initial: Initial,
+  name: string,
+  dtype: DType = "f32",
+): State {
   return new State(shape, dtype, initial, name, true);
 }
 
@@ -220,6 +242,11 @@ export function traced<T>(fn: () => T): { result: T; trace: Trace } {
   } finally {
     currentTrace = undefined;
   }
+}
+
+/** The value that the function being traced has assigned to a state so far; else the state itself. */
+export function latestValue(state: State): Tensor {
+  return currentTrace?.assignments.get(state) ?? state;
 }
 
 /** Registers what the host does before every call of the function being traced. Errors: `state_conflict` outside of one. */

@@ -69,7 +69,12 @@ export function makeNode(
 }
 
 /** Makes a node with one output and returns that output. */
-export function makeTensor(op: Op, inputs: readonly Tensor[], attributes: Attributes, type: TensorType): Tensor {
+export function makeTensor(
+  op: Op,
+  inputs: readonly Tensor[],
+  attributes: Attributes,
+  type: TensorType,
+): Tensor {
   return new Tensor(makeNode(op, inputs, attributes, [type]), 0);
 }
 

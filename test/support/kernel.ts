@@ -75,10 +75,13 @@ export async function runKernel(
     });
     const encoder = device.gpu.createCommandEncoder();
     const source = buffers[i];
-    if (source) encoder.copyBufferToBuffer(source, 0, staging, 0, Math.ceil(data.byteLength / 4) * 4);
+    if (source)
+      encoder.copyBufferToBuffer(source, 0, staging, 0, Math.ceil(data.byteLength / 4) * 4);
     device.submit("read", encoder.finish());
     const Type = data.constructor as new (b: ArrayBuffer) => HostArray;
-    results.push(await device.readMapped(staging, data.byteLength, (bytes) => new Type(bytes.slice(0))));
+    results.push(
+      await device.readMapped(staging, data.byteLength, (bytes) => new Type(bytes.slice(0))),
+    );
     device.destroyBuffer(staging);
   }
   for (const buffer of [uniform, ...buffers]) device.destroyBuffer(buffer);
