@@ -21,9 +21,11 @@ export { lmHead, type LmHeadOptions, type LmHeadResult } from "./ops/lm-head.ts"
 export { matmul } from "./ops/matmul.ts";
 export { type Axes, max, mean, min, product, type ReduceOptions, sum, variance } from "./ops/reduce.ts";
 export { broadcastTo, permute, reshape, slice, split, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export { type AccumulateOptions, GradientAccumulator } from "./optim/accumulate.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamw.ts";
-export type { OptimizerOptions, StepResult } from "./optim/flat.ts";
+export type { Optimizer, OptimizerOptions, OptimizerState, StepResult } from "./optim/flat.ts";
 export { constant, cosine, linear, type Schedule, type ScheduleOptions } from "./optim/schedule.ts";
+export { SGD, type SgdOptions } from "./optim/sgd.ts";
 export type { DType, HostArray } from "./tensor/dtype.ts";
 export { fromHalf, toHalf } from "./tensor/dtype.ts";
 export type { Shape } from "./tensor/shape.ts";
