@@ -1,4 +1,5 @@
 /** From the kernel tables of `engine/ops/*-variants.ts` to calls of a program. */
+import { ForgeError } from "../error.ts";
 import { type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
 import type { EpilogueText, LowerContext, Slot } from "./kernel.ts";
 import { shaderSource } from "./library.ts";
@@ -53,5 +54,12 @@ export function emitDispatch(
 /** The file's own hook with `+=` in place of `=`. */
 function accumulating(file: string, hook: string): string {
   const own = new RegExp(`^fn ${hook}\\b[\\s\\S]*?^\\}`, "m").exec(shaderSource(file))?.[0] ?? "";
-  return own.replace("] = value;", "] += value;");
+  const adding = own.replace("] = value;", "] += value;");
+  if (adding === own) {
+    throw new ForgeError({
+      code: "internal",
+      what: `hook ${hook} of ${file}.wgsl does not end in an assignment.`,
+    });
+  }
+  return adding;
 }
