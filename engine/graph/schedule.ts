@@ -146,8 +146,8 @@ export function schedule(
   roots: readonly Tensor[],
   options: ScheduleOptions,
 ): Schedule {
-  const stored = new Set<string>(options.forced);
-  for (const root of roots) stored.add(keyOf(root));
+  const kept = new Set<string>([...options.forced, ...roots.map(keyOf)]);
+  const stored = new Set<string>(kept);
   for (const node of graph.nodes) {
     if (node.op.kind === "kernel") {
       for (let o = 0; o < node.outputs.length; o++) stored.add(`${node.id}.${o}`);
@@ -158,7 +158,7 @@ export function schedule(
   }
   storeShared(graph, stored);
   storeWide(graph, stored, options.maxLeaves);
-  return { stored, ...findAnchors(graph, stored, options.unfused) };
+  return { stored, ...findAnchors(graph, stored, kept, options.unfused) };
 }
 
 /** A kernel reads a view through its base; the base needs memory. */
@@ -269,10 +269,11 @@ function storeWide(graph: Graph, stored: Set<string>, maxLeaves: number): void {
   }
 }
 
-/** Rule (5). */
+/** Rule (5). `kept` names values that are needed themselves. */
 function findAnchors(
   graph: Graph,
   stored: Set<string>,
+  kept: ReadonlySet<string>,
   unfused: ReadonlySet<string>,
 ): { anchors: Map<string, Tensor>; absorbed: Set<string> } {
   const anchors = new Map<string, Tensor>();
@@ -285,7 +286,7 @@ function findAnchors(
       for (const raw of at.inputs) {
         const input = graph.canonical(raw);
         const op = input.node.op;
-        if (graph.consumers(keyOf(input)).length !== 1) continue;
+        if (kept.has(keyOf(input)) || graph.consumers(keyOf(input)).length !== 1) continue;
         if (
           op.kind === "reduce" ||
           (op.kind === "kernel" && (op as KernelOp).hasEpilogue && input.output === 0)
