@@ -33,6 +33,8 @@ export const TOLERANCES = {
   row: { abs: 2e-6, rel: 1e-5 },
   /** Gradients of row kernels: differences of terms as large as the largest one. */
   rowGradient: { abs: 2e-6, rel: 2e-5, ofLargest: 1e-5 },
+  /** 20 steps of an optimizer: each rounds parameters of order 1 once, and moves them by lr ≤ 0.05 times a few ulp. */
+  optimizer: { abs: 3e-6, rel: 20 * ULP },
   /** Log-probs of one token computed in two layouts (issue 2, §3). */
   logProb: { abs: 1e-5, rel: 0 },
   /** Gradients of whole models in two layouts: 1e-4 of the largest (issue 2, §3). */
