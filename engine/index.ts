@@ -7,20 +7,52 @@ import "./ops/view-gradient.ts";
 export { type ErrorCode, type ErrorParts, ForgeError } from "./error.ts";
 export { type OpenOptions, openDevice } from "./gpu/adapter.ts";
 export { Device } from "./gpu/device.ts";
-export { grad, type GradOptions, valueAndGrad } from "./graph/autograd.ts";
-export { compile, type Compiled, type CompileOptions, getDefaultDevice, setDefaultDevice, type Tree } from "./graph/compile.ts";
+export { type GradOptions, grad, valueAndGrad } from "./graph/autograd.ts";
+export {
+  type Compiled,
+  type CompileOptions,
+  compile,
+  getDefaultDevice,
+  setDefaultDevice,
+  type Tree,
+} from "./graph/compile.ts";
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
-export { attention, type AttentionOptions, packedAttention, type PackedHeads } from "./ops/attention.ts";
+export {
+  type AttentionOptions,
+  attention,
+  type PackedHeads,
+  packedAttention,
+} from "./ops/attention.ts";
 export { checkpoint } from "./ops/checkpoint.ts";
 export { concat, pad, stack } from "./ops/concat.ts";
 export * from "./ops/elementwise.ts";
 export { embedding } from "./ops/embedding.ts";
-export { addLayerNorm, layerNorm, type LayerNormOptions } from "./ops/layer-norm.ts";
-export { lmHead, type LmHeadOptions, type LmHeadResult } from "./ops/lm-head.ts";
+export { oneHot, take, takeAlongAxis } from "./ops/gather.ts";
+export { arange, iota } from "./ops/iota.ts";
+export { addLayerNorm, type LayerNormOptions, layerNorm } from "./ops/layer-norm.ts";
+export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { matmul } from "./ops/matmul.ts";
-export { type Axes, max, mean, min, product, type ReduceOptions, sum, variance } from "./ops/reduce.ts";
-export { broadcastTo, permute, reshape, slice, split, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export {
+  type Axes,
+  max,
+  mean,
+  min,
+  product,
+  type ReduceOptions,
+  sum,
+  variance,
+} from "./ops/reduce.ts";
+export {
+  broadcastTo,
+  permute,
+  reshape,
+  slice,
+  split,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from "./ops/view.ts";
 export { type AccumulateOptions, GradientAccumulator } from "./optim/accumulate.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamw.ts";
 export type { Optimizer, OptimizerOptions, OptimizerState, StepResult } from "./optim/flat.ts";

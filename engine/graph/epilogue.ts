@@ -80,9 +80,9 @@ function hookText(
   const coordinates = ["batch", "row", width === 4 ? "column" : "col"];
   const { lines, result } = expression.text(
     width,
-    (leaf, i) => {
+    (leaf, i, at) => {
       const layout = layouts[i] as Layout;
-      return access.load({ ...leaf, layout }, layout.strides, coordinates, width);
+      return access.load({ ...leaf, layout }, layout.strides, coordinates, width, at);
     },
     (v, d) => params.scalar(v, d),
     "value",

@@ -14,16 +14,27 @@ import type { MapOp, Operand, ParamValue, Slot } from "./kernel.ts";
 /** The index of each element along the strides of its layout, as a value. Attributes: `strides` over its shape. */
 export const iotaOp: Op = { name: "iota", kind: "source" };
 
+/**
+ * Elements of input 0 at the positions that input 1 (integers, one for each output element) gives along an axis; computed
+ * inside the kernel that uses it. Attributes: `axis`. Its gradient is installed by `engine/ops/gather.ts`.
+ */
+export const gatherOp: Op & { gradient?: Op["gradient"] } = { name: "gather", kind: "map" };
+
 /** A leaf of an expression, with its layout over the iteration space. */
 export interface Leaf {
   readonly layout: Layout;
   readonly dtype: DType;
   /** Absent for an index leaf. */
   readonly slot?: Slot;
+  /** For gathered values: the stride and size of the axis that the index runs along. */
+  readonly along?: { readonly stride: number; readonly size: number };
 }
 
+/** How a kernel writes the load of a leaf; `index` is the position along the axis of a gathered one. */
+export type LoadText = (leaf: Leaf, leafNumber: number, index?: string) => string;
+
 type Step =
-  | { readonly kind: "leaf"; readonly leaf: number; readonly dtype: DType }
+  | { readonly kind: "leaf"; readonly leaf: number; readonly dtype: DType; readonly index?: number }
   | { readonly kind: "anchor"; readonly dtype: DType }
   | { readonly kind: "scalar"; readonly value: number; readonly dtype: DType }
   | {
@@ -107,7 +118,7 @@ export class Expression {
    */
   text(
     width: 1 | 4,
-    load: (leaf: Leaf, index: number) => string,
+    load: LoadText,
     scalar: (value: number, dtype: DType) => string,
     anchor = "",
   ): { lines: string[]; result: string } {
@@ -123,14 +134,18 @@ export class Expression {
   #stepText(
     step: Step,
     width: 1 | 4,
-    load: (leaf: Leaf, index: number) => string,
+    load: LoadText,
     scalar: (value: number, dtype: DType) => string,
     anchor: string,
   ): string {
     const typeName = (dtype: DType | "bool"): string => typeAt(dtype, width);
     switch (step.kind) {
       case "leaf":
-        return load(this.leaves[step.leaf] as Leaf, step.leaf);
+        return load(
+          this.leaves[step.leaf] as Leaf,
+          step.leaf,
+          step.index === undefined ? undefined : `v${step.index}`,
+        );
       case "anchor":
         return anchor;
       case "scalar":
@@ -182,6 +197,7 @@ export class Expression {
     if (node.op.kind === "view" && input) {
       return this.#collect(input, [tensor, ...path], `${node.id},${pathKey}`);
     }
+    if (node.op === gatherOp) return this.#gather(tensor, path, pathKey);
     if (node.op.kind === "map") {
       return {
         kind: "map",
@@ -191,6 +207,40 @@ export class Expression {
       };
     }
     throw new ForgeError({ code: "internal", what: `${node.op.name} is inlined but can not be.` });
+  }
+
+  #gather(tensor: Tensor, path: readonly Tensor[], pathKey: string): Step {
+    const [source, index] = tensor.node.inputs as readonly [Tensor, Tensor];
+    const axis = tensor.node.attributes["axis"] as number;
+    const { slot, layout } = this.#stored(source);
+    const fixed = {
+      shape: tensor.shape,
+      strides: layout.strides.map((s, i) => (i === axis ? 0 : s)),
+      offset: layout.offset,
+    };
+    const along = { stride: layout.strides[axis] ?? 0, size: layout.shape[axis] ?? 1 };
+    const { dtype } = tensor;
+    const position = this.#collect(index, path, pathKey);
+    const leaf = this.leaves.push({ layout: replay(fixed, path), dtype, slot, along }) - 1;
+    return { kind: "leaf", leaf, dtype, index: position };
+  }
+
+  /** A tensor in memory, through views. */
+  #stored(tensor: Tensor): Operand {
+    const views: Tensor[] = [];
+    let base = this.#scope.canonical(tensor);
+    for (;;) {
+      const operand = this.#scope.operand(base);
+      if (operand) return { slot: operand.slot, layout: replay(operand.layout, views) };
+      if (base.node.op.kind !== "view") {
+        throw new ForgeError({
+          code: "internal",
+          what: `${base.node.op.name} is gathered from but has no memory.`,
+        });
+      }
+      views.unshift(base);
+      base = this.#scope.canonical(base.node.inputs[0] as Tensor);
+    }
   }
 }
 

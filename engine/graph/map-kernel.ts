@@ -81,10 +81,23 @@ export class LeafAccess {
     strides: readonly number[],
     coordinates: readonly string[],
     width: 1 | 4,
+    index?: string,
   ): string {
     const inner = strides.length - 1;
     const { offset } = leaf.layout;
     const scaled = strides.map((s, i) => (i === inner ? s * width : s));
+    if (leaf.slot && leaf.along && index) {
+      const name = this.bind(leaf.slot, leaf.dtype);
+      const base = indexText(scaled, coordinates, offset, this.#params);
+      const [last, stride] = [
+        this.#params.u32(leaf.along.size - 1),
+        this.#params.u32(leaf.along.stride),
+      ];
+      const at = (lane: number, position: string): string =>
+        `${name}[${base} + ${lane * (strides[inner] ?? 0)}u + min(u32(${position}), ${last}) * ${stride}]`;
+      if (width === 1) return at(0, index);
+      return `${typeAt(leaf.dtype, 4)}(${["x", "y", "z", "w"].map((c, lane) => at(lane, `${index}.${c}`)).join(", ")})`;
+    }
     if (!leaf.slot) {
       const index = indexText(scaled, coordinates, offset, this.#params);
       const step = strides[inner] ?? 0;
@@ -132,7 +145,7 @@ export function mapKernel(
   const coordinates = steps.map((_, i) => `c${i}`);
   const { lines, result } = expression.text(
     width,
-    (leaf, i) => access.load(leaf, strides[i + 1] ?? [], coordinates, width),
+    (leaf, i, at) => access.load(leaf, strides[i + 1] ?? [], coordinates, width, at),
     (v, d) => params.scalar(v, d),
   );
   const outStrides = (strides[0] ?? []).map((s, i) => (i === inner ? s : s / width));
@@ -173,7 +186,9 @@ fn map(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups
       const home = homeOf(to.slot);
       const reads = expression.leaves.filter((l) => l.slot && homeOf(l.slot) === home);
       // each element must be read by the invocation that writes it, through the one binding there is
-      const isInPlace = reads.every((l) => l.slot === to.slot && sameLayout(l.layout, to.layout));
+      const isInPlace = reads.every(
+        (l) => l.slot === to.slot && !l.along && sameLayout(l.layout, to.layout),
+      );
       return isInPlace ? mapKernel(device, label, expression, to, dtype) : undefined;
     },
   };

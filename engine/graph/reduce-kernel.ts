@@ -221,13 +221,13 @@ function emit(device: Device, stage: Stage): KernelCall {
   const reduceNames = reduceSizes.map((_, i) => `r${i}`);
   const body = stage.text(
     width,
-    (leaf, i) => {
+    (leaf, i, at) => {
       const outer = space.bodyOuter[i] ?? [];
       const inner = space.bodyReduce[i] ?? [];
       // the axis that is walked four at a time comes last
       return mode === "across"
-        ? access.load(leaf, [...inner, ...outer], [...reduceNames, ...outerNames], width)
-        : access.load(leaf, [...outer, ...inner], [...outerNames, ...reduceNames], width);
+        ? access.load(leaf, [...inner, ...outer], [...reduceNames, ...outerNames], width, at)
+        : access.load(leaf, [...outer, ...inner], [...outerNames, ...reduceNames], width, at);
     },
     (v, d) => params.scalar(v, d),
   );
@@ -235,7 +235,7 @@ function emit(device: Device, stage: Stage): KernelCall {
   const after = epilogue
     ? epilogue.text(
         outWidth,
-        (leaf, i) => access.load(leaf, space.epilogueOuter[i] ?? [], outerNames, outWidth),
+        (leaf, i, at) => access.load(leaf, space.epilogueOuter[i] ?? [], outerNames, outWidth, at),
         (v, d) => params.scalar(v, d),
         `${typeAt(stage.dtype, outWidth)}(total)`,
       )

@@ -13,7 +13,7 @@
 
 import { sizeOf } from "../tensor/shape.ts";
 import { fullOp, movementOf, type Node, Tensor } from "../tensor/tensor.ts";
-import { iotaOp } from "./expression.ts";
+import { gatherOp, iotaOp } from "./expression.ts";
 import type { KernelOp, MapOp } from "./kernel.ts";
 
 /** Identity of a tensor in a graph. */
@@ -149,6 +149,7 @@ export function schedule(
   const kept = new Set<string>([...options.forced, ...roots.map(keyOf)]);
   const stored = new Set<string>(kept);
   for (const node of graph.nodes) {
+    if (node.op === gatherOp) storeBase(graph, graph.canonical(node.inputs[0] as Tensor), stored);
     if (node.op.kind === "kernel") {
       for (let o = 0; o < node.outputs.length; o++) stored.add(`${node.id}.${o}`);
       for (const input of node.inputs) storeBase(graph, graph.canonical(input), stored);
