@@ -33,7 +33,7 @@ export function setDefaultDevice(device: Device | undefined): void {
   defaultDevice = device && Promise.resolve(device);
 }
 
-/** A value that a plan has left in one of its output buffers. Attributes: `result`. */
+/** A value that a plan has left in one of its output buffers. Attributes: `result`, and `origin` for messages. */
 const resultOp: Op = { name: "result", kind: "source" };
 
 interface Result {
@@ -69,7 +69,7 @@ export interface CompileOptions {
 
 interface Entry<R> {
   readonly plan: Plan;
-  readonly restore: (make: (i: number, type: TensorType) => Tensor) => R;
+  readonly restore: (make: (i: number, output: Tensor) => Tensor) => R;
   readonly counter: { calls: number };
   readonly pending: Promise<void>[];
   readonly beforeCalls: readonly ((device: Device) => void)[];
@@ -91,10 +91,14 @@ export function compile<A extends readonly Tree[], R extends Tree>(
 
   const entryFor = async (device: Device, args: A, leaves: readonly Leaf[]): Promise<Entry<R>> => {
     const key = leaves.map((l) => l.signature).join(";");
-    const found = await entries.get(key);
-    if (found?.plan.isCurrent) return found;
-    if (found) release(found);
-    const made = trace(device, fn, args, leaves, label);
+    for (let known = entries.get(key); known; known = entries.get(key)) {
+      const found = await known;
+      if (found.plan.isCurrent) return found;
+      if (entries.get(key) !== known) continue; // a call beside this one has seen to it
+      entries.delete(key);
+      release(found);
+    }
+    const made = trace(device, fn, args, label);
     entries.set(key, made);
     made.catch(() => entries.delete(key));
     return made;
@@ -108,18 +112,20 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     for (const leaf of leaves) values.push(await inputValue(device, leaf));
     for (const action of entry.beforeCalls) action(device);
     entry.plan.run(values);
-    entry.counter.calls++;
+    const now = ++entry.counter.calls;
     const done = device.idle();
     done.catch(() => undefined); // reported by the next wait
     entry.pending.push(done);
     if (entry.pending.length > (options.maxInFlight ?? 2)) await entry.pending.shift();
-    const now = entry.counter.calls;
-    return entry.restore((index, type) =>
+    return entry.restore((index, output) =>
       makeTensor(
         resultOp,
         [],
-        { result: { plan: entry.plan, index, call: now, counter: entry.counter } },
-        type,
+        {
+          result: { plan: entry.plan, index, call: now, counter: entry.counter },
+          origin: `${output.node.op.name} in "${label}"`,
+        },
+        { shape: output.shape, dtype: output.dtype },
       ),
     );
   };
@@ -157,17 +163,27 @@ function flattenTree(tree: Tree, label: string, path = "arguments"): Leaf[] {
     const identity = state ? `#${tree.node.id}` : "";
     return [{ value: tree, signature: `${path}:${tree.dtype}[${tree.shape.join()}]${identity}` }];
   }
-  if (typeof tree === "object") {
+  if (isContainer(tree)) {
     return Object.entries(tree as Record<string, Tree>).flatMap(([k, v]) =>
       flattenTree(v, label, `${path}.${k}`),
     );
   }
+  const kind =
+    typeof tree === "object" ? ((tree as object | null)?.constructor.name ?? "null") : typeof tree;
   throw new ForgeError({
     code: "compile_argument",
-    what: `${label}: an argument is no tensor.`,
-    got: `${path} is ${typeof tree}`,
-    fix: "pass tensors and numbers; close over everything else",
+    what: `${label}: a value that goes in or out is no tensor.`,
+    got: `${path} is ${kind}`,
+    why: "compiled functions take and return tensors, numbers, and plain objects and arrays of them",
+    fix: "wrap host data with tensor(data), and close over everything else",
   });
+}
+
+/** Arrays and plain objects; typed arrays, promises and class instances are none. */
+function isContainer(tree: unknown): boolean {
+  if (typeof tree !== "object" || tree === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(tree);
+  return Array.isArray(tree) || prototype === Object.prototype || prototype === null;
 }
 
 function mapTree(tree: Tree, leaf: (value: Tensor | number) => Tree): Tree {
@@ -182,7 +198,6 @@ async function trace<A extends readonly Tree[], R extends Tree>(
   device: Device,
   fn: (...args: A) => R,
   args: A,
-  leaves: readonly Leaf[],
   label: string,
 ): Promise<Entry<R>> {
   let next = 0;
@@ -192,8 +207,8 @@ async function trace<A extends readonly Tree[], R extends Tree>(
     const type: TensorType = value instanceof Tensor ? value : { shape: [], dtype: "f32" };
     return makeTensor(inputOp, [], { index }, { shape: type.shape, dtype: type.dtype });
   }) as unknown as A;
-  void leaves;
   const { result, trace: recorded } = traced(() => fn(...placeholders));
+  flattenTree(result, label, "result");
   const outputs: Tensor[] = [];
   mapTree(result, (value) => {
     outputs.push(value instanceof Tensor ? value : full([], value));
@@ -222,8 +237,10 @@ async function inputValue(device: Device, leaf: Leaf): Promise<InputValue> {
   if (op === dataOp) return attributes["data"] as HostArray;
   const state = stateOf(value);
   if (state) return new Float32Array(0); // bound directly
-  if (op === resultOp) return resultBuffer(attributes["result"] as Result);
-  void device;
+  if (op === resultOp) {
+    const result = attributes["result"] as Result;
+    if (result.plan.device === device) return resultBuffer(result);
+  }
   return value.read();
 }
 
