@@ -3,7 +3,7 @@
  */
 import { ForgeError } from "../error.ts";
 import type { DType, HostArray } from "./dtype.ts";
-import { dtypeOf, hostArray, toHalf } from "./dtype.ts";
+import { dtypeOf, fromHalf, hostArray, toHalf } from "./dtype.ts";
 import type { Movement } from "./layout.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 
@@ -93,6 +93,12 @@ export function setEvaluator(value: Evaluator): void {
   evaluator = value;
 }
 
+/** Options of {@link Tensor.item}. */
+export interface ItemOptions {
+  /** Returns NaN and infinities instead of throwing. Default false. */
+  readonly allowNonFinite?: boolean;
+}
+
 /** A lazy tensor: one output of a node. Methods for ops are added by `engine/ops/methods.ts`. */
 export class Tensor implements TensorType {
   readonly node: Node;
@@ -129,11 +135,11 @@ export class Tensor implements TensorType {
   }
 
   /**
-   * Computes the tensor and returns its single element.
+   * Computes the tensor and returns its single element as a number.
    *
-   * Errors    `shape_mismatch` when it has more than one.
+   * Errors    `shape_mismatch` when it has more than one; `non_finite` when it is NaN or infinite and that is not allowed.
    */
-  async item(): Promise<number> {
+  async item(options: ItemOptions = {}): Promise<number> {
     if (this.size !== 1) {
       throw new ForgeError({
         code: "shape_mismatch",
@@ -142,7 +148,16 @@ export class Tensor implements TensorType {
         fix: "use read(), or reduce it first",
       });
     }
-    return (await this.read())[0] ?? Number.NaN;
+    const stored = (await this.read())[0] ?? Number.NaN;
+    const value = this.dtype === "f16" ? fromHalf(stored) : stored;
+    if (Number.isFinite(value) || options.allowNonFinite) return value;
+    throw new ForgeError({
+      code: "non_finite",
+      what: `item: the value of ${this.node.attributes["origin"] ?? this.node.op.name} is not finite.`,
+      got: `${value} in ${this}`,
+      why: "a loss or norm that is NaN or infinite spoils every parameter it updates",
+      fix: "check the inputs, the learning rate, and divisions and logarithms near 0; or pass { allowNonFinite: true }",
+    });
   }
 
   toString(): string {
