@@ -18,6 +18,3 @@ export const STAGE_COMPUTE = 0x4;
 
 /** Alignment (bytes) of every suballocation: WebGPU's default limit for storage and uniform offsets. */
 export const OFFSET_ALIGNMENT = 256;
-
-/** Largest number of workgroups in one dimension of a dispatch (default limit of WebGPU). */
-export const MAX_WORKGROUPS = 65535;

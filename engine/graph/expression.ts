@@ -6,7 +6,7 @@
  * movements between a leaf and the root are replayed on the leaf's layout.
  */
 import { ForgeError } from "../error.ts";
-import { bytesOf, type DType } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { type Layout, move } from "../tensor/layout.ts";
 import { fullOp, movementOf, type Op, type Tensor } from "../tensor/tensor.ts";
 import type { MapOp, Operand, ParamValue, Slot } from "./kernel.ts";
@@ -313,13 +313,4 @@ export function coordinateLines(
   }
   lines.push(`let ${names[0]} = ${rest};`);
   return lines;
-}
-
-/** Bytes read by a leaf once per element of its own (not of its repeats). */
-export function leafBytes(leaf: Leaf): number {
-  const distinct = leaf.layout.shape.reduce(
-    (n, s, i) => (leaf.layout.strides[i] === 0 ? n : n * s),
-    1,
-  );
-  return leaf.slot ? distinct * bytesOf(leaf.dtype) : 0;
 }

@@ -7,7 +7,6 @@ import type { Device } from "../gpu/device.ts";
 import type { Pipeline } from "../gpu/pipeline.ts";
 import { expandShader } from "../gpu/shader.ts";
 import { bytesOf, type HostArray } from "../tensor/dtype.ts";
-import { isContiguous } from "../tensor/layout.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -350,9 +349,4 @@ export async function readBuffer(
   } finally {
     device.returnStaging(staging);
   }
-}
-
-/** True when an operand's elements lie in order from the start of its slot. */
-export function isWhole(operand: Operand): boolean {
-  return operand.layout.offset === 0 && isContiguous(operand.layout);
 }
