@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 
@@ -109,6 +110,26 @@ try {
     app,
   );
   expect(true, "its types compile in another project");
+
+  const page = join(app, "page.ts");
+  writeFileSync(
+    page,
+    'import { compile, openDevice } from "forge-gpu/engine";\nconsole.log(compile, openDevice);\n',
+  );
+  const { metafile } = await build({
+    entryPoints: [page],
+    absWorkingDir: app,
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  const outside = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter((i) => i.external),
+  );
+  expect(outside.length === 0, "forge-gpu/engine bundles for browsers without Node's modules");
 
   const { messages } = await publint({ pkgDir: installed, strict: true });
   const lines = messages.map((message) => formatMessage(message, manifest, { color: false }));
