@@ -2,16 +2,10 @@
  * Elementwise ops: one table of WGSL expressions and gradient rules. They are fused into generated kernels.
  */
 import type { MapContext, MapOp } from "../graph/kernel.ts";
-import { type DType, promote } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
-import {
-  full,
-  makeTensor,
-  type Node,
-  type Operand,
-  Tensor,
-  type TensorType,
-} from "../tensor/tensor.ts";
+import { makeTensor, type Node, type Operand, Tensor, type TensorType } from "../tensor/tensor.ts";
+import { align, type Domain, requireDomain } from "./operands.ts";
 import { broadcastTo } from "./view.ts";
 
 type Gradient = NonNullable<MapOp["gradient"]>;
@@ -45,37 +39,25 @@ function constant(context: MapContext, text: string): string {
   return `${context.typeName(context.type.dtype)}(${text})`;
 }
 
-/** Operands with one dtype and one shape; numbers take the dtype of the first tensor. */
-function align(name: string, operands: readonly Operand[]): Tensor[] {
-  const first = operands.find((o): o is Tensor => o instanceof Tensor);
-  const dtype = first?.dtype ?? "f32";
-  const tensors = operands.map((o) => (typeof o === "number" ? full([], o, dtype) : o));
-  const common = promote(
-    name,
-    tensors.map((t) => t.dtype),
-  );
-  const shape = broadcastShapes(
-    name,
-    tensors.map((t) => t.shape),
-  );
-  return tensors.map((t) => broadcastTo(cast(t, common), shape));
-}
-
 function make(op: MapOp, inputs: readonly Tensor[], dtype?: DType): Tensor {
   const like = inputs[0] as TensorType;
   return makeTensor(op, inputs, {}, { shape: like.shape, dtype: dtype ?? like.dtype });
 }
 
 function binary(op: MapOp, a: Operand, b: Operand): Tensor {
-  return make(op, align(op.name, [a, b]));
+  const inputs = align(op.name, [a, b], cast);
+  requireDomain(op.name, domainOf(op), inputs[0] as Tensor);
+  return make(op, inputs);
 }
 
 function compare(op: MapOp, a: Operand, b: Operand): Tensor {
-  return make(op, align(op.name, [a, b]), "u32");
+  return make(op, align(op.name, [a, b], cast), "u32");
 }
 
 function unary(op: MapOp, x: Operand): Tensor {
-  return make(op, align(op.name, [x]));
+  const inputs = align(op.name, [x], cast);
+  requireDomain(op.name, domainOf(op), inputs[0] as Tensor);
+  return make(op, inputs);
 }
 
 const addOp = define("add", infix("+"), (dy) => [dy, dy]);
@@ -233,6 +215,17 @@ const bitcastOp: MapOp = {
   wgsl: ([a], { typeName, type }) => `bitcast<${typeName(type.dtype)}>(${a})`,
 };
 
+const FLOAT_OPS: ReadonlySet<MapOp> = new Set([
+  ...[powOp, floorOp, ceilOp, roundOp, sqrtOp, rsqrtOp, reciprocalOp, expOp, logOp, sinOp, cosOp],
+  ...[tanhOp, sigmoidOp],
+]);
+const SIGNED_OPS: ReadonlySet<MapOp> = new Set([negOp, signOp]);
+
+function domainOf(op: MapOp): Domain {
+  if (FLOAT_OPS.has(op)) return "float";
+  return SIGNED_OPS.has(op) ? "signed" : "any";
+}
+
 const equalOp = comparison("equal", "==");
 const notEqualOp = comparison("notEqual", "!=");
 const lessOp = comparison("less", "<");
@@ -363,7 +356,7 @@ export function clamp(x: Tensor, low: Operand, high: Operand): Tensor {
 }
 /** a where the condition is not 0, else b. The condition is u32, as comparisons give it. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  const [x, y] = align("where", [a, b]) as [Tensor, Tensor];
+  const [x, y] = align("where", [a, b], cast) as [Tensor, Tensor];
   const shape = broadcastShapes("where", [condition.shape, x.shape]);
   const c = condition.dtype === "u32" ? condition : notEqual(condition, 0);
   return makeTensor(
