@@ -1,13 +1,12 @@
-// random.wgsl — random numbers from a counter: number i of a stream is a function of (seed, stream, i) alone.
+// random.wgsl — random numbers from a counter: number i is a function of (seed, stream, call, i) alone.
 //
-// Formula   words = philox4x32-10(counter = (i / 4 as 64 bits, stream, 0), key = seed); number i uses word i mod 4. Uniform:
+// Formula   words = philox4x32-10(counter = (i / 4, 0, stream, call), key = seed); number i uses word i mod 4. Uniform:
 //           ⌊word / 2^8⌋ / 2^24. Gumbel: -log(-log(1-u)), u in (0, 1). Normal: pairs √(-2 log u) · (cos, sin)(2πv) from two words
-// Shapes    values [count]: u32 for random_bits, f32 bits else; values[k] is number offset + k of the stream
-// Bindings  group(0)  0 params uniform · 1 values read_write
-// Dispatch  ceil((count + offset mod 4) / 256) workgroups of 64, a lane a counter; folded over x and y
+// Shapes    values [count]: u32 for random_bits, f32 bits else; stream: seed_low, seed_high, stream; call: one number
+// Bindings  group(0)  0 params uniform · 1 stream read · 2 call read · 3 values read_write
+// Dispatch  ceil(count / 256) workgroups of 64, a lane a counter; folded over x and y
 // Numerics  bits and uniforms are equal on every adapter; normal and Gumbel differ by up to about 1e-6, since log and sqrt are the
-//           adapter's. |normal| < 6.8 and -2.9 < gumbel < 23, finely spaced at those ends. The functions at column 0 need no
-//           binding: generated kernels take them (engine/graph/library.ts)
+//           adapter's. |normal| < 6.8 and -2.9 < gumbel < 23, finely spaced at those ends
 // Source    Salmon, Moraes, Dror & Shaw 2011, SC'11, doi:10.1145/2063384.2063405, §3.3 (Philox); Box & Muller 1958
 
 const PHILOX_M0 = 0xd2511f53u;
@@ -16,9 +15,11 @@ const PHILOX_W0 = 0x9e3779b9u;
 const PHILOX_W1 = 0xbb67ae85u;
 const RANDOM_HALF_PI: f32 = 1.5707963267948966;
 
-struct Params { seed_low: u32, seed_high: u32, stream: u32, offset_low: u32, offset_high: u32, count: u32 }
+struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> values: array<u32>;
+@group(0) @binding(1) var<storage, read> stream: array<u32>;
+@group(0) @binding(2) var<storage, read> call: array<u32>;
+@group(0) @binding(3) var<storage, read_write> values: array<u32>;
 
 // High 32 bits of a 32 × 32 bit product, by halves.
 fn multiply_high(a: u32, b: u32) -> u32 {
@@ -90,11 +91,16 @@ fn normal_from_bits(bits: vec4u) -> vec4f {
   return vec4f(normal_pair_from_bits(bits.xy), normal_pair_from_bits(bits.zw));
 }
 
-// Counter of lane `lane` when lane 0 holds number `offset` (low, high) of a stream.
-fn counter_at(offset: vec2u, stream: u32, lane: u32) -> vec4u {
-  let low = (offset.x >> 2u) | (offset.y << 30u);
-  let sum = low + lane;
-  return vec4u(sum, (offset.y >> 2u) + select(0u, 1u, sum < low), stream, 0u);
+// Numbers 4 · lane to 4 · lane + 3.
+fn words_of(lane: u32) -> vec4u {
+  return philox4x32(vec4u(lane, 0u, stream[2], call[0]), vec2u(stream[0], stream[1]));
+}
+
+fn store(lane: u32, numbers: vec4u) {
+  let first = 4u * lane;
+  #for w in 0..4
+  if (first + ${w}u < params.count) { values[first + ${w}u] = numbers[${w}]; }
+  #end
 }
 
 @compute @workgroup_size(64) fn random_bits(
@@ -103,14 +109,7 @@ fn counter_at(offset: vec2u, stream: u32, lane: u32) -> vec4u {
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
-  let offset = vec2u(params.offset_low, params.offset_high);
-  let words = philox4x32(counter_at(offset, params.stream, lane), vec2u(params.seed_low, params.seed_high));
-  let numbers = words;
-  // Where the offset is no multiple of 4, the first lane's first numbers lie before it: `first` wraps around and fails the test.
-  let first = 4u * lane - (params.offset_low & 3u);
-  #for w in 0..4
-  if (first + ${w}u < params.count) { values[first + ${w}u] = numbers[${w}]; }
-  #end
+  store(lane, words_of(lane));
 }
 
 @compute @workgroup_size(64) fn random_uniform(
@@ -119,14 +118,8 @@ fn counter_at(offset: vec2u, stream: u32, lane: u32) -> vec4u {
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
-  let offset = vec2u(params.offset_low, params.offset_high);
-  let words = philox4x32(counter_at(offset, params.stream, lane), vec2u(params.seed_low, params.seed_high));
-  let numbers = bitcast<vec4u>(vec4f(uniform_from_bits(words.x), uniform_from_bits(words.y), uniform_from_bits(words.z), uniform_from_bits(words.w)));
-  // Where the offset is no multiple of 4, the first lane's first numbers lie before it: `first` wraps around and fails the test.
-  let first = 4u * lane - (params.offset_low & 3u);
-  #for w in 0..4
-  if (first + ${w}u < params.count) { values[first + ${w}u] = numbers[${w}]; }
-  #end
+  let words = words_of(lane);
+  store(lane, bitcast<vec4u>(vec4f(uniform_from_bits(words.x), uniform_from_bits(words.y), uniform_from_bits(words.z), uniform_from_bits(words.w))));
 }
 
 @compute @workgroup_size(64) fn random_normal(
@@ -135,14 +128,8 @@ fn counter_at(offset: vec2u, stream: u32, lane: u32) -> vec4u {
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
-  let offset = vec2u(params.offset_low, params.offset_high);
-  let words = philox4x32(counter_at(offset, params.stream, lane), vec2u(params.seed_low, params.seed_high));
-  let numbers = bitcast<vec4u>(normal_from_bits(words));
-  // Where the offset is no multiple of 4, the first lane's first numbers lie before it: `first` wraps around and fails the test.
-  let first = 4u * lane - (params.offset_low & 3u);
-  #for w in 0..4
-  if (first + ${w}u < params.count) { values[first + ${w}u] = numbers[${w}]; }
-  #end
+  let words = words_of(lane);
+  store(lane, bitcast<vec4u>(normal_from_bits(words)));
 }
 
 @compute @workgroup_size(64) fn random_gumbel(
@@ -151,12 +138,6 @@ fn counter_at(offset: vec2u, stream: u32, lane: u32) -> vec4u {
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
-  let offset = vec2u(params.offset_low, params.offset_high);
-  let words = philox4x32(counter_at(offset, params.stream, lane), vec2u(params.seed_low, params.seed_high));
-  let numbers = bitcast<vec4u>(vec4f(gumbel_from_bits(words.x), gumbel_from_bits(words.y), gumbel_from_bits(words.z), gumbel_from_bits(words.w)));
-  // Where the offset is no multiple of 4, the first lane's first numbers lie before it: `first` wraps around and fails the test.
-  let first = 4u * lane - (params.offset_low & 3u);
-  #for w in 0..4
-  if (first + ${w}u < params.count) { values[first + ${w}u] = numbers[${w}]; }
-  #end
+  let words = words_of(lane);
+  store(lane, bitcast<vec4u>(vec4f(gumbel_from_bits(words.x), gumbel_from_bits(words.y), gumbel_from_bits(words.z), gumbel_from_bits(words.w))));
 }

@@ -19,8 +19,8 @@ export type Initial = HostArray | number;
 
 /** A value that lives on the GPU between plans. */
 export class State extends Tensor implements Disposable {
-  /** Name for messages, checkpoints and buffer labels. */
-  readonly name: string;
+  /** Name for messages, checkpoints and buffer labels. Layers leave it empty: a model's walk gives them their paths. */
+  name: string;
   /** Whether optimizers may train it. */
   readonly isTrainable: boolean;
   #initial: Initial | undefined;
@@ -225,6 +225,11 @@ export interface Trace {
 }
 
 let currentTrace: Trace | undefined;
+
+/** The trace that is being recorded: undefined outside of compiled functions. */
+export function activeTrace(): Trace | undefined {
+  return currentTrace;
+}
 
 /** Runs `fn` while recording its assignments. Traces do not nest. */
 export function traced<T>(fn: () => T): { result: T; trace: Trace } {

@@ -17,20 +17,21 @@ export function philox4x32(counter: readonly number[], key: readonly number[]): 
   return [x, y, z, w].map(Number);
 }
 
-/** A stream of random numbers. `seed` and `offset` are 64-bit. */
+/** A stream of random numbers. `seed` is 64-bit. */
 export interface RandomStream {
   readonly seed: bigint;
   readonly stream: number;
-  readonly offset: bigint;
+  /** Default 0. */
+  readonly call?: number;
 }
 
-/** Words offset, offset + 1, … of a stream; number i is word i mod 4 of counter i / 4. */
-export function randomBits(count: number, { seed, stream, offset }: RandomStream): Uint32Array {
-  const split = (x: bigint): number[] => [Number(x & 0xffff_ffffn), Number(x >> 32n)];
-  return Uint32Array.from({ length: count }, (_, k) => {
-    const i = offset + BigInt(k);
-    return philox4x32([...split(i / 4n), stream, 0], split(seed))[Number(i % 4n)] ?? 0;
-  });
+/** The first words of a stream; number i is word i mod 4 of counter i / 4. */
+export function randomBits(count: number, { seed, stream, call = 0 }: RandomStream): Uint32Array {
+  const key = [Number(seed & 0xffff_ffffn), Number(seed >> 32n)];
+  const words = Array.from({ length: Math.ceil(count / 4) }, (_, i) =>
+    philox4x32([i, 0, stream, call], key),
+  );
+  return Uint32Array.from(words.flat().slice(0, count));
 }
 
 /** [0, 1) from the upper 24 bits. */
