@@ -18,6 +18,33 @@ export {
 } from "./graph/compile.ts";
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
+export { SelfAttention, type SelfAttentionOptions } from "./nn/attention.ts";
+export {
+  chainForest,
+  type Forest,
+  type ForestArrays,
+  forestFromParents,
+  packSequences,
+  toForest,
+} from "./nn/forest.ts";
+export {
+  constantInit,
+  type Init,
+  kaimingNormalInit,
+  kaimingUniformInit,
+  normalInit,
+  residualInit,
+  uniformInit,
+  xavierNormalInit,
+  xavierUniformInit,
+} from "./nn/init.ts";
+export { Embedding, type EmbeddingOptions, Linear, type LinearOptions } from "./nn/linear.ts";
+export { GatedMlp, type GatedMlpOptions, Mlp, type MlpOptions } from "./nn/mlp.ts";
+export { namedParameters, parametersOf } from "./nn/module.ts";
+export { LayerNorm, type NormOptions, RmsNorm } from "./nn/norm.ts";
+export { Random } from "./nn/random.ts";
+export { Transformer, TransformerLayer, type TransformerOptions } from "./nn/transformer.ts";
+export { argMax, argMin } from "./ops/arg-max.ts";
 export {
   type AttentionOptions,
   attention,
@@ -26,13 +53,17 @@ export {
 } from "./ops/attention.ts";
 export { checkpoint } from "./ops/checkpoint.ts";
 export { concat, pad, stack } from "./ops/concat.ts";
+export { type CrossEntropyOptions, crossEntropy } from "./ops/cross-entropy.ts";
+export { type CumulativeSumOptions, cumulativeSum } from "./ops/cumulative-sum.ts";
 export * from "./ops/elementwise.ts";
 export { embedding } from "./ops/embedding.ts";
+export { type GegluOptions, geglu, packedGeglu, packedSwiglu, swiglu } from "./ops/gated.ts";
 export { oneHot, take, takeAlongAxis } from "./ops/gather.ts";
 export { arange, iota } from "./ops/iota.ts";
 export { addLayerNorm, type LayerNormOptions, layerNorm } from "./ops/layer-norm.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { matmul } from "./ops/matmul.ts";
+export { Generator } from "./ops/random.ts";
 export {
   type Axes,
   max,
@@ -43,6 +74,11 @@ export {
   sum,
   variance,
 } from "./ops/reduce.ts";
+export { addRmsNorm, type RmsNormOptions, rmsNorm } from "./ops/rms-norm.ts";
+export { type RopeOptions, rope } from "./ops/rope.ts";
+export type { RopeScaling } from "./ops/rope-frequencies.ts";
+export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
+export { type TopK, topK } from "./ops/top-k.ts";
 export {
   broadcastTo,
   permute,

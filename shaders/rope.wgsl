@@ -1,7 +1,8 @@
 // rope.wgsl — rotary position embedding of queries or keys, forward (sign = 1) and backward (sign = -1).
 //
 // Formula   (a, b) → scale · (a cos φ - b sin φ, b cos φ + a sin φ),  φ = sign · position · frequency[pair]
-//           half-split: a = x[i], b = x[i + R/2];  interleaved: a = x[2i], b = x[2i+1];  i < R/2; beyond R: copied
+//           half-split: a = x[i], b = x[i + R/2];  interleaved: a = x[2i], b = x[2i+1];  i < R/2; beyond R, and in
+//           heads from turned_heads on: copied
 // Shapes    x, y: [tokens, heads, head_size], heads contiguous, tokens a stride apart; positions: [tokens] u32;
 //           frequencies: [2, R/2] u32, fractions of a turn per position in 64 bits: high words, then low words.
 //           Params count Elements (WIDTH numbers, so pairs = R / 2 / WIDTH)
@@ -33,6 +34,7 @@ struct Params {
   y_offset: u32,
   y_stride: u32,
   heads_per_lane: u32,
+  turned_heads: u32,
   sign: f32,
   scale: f32,
 }
@@ -112,10 +114,11 @@ fn rope(
   let cos_turn = params.scale * cos_sign * select(cosine, sine, is_swapped);
   let sin_turn = params.scale * params.sign * sin_sign * select(sine, cosine, is_swapped);
 
-  // All heads of a token turn alike: the angle is worked out once.
+  // All turned heads of a token turn alike: the angle is worked out once.
+  let to_turned = min(to_head, params.turned_heads);
   let first_at = select(unit, 2u * unit, INTERLEAVED);
   let second_at = select(unit + pairs, 2u * unit + 1u, INTERLEAVED);
-  for (var head = from_head; head < to_head; head++) {
+  for (var head = from_head; head < to_turned; head++) {
     let at = head * params.head_size;
     let first = x[x_token + at + first_at];
     let second = x[x_token + at + second_at];
@@ -130,5 +133,10 @@ fn rope(
       y[y_token + at + first_at] = first * cos_turn - second * sin_turn;
       y[y_token + at + second_at] = second * cos_turn + first * sin_turn;
     }
+  }
+  for (var head = max(from_head, to_turned); head < to_head; head++) {
+    let at = head * params.head_size;
+    y[y_token + at + first_at] = x[x_token + at + first_at];
+    y[y_token + at + second_at] = x[x_token + at + second_at];
   }
 }

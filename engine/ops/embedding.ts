@@ -4,7 +4,7 @@ import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import { makeTensor, type Tensor, type TensorType } from "../tensor/tensor.ts";
-import { bitcast, cast } from "./elementwise.ts";
+import { cast } from "./elementwise.ts";
 import {
   type EmbeddingShape,
   embeddingBackward,
@@ -12,6 +12,7 @@ import {
   embeddingLinks,
   embeddingZero,
 } from "./embedding-variants.ts";
+import { asIndices } from "./indices.ts";
 import { reshape } from "./view.ts";
 
 function shapeOf(ids: Tensor, vocab: number, cols: number): EmbeddingShape {
@@ -97,16 +98,8 @@ export function embedding(ids: Tensor, table: Tensor): Tensor {
       fix: "pass a table of shape [V, C]",
     });
   }
-  if (ids.dtype !== "u32" && ids.dtype !== "i32") {
-    throw new ForgeError({
-      code: "dtype_mismatch",
-      what: "embedding: ids are no integers.",
-      got: ids.dtype,
-      fix: "make them u32, for instance tensor(new Uint32Array([...]))",
-    });
-  }
   const cols = table.shape[1] as number;
-  const flat = reshape(bitcast(ids, "u32"), [ids.size]);
+  const flat = reshape(asIndices("embedding", "ids", ids), [ids.size]);
   const rows = makeTensor(
     embeddingOp,
     [flat, cast(table, "f32")],

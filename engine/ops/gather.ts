@@ -3,15 +3,16 @@ import { ForgeError } from "../error.ts";
 import { gatherOp } from "../graph/expression.ts";
 import { contiguousStrides, formatShape, normalizeAxis } from "../tensor/shape.ts";
 import { makeTensor, type Node, type Tensor } from "../tensor/tensor.ts";
-import { bitcast, cast, equal, where } from "./elementwise.ts";
+import { cast, equal, where } from "./elementwise.ts";
 import { embedding } from "./embedding.ts";
+import { asIndices } from "./indices.ts";
 import { iota } from "./iota.ts";
 import { sum } from "./reduce.ts";
 import { permute, reshape, unsqueeze } from "./view.ts";
 
 /** 1 at the index, 0 elsewhere. Shapes: indices [...] u32 or i32 → [..., classes] f32. */
 export function oneHot(indices: Tensor, classes: number): Tensor {
-  const at = unsqueeze(bitcast(indices, "u32"), -1);
+  const at = unsqueeze(asIndices("oneHot", "indices", indices), -1);
   return cast(equal(iota([...indices.shape, classes]), at), "f32");
 }
 
@@ -37,15 +38,7 @@ export function takeAlongAxis(x: Tensor, indices: Tensor, axis = -1): Tensor {
       fix: "broadcast the indices",
     });
   }
-  if (indices.dtype !== "u32" && indices.dtype !== "i32") {
-    throw new ForgeError({
-      code: "dtype_mismatch",
-      what: "takeAlongAxis: indices are no integers.",
-      got: indices.dtype,
-      fix: "cast them to u32",
-    });
-  }
-  const inputs = [x, bitcast(indices, "u32")];
+  const inputs = [x, asIndices("takeAlongAxis", "indices", indices)];
   return makeTensor(gatherOp, inputs, { axis: at }, { shape: indices.shape, dtype: x.dtype });
 }
 

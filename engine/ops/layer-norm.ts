@@ -1,10 +1,8 @@
 /** Layer normalization over the last axis, with an optional residual. */
-import { ForgeError } from "../error.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
-import { formatShape, type Shape } from "../tensor/shape.ts";
-import { makeNode, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
-import { add } from "./elementwise.ts";
+import { makeNode, makeTensor, type Node, Tensor, type TensorType } from "../tensor/tensor.ts";
+import { cast } from "./elementwise.ts";
 import {
   COLUMN_SUM,
   LAYER_NORM,
@@ -13,13 +11,13 @@ import {
   rowBlocks,
 } from "./norm-variants.ts";
 import { chooseRow } from "./row-variants.ts";
-import { operandRows, rowCount, takesRows } from "./rows.ts";
+import { checkNorm, operandRows, rowCount, takesRowGroups } from "./rows.ts";
 
 /** Inputs x, weight, then bias and residual where the attributes say so. Outputs y, stats, and the sum with a residual. */
 const layerNormOp: KernelOp = {
   name: "layer_norm",
   kind: "kernel",
-  takesLayout: (input, layout) => input === 0 && takesRows(layout),
+  takesLayout: (input, layout) => input === 0 && takesRowGroups(layout),
   lower: (context, node) => {
     const [x] = node.inputs as readonly [Tensor];
     const { eps, hasBias, hasResidual } = node.attributes as {
@@ -29,6 +27,7 @@ const layerNormOp: KernelOp = {
     };
     const cols = x.shape.at(-1) as number;
     const rows = rowCount(x.shape);
+    if (x.size === 0) return;
     const at = context.input(0);
     const call = {
       rows,
@@ -59,7 +58,8 @@ const layerNormOp: KernelOp = {
     const [x, weight] = node.inputs as readonly [Tensor, Tensor];
     const s = hasResidual ? new Tensor(node, 2) : x;
     const stats = new Tensor(node, 1);
-    if (!dy) return hasResidual ? [dsum, undefined, ...(hasBias ? [undefined] : []), dsum] : [];
+    if (!dy || x.size === 0)
+      return hasResidual ? [dsum, undefined, ...(hasBias ? [undefined] : []), dsum] : [];
     const inputs = dsum ? [dy, s, weight, stats, dsum] : [dy, s, weight, stats];
     const dx = makeTensor(layerNormBackwardOp, inputs, {}, { shape: x.shape, dtype: "f32" });
     const type: TensorType = { shape: weight.shape, dtype: "f32" };
@@ -81,9 +81,10 @@ const layerNormBackwardOp: KernelOp = {
           { shape: dx.shape, dtype: "f32" },
         )
       : undefined,
-  takesLayout: (input, layout) => input === 1 && takesRows(layout),
+  takesLayout: (input, layout) => input === 1 && takesRowGroups(layout),
   lower: (context, node) => {
     const [dy] = node.inputs as readonly [Tensor];
+    if (dy.size === 0) return;
     const withDsum = node.inputs.length > 4;
     const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
     const s = context.input(1);
@@ -110,7 +111,7 @@ const layerNormBackwardOp: KernelOp = {
 const layerNormWeightOp: KernelOp = {
   name: "layer_norm_weight_gradient",
   kind: "kernel",
-  takesLayout: (input, layout) => input === 1 && takesRows(layout),
+  takesLayout: (input, layout) => input === 1 && takesRowGroups(layout),
   lower: (context, node) => {
     const [dy] = node.inputs as readonly [Tensor];
     const [rows, cols] = [rowCount(dy.shape), dy.shape.at(-1) as number];
@@ -149,11 +150,13 @@ export interface LayerNormOptions {
  * Layer normalization of the last axis: y = (x − mean) / √(var + eps) · weight (+ bias).
  *
  * Shapes    x [..., C], weight and bias [C] → [..., C].
- * Errors    `shape_mismatch`.
- * Kernel    shaders/layer-norm.wgsl          Source  Ba, Kiros & Hinton 2016, arXiv:1607.06450
+ * Gradient  u = (x − mean) · rstd, g = dy · weight: dx = rstd · (g − mean(g) − u · mean(g·u)), dweight = Σ dy·u,
+ *           dbias = Σ dy.
+ * Errors    `shape_mismatch`; `rank_mismatch` for a scalar.
+ * Kernel    shaders/layer-norm*.wgsl         Source  Ba, Kiros & Hinton 2016, arXiv:1607.06450
  */
 export function layerNorm(x: Tensor, weight: Tensor, options: LayerNormOptions = {}): Tensor {
-  return normalize(x, weight, options, undefined)[0];
+  return new Tensor(normalize(x, weight, options, undefined), 0);
 }
 
 /** {@link layerNorm} of `x + residual`; returns the normalized rows and the sum. */
@@ -163,8 +166,8 @@ export function addLayerNorm(
   weight: Tensor,
   options: LayerNormOptions = {},
 ): [y: Tensor, sum: Tensor] {
-  const [y, total] = normalize(x, weight, options, residual);
-  return [y, total ?? add(x, residual)];
+  const node = normalize(x, weight, options, residual);
+  return [new Tensor(node, 0), new Tensor(node, 2)];
 }
 
 function normalize(
@@ -172,30 +175,14 @@ function normalize(
   weight: Tensor,
   { bias, eps = 1e-5 }: LayerNormOptions,
   residual: Tensor | undefined,
-): [Tensor, Tensor | undefined] {
-  checkNorm("layerNorm", x, weight.shape, bias?.shape);
+): Node {
+  checkNorm("layerNorm", x, { residual, vectors: [weight, ...(bias ? [bias] : [])] });
   const inputs = [x, weight, ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
-  const outputs: TensorType[] = [
-    { shape: x.shape, dtype: "f32" },
-    { shape: [rowCount(x.shape), 2], dtype: "f32" },
-    ...(residual ? [{ shape: x.shape, dtype: "f32" } as const] : []),
-  ];
-  const attributes = { eps, hasBias: bias !== undefined, hasResidual: residual !== undefined };
-  const node = makeNode(layerNormOp, inputs, attributes, outputs);
-  return [new Tensor(node, 0), residual && new Tensor(node, 2)];
-}
-
-/** Weights of norms are vectors as long as a row. Errors: `shape_mismatch`. */
-export function checkNorm(op: string, x: Tensor, ...vectors: readonly (Shape | undefined)[]): void {
-  const cols = x.shape.at(-1);
-  for (const shape of vectors) {
-    if (!shape || (shape.length === 1 && shape[0] === cols)) continue;
-    throw new ForgeError({
-      code: "shape_mismatch",
-      what: `${op}: a weight is not as long as a row.`,
-      got: `x ${formatShape(x.shape)} · weight ${formatShape(shape)}`,
-      why: `rows have ${cols} elements`,
-      fix: "check the width of the layer before",
-    });
-  }
+  const type: TensorType = { shape: x.shape, dtype: "f32" };
+  return makeNode(
+    layerNormOp,
+    inputs.map((t) => cast(t, "f32")),
+    { eps, hasBias: bias !== undefined, hasResidual: residual !== undefined },
+    [type, { shape: [rowCount(x.shape), 2], dtype: "f32" }, ...(residual ? [type] : [])],
+  );
 }

@@ -4,7 +4,8 @@ import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp, LowerContext, Operand } from "../graph/kernel.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { makeNode, type Node, Tensor, type TensorType } from "../tensor/tensor.ts";
-import { bitcast, cast } from "./elementwise.ts";
+import { cast } from "./elementwise.ts";
+import { asIndices } from "./indices.ts";
 import { type LogitsChunk, lmHeadBackward, lmHeadForward } from "./lm-head-variants.ts";
 import { product } from "./matmul.ts";
 import { contiguousMatmul } from "./matmul-variants.ts";
@@ -15,6 +16,8 @@ const CHUNK_ELEMENTS = 2 ** 22;
 interface Attributes {
   readonly temperature: number;
   readonly softcap: number;
+  /** Rows of a chunk; 0 for as many as fit. */
+  readonly chunkRows: number;
 }
 
 interface Sizes {
@@ -39,8 +42,8 @@ interface Rows {
 }
 
 /** Chunks of rows, sized evenly. */
-function chunksOf({ rows, vocab }: Sizes): Rows[] {
-  const most = Math.max(1, Math.floor(CHUNK_ELEMENTS / vocab));
+function chunksOf({ rows, vocab }: Sizes, { chunkRows }: Attributes): Rows[] {
+  const most = chunkRows || Math.max(1, Math.floor(CHUNK_ELEMENTS / vocab));
   const count = Math.ceil(rows / most);
   const size = Math.ceil(rows / Math.max(1, count));
   const chunks: Rows[] = [];
@@ -79,7 +82,7 @@ const lmHeadOp: KernelOp = {
   lower: (context, node) => {
     const sizes = sizesOf(node);
     const a = node.attributes as unknown as Attributes;
-    const chunks = chunksOf(sizes);
+    const chunks = chunksOf(sizes, a);
     const logits = context.scratch("logits", (chunks[0]?.rows ?? 0) * sizes.vocab);
     for (const chunk of chunks) {
       emitLogits(context, sizes, chunk, logits);
@@ -127,7 +130,7 @@ const lmHeadGradientOp: KernelOp = {
     const sizes = sizesOf(node);
     const { width, vocab } = sizes;
     const a = node.attributes as unknown as Attributes & { present: [boolean, boolean, boolean] };
-    const chunks = chunksOf(sizes);
+    const chunks = chunksOf(sizes, a);
     const logits = context.scratch("logits", (chunks[0]?.rows ?? 0) * vocab);
     let next = 5;
     const douts = a.present.map((has) => context.input(has ? next++ : 3).slot);
@@ -177,6 +180,8 @@ export interface LmHeadOptions {
   readonly temperature?: number;
   /** Logits become c · tanh(logit / c) first (Gemma 2). Default: off. */
   readonly softcap?: number;
+  /** Rows whose logits are held at once. Default: as many as fit into 16 MiB. */
+  readonly chunkRows?: number;
 }
 
 /** What {@link lmHead} gives for each row, all [N] f32 and differentiable. */
@@ -194,7 +199,7 @@ export interface LmHeadResult {
  * exist, forward or backward.
  *
  * Shapes    hidden [N, C] f32, weight [V, C] f32, labels [N] u32 or i32 (a label ≥ V, such as −1, is none).
- * Errors    `shape_mismatch`.
+ * Errors    `shape_mismatch`; `dtype_mismatch`.
  * Kernel    shaders/lm-head*.wgsl and the matrix products
  */
 export function lmHead(
@@ -212,9 +217,9 @@ export function lmHead(
       fix: "pass hidden [N, C], weight [V, C], labels [N]",
     });
   }
-  const { temperature = 1, softcap = 0 } = options;
+  const { temperature = 1, softcap = 0, chunkRows = 0 } = options;
   const row: TensorType = { shape: [rows], dtype: "f32" };
-  const inputs = [cast(hidden, "f32"), cast(weight, "f32"), bitcast(labels, "u32")];
-  const node = makeNode(lmHeadOp, inputs, { temperature, softcap }, [row, row, row]);
+  const inputs = [cast(hidden, "f32"), cast(weight, "f32"), asIndices("lmHead", "labels", labels)];
+  const node = makeNode(lmHeadOp, inputs, { temperature, softcap, chunkRows }, [row, row, row]);
   return { logprob: new Tensor(node, 0), lse: new Tensor(node, 1), entropy: new Tensor(node, 2) };
 }

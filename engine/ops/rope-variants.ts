@@ -11,6 +11,8 @@ export interface RopeCall {
   readonly headSize: number;
   /** Numbers of a head that are rotated; the others are copied. */
   readonly rotarySize: number;
+  /** Heads that are turned, from the first on; the others are copied. Default: all. */
+  readonly turnedHeads?: number;
   readonly isInterleaved?: boolean;
   /** The gradient: turns back. */
   readonly isBackward?: boolean;
@@ -24,7 +26,7 @@ export interface RopeCall {
 }
 
 /**
- * Params: tokens, heads, head_size, pairs, x_offset, x_stride, y_offset, y_stride, heads_per_lane, sign (f32), scale (f32).
+ * Params: tokens, heads, head_size, pairs, x_offset, x_stride, y_offset, y_stride, heads_per_lane, turned_heads, sign (f32), scale (f32).
  *
  * On a CPU behind the API a lane takes all heads of its pair, so that the angle is worked out once; on hardware two, so
  * that a few tokens still fill it.
@@ -44,7 +46,7 @@ function ropeVariant(isForSoftware: boolean): RowVariant<RopeCall> {
         isInterleaved = false,
         isBackward = false,
       } = call;
-      const { scale = 1, offset = 0, outOffset = 0 } = call;
+      const { scale = 1, offset = 0, outOffset = 0, turnedHeads = heads } = call;
       const { stride = heads * headSize, outStride = heads * headSize } = call;
       const pairs = rotarySize / 2;
       const width = widthFor(pairs, headSize, offset, stride, outOffset, outStride);
@@ -68,6 +70,7 @@ function ropeVariant(isForSoftware: boolean): RowVariant<RopeCall> {
           outOffset / width,
           outStride / width,
           headsPerLane,
+          turnedHeads,
           { f32: isBackward ? -1 : 1 },
           { f32: scale },
         ]),
