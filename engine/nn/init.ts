@@ -1,0 +1,68 @@
+/** How weights start. Each scheme is a function of the shape and a generator. */
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import type { Random } from "./random.ts";
+
+/** Initial values of a weight [..., in, out]. */
+export type Init = (shape: Shape, random: Random) => Float32Array;
+
+function drawn(shape: Shape, draw: () => number): Float32Array {
+  return Float32Array.from({ length: sizeOf(shape) }, draw);
+}
+
+/** Inputs and outputs that a weight [..., in, out] joins; a vector's are its length. */
+function fans(shape: Shape): { fanIn: number; fanOut: number } {
+  const fanOut = shape.at(-1) ?? 1;
+  return { fanIn: shape.length > 1 ? sizeOf(shape.slice(0, -1)) : fanOut, fanOut };
+}
+
+/** The same value everywhere. */
+export function constantInit(value: number): Init {
+  return (shape) => new Float32Array(sizeOf(shape)).fill(value);
+}
+
+/** Normal with mean 0. */
+export function normalInit(std: number): Init {
+  return (shape, random) => drawn(shape, () => std * random.normal());
+}
+
+/** Uniform in [−bound, bound). */
+export function uniformInit(bound: number): Init {
+  return (shape, random) => drawn(shape, () => bound * (2 * random.uniform() - 1));
+}
+
+/** Normal with variance gain² · 2 / (in + out). Source: Glorot & Bengio 2010, AISTATS, eq. 12. */
+export function xavierNormalInit(gain = 1): Init {
+  return (shape, random) => {
+    const { fanIn, fanOut } = fans(shape);
+    return normalInit(gain * Math.sqrt(2 / (fanIn + fanOut)))(shape, random);
+  };
+}
+
+/** Uniform with the variance of {@link xavierNormalInit}. Source: Glorot & Bengio 2010, AISTATS, eq. 16. */
+export function xavierUniformInit(gain = 1): Init {
+  return (shape, random) => {
+    const { fanIn, fanOut } = fans(shape);
+    return uniformInit(gain * Math.sqrt(6 / (fanIn + fanOut)))(shape, random);
+  };
+}
+
+/** Normal with variance gain² / in; the default gain √2 is ReLU's. Source: He et al. 2015, arXiv:1502.01852, eq. 10. */
+export function kaimingNormalInit(gain: number = Math.SQRT2): Init {
+  return (shape, random) => normalInit(gain / Math.sqrt(fans(shape).fanIn))(shape, random);
+}
+
+/**
+ * Uniform with the variance of {@link kaimingNormalInit}. PyTorch's `nn.Linear` starts with gain 1/√3: bound 1/√in.
+ * Source: He et al. 2015, arXiv:1502.01852, eq. 10.
+ */
+export function kaimingUniformInit(gain: number = Math.SQRT2): Init {
+  return (shape, random) => uniformInit(gain * Math.sqrt(3 / fans(shape).fanIn))(shape, random);
+}
+
+/**
+ * Normal with std / √(2 · layers), for projections that add to a residual stream: two a layer.
+ * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", §2.3.
+ */
+export function residualInit(layers: number, std = 0.02): Init {
+  return normalInit(std / Math.sqrt(2 * layers));
+}
