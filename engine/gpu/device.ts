@@ -49,7 +49,8 @@ export class Device implements Disposable {
   #running = "nothing";
   #lost: ForgeError | undefined;
   #uncaptured: ForgeError | undefined;
-  readonly #lostSignal: Promise<never>;
+  /** What to tell those who wait when the device is lost. A race with one long-lived promise would keep them all alive. */
+  readonly #waiting = new Set<(error: ForgeError) => void>();
   #isDisposed = false;
   readonly #staging: GPUBuffer[] = [];
   #status: GPUBuffer | undefined;
@@ -67,17 +68,17 @@ export class Device implements Disposable {
     const { subgroupMinSize: min, subgroupMaxSize: max } = parts.info;
     this.subgroupSize = parts.gpu.features.has("subgroups") && min === max ? min : undefined;
     this.pipelines = new PipelineCache(parts.gpu);
-    this.#lostSignal = parts.gpu.lost.then((info) => {
-      this.#lost = new ForgeError({
+    void parts.gpu.lost.then((info) => {
+      const lost = new ForgeError({
         code: "device_lost",
         what: `the GPU device was lost while running ${this.#running}.`,
         got: `${info.reason}: ${info.message || "no message"}`,
         why: "the driver reset, ran out of memory, or the device was disposed",
         fix: "open a new device and resume from the last checkpoint",
       });
-      throw this.#lost;
+      this.#lost = lost;
+      for (const reject of this.#waiting) reject(lost);
     });
-    this.#lostSignal.catch(() => undefined);
     parts.gpu.onuncapturederror = (event): void => {
       this.#uncaptured ??= this.#fromGpuError(event.error, this.#running);
     };
@@ -176,15 +177,17 @@ export class Device implements Disposable {
   /** Waits for one WebGPU promise without spinning; fails at once when the device is lost. */
   async wait<T>(begin: () => Promise<T>): Promise<T> {
     this.check();
-    let result: T;
+    let stopWaiting: ((error: ForgeError) => void) | undefined;
     try {
-      result = await Promise.race([waitGently(begin), this.#lostSignal]);
-    } catch (cause) {
-      this.check();
-      throw cause;
+      const lost = new Promise<never>((_resolve, reject) => {
+        stopWaiting = reject;
+        this.#waiting.add(reject);
+      });
+      return await Promise.race([waitGently(begin), lost]);
+    } finally {
+      if (stopWaiting) this.#waiting.delete(stopWaiting);
+      this.check(); // an error of the device says more than what it made of this call
     }
-    this.check();
-    return result;
   }
 
   /** Whether any plan has bound the status word. */
