@@ -7,6 +7,7 @@ import "./ops/view-gradient.ts";
 export { type ErrorCode, type ErrorParts, ForgeError } from "./error.ts";
 export { type OpenOptions, openDevice } from "./gpu/adapter.ts";
 export { Device } from "./gpu/device.ts";
+export type { Tuning, TuningMode, TuningReport } from "./gpu/tuning.ts";
 export { type GradOptions, grad, valueAndGrad } from "./graph/autograd.ts";
 export {
   type Compiled,

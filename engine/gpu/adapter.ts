@@ -5,6 +5,7 @@ import { ForgeError } from "../error.ts";
 import { createDawn, type DawnInstance, usePreparedVulkan } from "./dawn.ts";
 import { Device, isSoftware } from "./device.ts";
 import { waitGently } from "./polling.ts";
+import type { TuningMode } from "./tuning.ts";
 
 /** How to open a device. */
 export interface OpenOptions {
@@ -14,6 +15,8 @@ export interface OpenOptions {
   readonly adapter?: string;
   /** Keep the driver's validation and robustness on. Default: the environment variable FORGE_DEBUG, else off. */
   readonly debug?: boolean;
+  /** How kernel variants are chosen. Default: `auto` on hardware, `off` on software adapters. */
+  readonly tuning?: TuningMode;
 }
 
 /** Features requested wherever the adapter has them. */
@@ -32,7 +35,12 @@ const WANTED_FEATURES = [
  */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   if (options.device)
-    return new Device({ gpu: options.device, info: options.device.adapterInfo, toggles: [] });
+    return new Device({
+      gpu: options.device,
+      info: options.device.adapterInfo,
+      toggles: [],
+      tuning: options.tuning,
+    });
   const debug = options.debug ?? debugFromEnvironment();
   const { adapter, instance } = await findAdapter(debug, options.adapter);
   const requiredFeatures = WANTED_FEATURES.filter((f) =>
@@ -49,6 +57,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
     gpu,
     info: adapter.info,
     toggles: instance?.toggles ?? [],
+    tuning: options.tuning,
     keep: [instance, adapter],
   });
 }

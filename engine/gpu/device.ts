@@ -6,6 +6,7 @@ import { ForgeError } from "../error.ts";
 import { BufferUsage, MAP_READ } from "./constants.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { waitGently } from "./polling.ts";
+import { Tuning, type TuningMode } from "./tuning.ts";
 
 /** Staging buffers kept for reuse. */
 const MAX_STAGING = 4;
@@ -17,6 +18,8 @@ export interface DeviceParts {
   readonly gpu: GPUDevice;
   readonly info: GPUAdapterInfo;
   readonly toggles: readonly string[];
+  /** How kernel variants are chosen. Default: `auto`; `off` on software adapters, where the estimates were measured. */
+  readonly tuning?: TuningMode | undefined;
   /** Objects that must live as long as the device (see `dawn.ts`). */
   readonly keep?: unknown;
 }
@@ -44,6 +47,8 @@ export class Device implements Disposable {
   /** Whether timestamps can be taken. */
   readonly hasTimestamps: boolean;
   readonly pipelines: PipelineCache;
+  /** Which kernel variants are used for which shapes. */
+  readonly tuning: Tuning;
   #liveBytes = 0;
   #peakBytes = 0;
   #running = "nothing";
@@ -68,6 +73,7 @@ export class Device implements Disposable {
     const { subgroupMinSize: min, subgroupMaxSize: max } = parts.info;
     this.subgroupSize = parts.gpu.features.has("subgroups") && min === max ? min : undefined;
     this.pipelines = new PipelineCache(parts.gpu);
+    this.tuning = new Tuning(scopeOf(this), parts.tuning ?? (this.isSoftware ? "off" : "auto"));
     void parts.gpu.lost.then((info) => {
       const lost = new ForgeError({
         code: "device_lost",
@@ -286,6 +292,18 @@ export class Device implements Disposable {
       cause: error,
     });
   }
+}
+
+/** Everything but the shaders that a kernel's time and results depend on. */
+function scopeOf(device: Device): string {
+  const { name, toggles, subgroupSize, hasF16, hasSubgroupMatrix, limits } = device;
+  const features = {
+    subgroupSize,
+    hasF16,
+    hasSubgroupMatrix,
+    workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+  };
+  return [name, ...toggles, ...Object.entries(features).map((e) => e.join(" "))].join(" · ");
 }
 
 /** A buffer to make. */

@@ -21,6 +21,7 @@ import {
   type Step,
 } from "./report.ts";
 import { homeOf, offsetInHome } from "./slot.ts";
+import { settle } from "./tuner.ts";
 
 const STORAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 
@@ -66,10 +67,8 @@ export class Plan implements Disposable {
    * Errors    `plan_too_large` before anything is allocated; `out_of_memory`; `shader_invalid`.
    */
   static async make(device: Device, roots: Roots, label: string): Promise<Plan> {
-    const program = lower(device, roots);
-    const kept = new Set(program.copies.map((c) => c.from.slot));
-    const memory = planMemory(program.calls, kept, Math.min(device.maxBufferBytes, 2 ** 31));
-    checkFits(device, program, memory, label);
+    let { program, memory } = planned(device, roots, label);
+    while (await settle(device)) ({ program, memory } = planned(device, roots, label));
     const pipelines = await Promise.all(program.calls.map((c) => compileCall(device, c)));
     const { buffers, owned } = await allocate(device, program, memory, label);
     const params = uploadParams(device, program.calls, label);
@@ -199,6 +198,19 @@ export class Plan implements Disposable {
       placed + offsetInHome(operand.slot) + operand.layout.offset * bytesOf(operand.slot.dtype)
     );
   }
+}
+
+/** Lowers, and plans the memory. Errors: `plan_too_large`. */
+function planned(
+  device: Device,
+  roots: Roots,
+  label: string,
+): { program: Program; memory: MemoryPlan } {
+  const program = lower(device, roots);
+  const kept = new Set(program.copies.map((c) => c.from.slot));
+  const memory = planMemory(program.calls, kept, Math.min(device.maxBufferBytes, 2 ** 31));
+  checkFits(device, program, memory, label);
+  return { program, memory };
 }
 
 async function compileCall(device: Device, call: KernelCall): Promise<Pipeline> {

@@ -10,11 +10,11 @@ import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { broadcastShapes, formatShape } from "../tensor/shape.ts";
 import { makeTensor, type Node, Tensor } from "../tensor/tensor.ts";
 import { cast } from "./elementwise.ts";
+import { matmulContest } from "./matmul-tuning.ts";
 import {
   type MatmulMode,
   type MatmulOperand,
   type MatmulShape,
-  matmulCandidates,
   planMatmul,
 } from "./matmul-variants.ts";
 import { sumTo } from "./sum-to.ts";
@@ -150,9 +150,7 @@ export function product(
 ): void {
   const { node, accumulate } = options;
   const canRound = context.device.matmulPrecision === "f16";
-  const candidates = matmulCandidates(context.device, shape, { canRound });
-  const variant = candidates[0];
-  if (!variant) throw new ForgeError({ code: "internal", what: "matmul: no kernel variant fits." });
+  const { variant } = context.device.tuning.choose(matmulContest(context.device, shape, canRound));
   const plan = planMatmul(variant, context.device, shape);
   const scratch =
     plan.scratchElements > 0 ? context.scratch("matmul scratch", plan.scratchElements) : undefined;
