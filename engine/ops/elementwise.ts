@@ -203,7 +203,11 @@ const stopOp = define(
 const castOp: MapOp = {
   name: "cast",
   kind: "map",
-  wgsl: ([a], { typeName, type }) => `${typeName(type.dtype)}(${a})`,
+  // a driver may drop a rounding that is undone at once, but not one that is asked for by name
+  wgsl: ([a], { typeName, type, inputTypes }) =>
+    type.dtype === "f16" && inputTypes[0]?.dtype === "f32"
+      ? `${typeName("f16")}(quantizeToF16(${a}))`
+      : `${typeName(type.dtype)}(${a})`,
   gradient: (node: Node, [dy]) => {
     const from = (node.inputs[0] as Tensor).dtype;
     return [dy && (from === "f32" || from === "f16") ? cast(dy, from) : undefined];
