@@ -15,7 +15,7 @@ import { clipFactor, globalNorm } from "../../reference/global-norm.ts";
 import { device, expectClose, type Randoms, randoms } from "../../support/gpu.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";
 
-const SHAPES = [[7, 5], [13], [64, 3], [1]] as const;
+const SHAPES: readonly (readonly number[])[] = [[7, 5], [13], [64, 3], [1]];
 const STEPS = 20;
 
 let shared: Device;
