@@ -8,6 +8,8 @@
 const BASE_TOGGLES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 /** Release runs: our kernels are in bounds and initialise their workgroup memory, so the driver need not check. */
 const RELEASE_TOGGLES = ["disable_robustness", "skip_validation", "disable_workgroup_init"];
+/** Timestamps in steps of 65 µs would hide the small kernels from a profile. */
+const DISABLED_TOGGLES = ["timestamp_quantization"];
 
 /** A GPU object of Dawn and the toggles it was made with. */
 export interface DawnInstance {
@@ -28,9 +30,13 @@ export async function createDawn(debug: boolean, adapter?: string): Promise<Dawn
     create: (flags: string[]) => GPU;
   };
   const toggles = debug ? BASE_TOGGLES : [...BASE_TOGGLES, ...RELEASE_TOGGLES];
-  const flags = [`enable-dawn-features=${toggles.join(",")}`];
+  const flags = [
+    `enable-dawn-features=${toggles.join(",")}`,
+    `disable-dawn-features=${DISABLED_TOGGLES.join(",")}`,
+  ];
   if (adapter !== undefined) flags.push(`adapter=${adapter}`);
-  const instance = { gpu: create(flags), toggles };
+  const disabled = DISABLED_TOGGLES.map((toggle) => `${toggle} off`);
+  const instance = { gpu: create(flags), toggles: [...toggles, ...disabled] };
   kept.push(instance);
   return instance;
 }

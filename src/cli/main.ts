@@ -4,6 +4,7 @@
  */
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
+import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
 
 const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
@@ -12,7 +13,7 @@ const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
 };
 
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
-const SUBCOMMANDS = [doctorCommand];
+const SUBCOMMANDS = [doctorCommand, benchCommand];
 
 function forgeGpu(): Command {
   const program = new Command("forge-gpu")

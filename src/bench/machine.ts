@@ -1,0 +1,60 @@
+/** What a figure was measured on: a figure without it means nothing. */
+import { cpus, release } from "node:os";
+import type { Device } from "../../engine/index.ts";
+import type { Roofs } from "./roofs.ts";
+
+/** The machine, the adapter and the versions. */
+export interface Machine {
+  /** Day, ISO 8601. */
+  readonly date: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly system: string;
+  readonly node: string;
+  readonly adapter: string;
+  readonly driver: string;
+  /** Figures of a software adapter are never figures of a GPU. */
+  readonly isSoftware: boolean;
+  readonly toggles: readonly string[];
+  readonly versions: Readonly<Record<string, string>>;
+  readonly roofs?: Roofs;
+}
+
+/** Describes this machine with a device of it. */
+export function machineOf(device: Device, versions: Readonly<Record<string, string>>): Machine {
+  const processors = cpus();
+  const { vendor, architecture, device: model, description } = device.info;
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    cpu: processors[0]?.model.trim() ?? "unknown",
+    cores: processors.length,
+    system: `${process.platform} ${process.arch} ${release()}`,
+    node: process.version,
+    adapter: [vendor, architecture, model].filter(Boolean).join(" ") || "unknown",
+    driver: description || "unknown",
+    isSoftware: device.isSoftware,
+    toggles: device.toggles,
+    versions,
+  };
+}
+
+/** The machine in a few lines of Markdown. */
+export function machineText(machine: Machine): string {
+  const { date, cpu, cores, system, node, adapter, driver, toggles, versions, roofs } = machine;
+  const kind = machine.isSoftware ? "software adapter: no GPU took part" : "hardware adapter";
+  const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  const lines = [
+    `- ${date}, ${names.join(", ")}, Node ${node}`,
+    `- ${cpu}, ${cores} cores, ${system}`,
+    `- ${adapter} (${kind}): ${driver}`,
+    `- Dawn toggles: ${toggles.join(", ") || "none"}`,
+  ];
+  if (roofs) {
+    const { gigaflops, gigabytesPerSecond } = roofs;
+    lines.push(
+      `- limits of this adapter, measured at the start: ${gigaflops.toFixed(0)} GFLOP/s of f32 multiply-adds on registers, ` +
+        `${gigabytesPerSecond.toFixed(0)} GB/s of copying`,
+    );
+  }
+  return lines.join("\n");
+}

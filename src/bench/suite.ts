@@ -1,0 +1,74 @@
+/** The benchmarks of our engine alone: each gives one section of the report. */
+import type { Device } from "../../engine/index.ts";
+import { attentionContender, attentionFlops, attentionName, attentionSpecs } from "./attention.ts";
+import { decoderFlops } from "./decoder-data.ts";
+import { measureDispatch } from "./dispatch.ts";
+import { matmulContender, matmulFlops, matmulName, matmulSpecs } from "./matmul.ts";
+import { type MeasureOptions, measure, type Summary } from "./measure.ts";
+import type { Row, Section } from "./report.ts";
+import { trainContender } from "./train.ts";
+
+/** The names of the benchmarks. */
+export type Benchmark = "matmul" | "attention" | "train" | "dispatch";
+
+/** Runs one benchmark. */
+export function runBenchmark(
+  device: Device,
+  name: Benchmark,
+  options: MeasureOptions,
+): Promise<Section> {
+  return RUNNERS[name](device, options);
+}
+
+const RUNNERS: Readonly<
+  Record<Benchmark, (device: Device, options: MeasureOptions) => Promise<Section>>
+> = {
+  matmul: async (device, options) => {
+    const rows: Row[] = [];
+    for (const spec of matmulSpecs(device)) {
+      const [summary] = await measure([await matmulContender(device, spec)], options);
+      rows.push({ ...(summary as Summary), task: matmulName(spec), flops: matmulFlops(spec) });
+    }
+    return { title: "matmul", rows };
+  },
+  attention: async (device, options) => {
+    const rows: Row[] = [];
+    for (const spec of attentionSpecs(device)) {
+      const [summary] = await measure([await attentionContender(device, spec)], options);
+      rows.push({
+        ...(summary as Summary),
+        task: attentionName(spec),
+        flops: attentionFlops(spec),
+      });
+    }
+    return { title: "attention", rows, notes: [ATTENTION_NOTE] };
+  },
+  train: async (device, options) => {
+    const [summary] = await measure([await trainContender(device)], { blockMs: 500, ...options });
+    const row = { ...(summary as Summary), task: TRAIN_TASK, flops: decoderFlops() };
+    return { title: "train", rows: [row], notes: [TRAIN_NOTE] };
+  },
+  dispatch: async (device, options) => {
+    const { script, replay } = await measureDispatch(device, options);
+    const rows: Row[] = [
+      { ...script, task: "JavaScript" },
+      { ...replay, task: "until idle" },
+    ];
+    return { title: "dispatch", rows, notes: [DISPATCH_NOTE] };
+  },
+};
+
+/** The name of the training benchmark's task. */
+export const TRAIN_TASK = "decoder, 842,496 parameters, 1,024 tokens";
+
+/** What must be known to read the attention table. */
+export const ATTENTION_NOTE =
+  "Operations are those of visible pairs: 2 products forward, 5 more for the gradients.";
+
+/** What must be known to read the training table. */
+export const TRAIN_NOTE =
+  "One call is forward, backward, AdamW, and the loss read back. Operations are those of the matrix products.";
+
+/** What must be known to read the dispatch table. */
+export const DISPATCH_NOTE =
+  "Per dispatch of a plan of 1,000: `JavaScript` is the time of the call that replays it, `until idle` the time until the adapter is done.";
