@@ -259,7 +259,8 @@ export class Device implements Disposable {
   }
 
   #create(request: BufferRequest): GPUBuffer {
-    const size = Math.max(4, Math.ceil(request.sizeBytes / 4) * 4);
+    // an empty tensor is bound too, and the widest element that a kernel declares has 16 bytes
+    const size = Math.max(16, Math.ceil(request.sizeBytes / 4) * 4);
     const buffer = this.gpu.createBuffer({ label: request.label, size, usage: request.usage });
     this.#liveBytes += size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
