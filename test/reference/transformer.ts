@@ -119,7 +119,7 @@ export function decoderLogProbs(
   const positions = weights.get("positions.weight");
   const head = (weights.get("head") ?? table) as ArrayLike<number>;
   const count = batch.tokens.length;
-  let x = Float64Array.from({ length: count * width }, (_, i) => {
+  let x: Float64Array = Float64Array.from({ length: count * width }, (_, i) => {
     const [t, c] = [Math.floor(i / width), i % width];
     const place = positions?.[Number(batch.depth[t]) * width + c] ?? 0;
     return Number(table[Number(batch.tokens[t]) * width + c]) + Number(place);

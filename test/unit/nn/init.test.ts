@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import {
+  constantInit,
+  type Init,
+  kaimingNormalInit,
+  kaimingUniformInit,
+  normalInit,
+  residualInit,
+  uniformInit,
+  xavierNormalInit,
+  xavierUniformInit,
+} from "../../../engine/nn/init.ts";
+import { Random } from "../../../engine/nn/random.ts";
+
+const SHAPE = [200, 300];
+
+function moments(values: ArrayLike<number>): { mean: number; std: number; largest: number } {
+  const all = Array.from(values);
+  const mean = all.reduce((a, b) => a + b) / all.length;
+  const std = Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / all.length);
+  return { mean, std, largest: Math.max(...all.map(Math.abs)) };
+}
+
+describe("initial weights", () => {
+  it.each([
+    ["normal", normalInit(0.5), 0.5],
+    ["Glorot normal", xavierNormalInit(), Math.sqrt(2 / 500)],
+    ["Glorot normal with gain", xavierNormalInit(5 / 3), (5 / 3) * Math.sqrt(2 / 500)],
+    ["He normal", kaimingNormalInit(), Math.sqrt(2 / 200)],
+    ["GPT-2's residual", residualInit(8), 0.02 / 4],
+  ] as [string, Init, number][])("%s has its standard deviation", (_, init, std) => {
+    const drawn = moments(init(SHAPE, new Random(1)));
+    expect(Math.abs(drawn.std / std - 1)).toBeLessThan(0.01);
+    expect(Math.abs(drawn.mean)).toBeLessThan(0.02 * std);
+    expect(drawn.largest).toBeGreaterThan(3.5 * std);
+  });
+
+  it.each([
+    ["uniform", uniformInit(0.5), 0.5],
+    ["Glorot uniform", xavierUniformInit(), Math.sqrt(6 / 500)],
+    ["He uniform", kaimingUniformInit(), Math.sqrt(6 / 200)],
+    ["PyTorch's linear", kaimingUniformInit(Math.sqrt(1 / 3)), Math.sqrt(1 / 200)],
+  ] as [string, Init, number][])("%s fills its interval", (_, init, bound) => {
+    const drawn = moments(init(SHAPE, new Random(1)));
+    expect(drawn.largest).toBeLessThanOrEqual(Math.fround(bound));
+    expect(drawn.largest).toBeGreaterThan(0.999 * bound);
+    expect(Math.abs(drawn.std / (bound / Math.sqrt(3)) - 1)).toBeLessThan(0.01);
+  });
+
+  it("constant is constant", () => {
+    expect([...constantInit(2)([3], new Random(1))]).toEqual([2, 2, 2]);
+  });
+});
