@@ -53,7 +53,7 @@ export class PipelineCache {
   async #build(label: string, text: string, entry: string): Promise<Pipeline> {
     const bindings = declaredBindings(text);
     const { layout, pipelineLayout } = this.#layout(bindings);
-    const module = this.#device.createShaderModule({ label, code: text });
+    const module = this.#module(label, text);
     try {
       const gpu = await waitGently(() =>
         this.#device.createComputePipelineAsync({
@@ -77,6 +77,14 @@ export class PipelineCache {
         cause,
       });
     }
+  }
+
+  /** An error in the text is kept off the device's handler: whoever asked for the pipeline gets it. */
+  #module(label: string, code: string): GPUShaderModule {
+    this.#device.pushErrorScope("validation");
+    const module = this.#device.createShaderModule({ label, code });
+    waitGently(() => this.#device.popErrorScope()).catch(() => null); // a lost device reports itself
+    return module;
   }
 
   #layout(bindings: readonly (BindingKind | undefined)[]): {

@@ -144,7 +144,7 @@ async function time(device: Device, contest: Contest, fit: readonly Candidate[])
   }
 }
 
-/** The candidates by median time, the fastest first. */
+/** The candidates by median time, the fastest first; behind them those that were too slow to be timed again. */
 async function race(
   device: Device,
   contest: Contest,
@@ -170,9 +170,11 @@ async function race(
       times.push((await run(repeat)) / repeat);
     }
   }
-  return hopeful
-    .map(({ name, times }) => ({ name, ms: median(times) }))
-    .sort((x, y) => x.ms - y.ms);
+  const hopeless = racers.filter((r) => r.perRun > bound);
+  return [
+    ...hopeful.map(({ name, times }) => ({ name, ms: median(times) })).sort((x, y) => x.ms - y.ms),
+    ...hopeless.map(({ name, perRun }) => ({ name, ms: perRun })),
+  ];
 }
 
 /** Runs that fill a candidate's share of a round. */
