@@ -145,15 +145,17 @@ const padOp: KernelOp = {
 /** Zeros (or `value`) before and after each axis; `amounts[axis] = [before, after]`. */
 export function pad(x: Tensor, amounts: readonly (readonly number[])[], value = 0): Tensor {
   const pairs = x.shape.map((_, i) => [amounts[i]?.[0] ?? 0, amounts[i]?.[1] ?? 0] as const);
-  if (pairs.every(([a, b]) => a === 0 && b === 0)) return x;
-  if (pairs.some(([a, b]) => a < 0 || b < 0)) {
+  const isCount = (n: number): boolean => Number.isInteger(n) && n >= 0;
+  if (amounts.length > x.rank || !pairs.every(([a, b]) => isCount(a) && isCount(b))) {
     throw new ForgeError({
       code: "argument_invalid",
-      what: "pad: an amount is negative.",
-      got: JSON.stringify(amounts),
-      fix: "use slice to cut",
+      what: "pad: the amounts do not fit the tensor.",
+      got: `${JSON.stringify(amounts)} for ${formatShape(x.shape)}`,
+      why: "an amount is how many elements to add before or after one axis",
+      fix: "pass one pair of counts for each axis; use slice to cut",
     });
   }
+  if (pairs.every(([a, b]) => a === 0 && b === 0)) return x;
   const shape = x.shape.map((s, i) => s + (pairs[i]?.[0] ?? 0) + (pairs[i]?.[1] ?? 0));
   return makeTensor(padOp, [x], { amounts: pairs, value }, { shape, dtype: x.dtype });
 }

@@ -24,7 +24,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** Axes in another order. Errors: `rank_mismatch` unless `axes` is a permutation. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const order = axes.map((a) => normalizeAxis("permute", a, x.rank));
-  if (new Set(order).size !== x.rank) {
+  if (order.length !== x.rank || new Set(order).size !== x.rank) {
     throw new ForgeError({
       code: "rank_mismatch",
       what: "permute: the axes are no permutation.",
@@ -61,21 +61,16 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The part `[start, end)` of one axis; negative positions count from the end. Errors: `index_out_of_range`. */
-export function slice(
-  x: Tensor,
-  axis: number,
-  start: number,
-  end: number = x.shape[axis] ?? 0,
-): Tensor {
+export function slice(x: Tensor, axis: number, start: number, end?: number): Tensor {
   const at = normalizeAxis("slice", axis, x.rank);
   const size = x.shape[at] ?? 0;
   const from = start < 0 ? start + size : start;
-  const to = end < 0 ? end + size : end;
+  const to = end === undefined ? size : end < 0 ? end + size : end;
   if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= size)) {
     throw new ForgeError({
       code: "index_out_of_range",
       what: "slice: the range leaves the axis.",
-      got: `[${start}, ${end}) of axis ${axis} with size ${size}`,
+      got: `[${start}, ${end ?? size}) of axis ${axis} with size ${size}`,
       fix: "keep 0 ≤ start ≤ end ≤ size",
     });
   }
@@ -114,9 +109,9 @@ export function squeeze(x: Tensor, axis?: number): Tensor {
   );
 }
 
-/** Adds an axis of size 1 before `axis`. */
+/** Adds an axis of size 1 before `axis`; -1 adds it behind the last one. Errors: `rank_mismatch`. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
-  const at = axis < 0 ? axis + x.rank + 1 : axis;
+  const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
