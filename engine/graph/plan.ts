@@ -28,6 +28,13 @@ const STORAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DS
 /** A value to write into an input before a replay: host data, or a piece of a buffer. */
 export type InputValue = HostArray | { readonly buffer: GPUBuffer; readonly offsetBytes: number };
 
+/** A state's buffer as a plan has bound it. */
+interface BoundState {
+  readonly state: State;
+  readonly moves: number;
+  readonly buffer: GPUBuffer;
+}
+
 /** A compiled program. Dispose it to free its memory. */
 export class Plan implements Disposable {
   readonly device: Device;
@@ -38,7 +45,7 @@ export class Plan implements Disposable {
   readonly label: string;
   readonly #buffers: Map<Slot, GPUBuffer>;
   readonly #owned: readonly GPUBuffer[];
-  readonly #boundStates: readonly { readonly state: State; readonly buffer: GPUBuffer }[];
+  readonly #boundStates: readonly BoundState[];
   #isDisposed = false;
 
   private constructor(parts: {
@@ -49,7 +56,7 @@ export class Plan implements Disposable {
     steps: readonly Step[];
     buffers: Map<Slot, GPUBuffer>;
     owned: readonly GPUBuffer[];
-    states: readonly { readonly state: State; readonly buffer: GPUBuffer }[];
+    states: readonly BoundState[];
   }) {
     this.device = parts.device;
     this.label = parts.label;
@@ -92,9 +99,10 @@ export class Plan implements Disposable {
         group: device.gpu.createBindGroup({ label: call.label, layout: pipeline.layout, entries }),
       };
     });
-    const states = program.slots
-      .filter((s) => s.state)
-      .map((s) => ({ state: s.state as State, buffer: buffers.get(s) as GPUBuffer }));
+    const states = program.slots.flatMap((slot): BoundState[] => {
+      const { state } = slot;
+      return state ? [{ state, moves: state.moves, buffer: buffers.get(slot) as GPUBuffer }] : [];
+    });
     return new Plan({
       device,
       label,
@@ -109,7 +117,9 @@ export class Plan implements Disposable {
 
   /** False when a state has moved (see `State.flatten`) since the plan was made: compile again. */
   get isCurrent(): boolean {
-    return this.#boundStates.every((b) => b.state.buffer(this.device) === b.buffer);
+    return this.#boundStates.every(
+      ({ state, moves, buffer }) => state.moves === moves && state.buffer(this.device) === buffer,
+    );
   }
 
   /** Bytes of the buffers that the plan owns (states are not among them). */

@@ -10,6 +10,7 @@ export class Random {
   readonly #state: Uint32Array;
   #spare: number | undefined;
 
+  /** The lower 32 bits of the seed count. */
   constructor(seed: number) {
     let at = seed >>> 0;
     this.#state = Uint32Array.from({ length: 4 }, () => {

@@ -140,12 +140,24 @@ export class FlatParameters implements Disposable {
     });
     this.scalars.assign(scalars);
     beforeEveryCall((device) => {
+      this.#checkHome();
       const lr = typeof options.lr === "number" ? options.lr : options.lr(this.stepCount);
       this.stepCount++;
       this.scalars.write(device, scalarsOf(this.stepCount, lr));
     });
     const at = (i: number): Tensor => scalars.slice(0, i, i + 1).reshape([]);
     return { grad, scalars, gradNorm: at(SCALARS.norm), isSkipped: at(SCALARS.skip) };
+  }
+
+  #checkHome(): void {
+    const moved = this.parameters.find((p) => p.home.state !== this.flat);
+    if (!moved) return;
+    throw new ForgeError({
+      code: "state_conflict",
+      what: `optimizer: parameter "${moved.name}" belongs to another optimizer now.`,
+      why: "an optimizer that is made takes the parameters that it is given into its own storage",
+      fix: "step with the optimizer made last",
+    });
   }
 
   /** The host's copy of states that {@link zeros} made, by parameter. Errors: `argument_invalid` when two have one name. */

@@ -27,6 +27,9 @@ export class State extends Tensor implements Disposable {
   #buffer: GPUBuffer | undefined;
   #device: Device | undefined;
   #base: { readonly state: State; readonly offset: number } | undefined;
+  /** How many states have their values in this one's buffer. */
+  #residents = 0;
+  #moves = 0;
   #isDisposed = false;
 
   constructor(shape: Shape, dtype: DType, initial: Initial, name: string, isTrainable = false) {
@@ -51,6 +54,11 @@ export class State extends Tensor implements Disposable {
     return this.#base ?? { state: this, offset: 0 };
   }
 
+  /** How often a value has moved out of this state's buffer: plans made before read what is no longer there. */
+  get moves(): number {
+    return this.#moves;
+  }
+
   /** The device that holds the value; none before first use. */
   get device(): Device | undefined {
     return this.home.state.#device;
@@ -63,8 +71,8 @@ export class State extends Tensor implements Disposable {
 
   /** The buffer that holds the state's home, allocated and filled on first use. */
   buffer(device: Device): GPUBuffer {
-    if (this.#base) return this.#base.state.buffer(device);
     this.#checkAlive();
+    if (this.#base) return this.#base.state.buffer(device);
     if (this.#buffer && this.#device === device) return this.#buffer;
     if (this.#buffer) {
       throw new ForgeError({
@@ -131,11 +139,11 @@ export class State extends Tensor implements Disposable {
     state.#upload(device, state.buffer(device), offset * bytesOf(this.dtype), data);
   }
 
-  /** Frees the buffer. Using the state afterwards is an error. */
+  /** Frees the buffer; a flat one when the last state in it goes. Using the state afterwards is an error. */
   [Symbol.dispose](): void {
-    if (this.#buffer && this.#device) this.#device.destroyBuffer(this.#buffer);
-    this.#buffer = undefined;
+    if (this.#isDisposed) return;
     this.#isDisposed = true;
+    this.#leave();
   }
 
   /**
@@ -173,10 +181,23 @@ export class State extends Tensor implements Disposable {
   }
 
   #rehome(flat: State, offset: number): void {
-    const old = this.#buffer;
-    this.#buffer = undefined;
+    this.#leave();
     this.#base = { state: flat, offset };
-    if (old && this.#device) this.#device.destroyBuffer(old);
+    flat.#residents++;
+  }
+
+  /** Gives up the place where the value lies. */
+  #leave(): void {
+    this.#moves++;
+    const flat = this.#base?.state;
+    if (flat) {
+      flat.#moves++;
+      flat.#residents--;
+      if (flat.#residents === 0) flat[Symbol.dispose]();
+    } else if (this.#buffer && this.#device) {
+      this.#device.destroyBuffer(this.#buffer);
+    }
+    this.#buffer = undefined;
   }
 
   #asData(initial: Initial): HostArray {
