@@ -21,6 +21,8 @@ export interface ShaderOptions {
   readonly declarations?: string;
   /** Fields to append to `struct Params`, as WGSL: `name: type`. */
   readonly fields?: readonly string[];
+  /** Whether the replacements use f16. */
+  readonly usesF16?: boolean;
 }
 
 /**
@@ -38,6 +40,7 @@ export function expandShader(name: string, source: string, options: ShaderOption
   }
   if (options.fields?.length) text = appendFields(name, text, options.fields);
   text = unroll(name, text);
+  if (options.usesF16 && !/^enable f16;/m.test(text)) text = `enable f16;\n${text}`;
   return options.declarations ? `${text}\n${options.declarations}\n` : text;
 }
 
@@ -184,6 +187,7 @@ function evaluate(name: string, expression: string, scope: Scope): number {
   };
   const value = sum();
   const isWhole = at === tokens.length && tokens.join("") === expression.replace(/\s+/g, "");
-  if (!isWhole || !Number.isSafeInteger(value)) throw invalid(name, "has a malformed expression", expression);
+  if (!isWhole || !Number.isSafeInteger(value))
+    throw invalid(name, "has a malformed expression", expression);
   return value;
 }

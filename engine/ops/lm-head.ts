@@ -219,7 +219,7 @@ export function lmHead(
   }
   const { temperature = 1, softcap = 0, chunkRows = 0 } = options;
   const row: TensorType = { shape: [rows], dtype: "f32" };
-  const inputs = [cast(hidden, "f32"), cast(weight, "f32"), asIndices("lmHead", "labels", labels)];
+  const inputs = [cast(hidden, "f32"), weight, asIndices("lmHead", "labels", labels)];
   const node = makeNode(lmHeadOp, inputs, { temperature, softcap, chunkRows }, [row, row, row]);
   return { logprob: new Tensor(node, 0), lse: new Tensor(node, 1), entropy: new Tensor(node, 2) };
 }

@@ -1,11 +1,13 @@
 /** Matrix products, batched and with any transposition, on the kernel variants of `matmul-variants.ts`. */
 import { ForgeError } from "../error.ts";
+import type { KernelDispatch } from "../gpu/dispatch.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
 import { NotFusible } from "../graph/epilogue.ts";
 import { Expression } from "../graph/expression.ts";
-import type { KernelOp, LowerContext, Operand } from "../graph/kernel.ts";
+import type { KernelOp, LowerContext, Operand, Slot } from "../graph/kernel.ts";
+import { shaderSource } from "../graph/library.ts";
 import { mapKernel } from "../graph/map-kernel.ts";
-import { promote } from "../tensor/dtype.ts";
+import { isFloat, promote } from "../tensor/dtype.ts";
 import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { broadcastShapes, formatShape } from "../tensor/shape.ts";
 import { makeTensor, type Node, Tensor } from "../tensor/tensor.ts";
@@ -55,7 +57,10 @@ const matmulOp: KernelOp = {
   gradient: (node, [dc]) => {
     const [a, b] = node.inputs as readonly [Tensor, Tensor];
     if (!dc) return [undefined, undefined];
-    return [sumTo(matmul(dc, transpose(b)), a.shape), sumTo(matmul(transpose(a), dc), b.shape)];
+    return [
+      cast(sumTo(matmul(dc, transpose(b)), a.shape), a.dtype),
+      cast(sumTo(matmul(transpose(a), dc), b.shape), b.dtype),
+    ];
   },
 };
 
@@ -153,7 +158,9 @@ export function product(
   const { variant } = context.device.tuning.choose(matmulContest(context.device, shape, canRound));
   const plan = planMatmul(variant, context.device, shape);
   const scratch =
-    plan.scratchElements > 0 ? context.scratch("matmul scratch", plan.scratchElements) : undefined;
+    plan.scratchElements > 0
+      ? context.scratch("matmul scratch", plan.scratchElements, operands.b.slot.dtype)
+      : undefined;
   const at = (name: MatmulOperand): Operand =>
     name === "scratch" ? (scratch as Operand) : operands[name];
   plan.steps.forEach((step, i) => {
@@ -162,8 +169,10 @@ export function product(
     const width = variant.hook === "store4" ? 4 : 1;
     if (epilogue && width === 4 && !epilogue.isVector)
       throw new NotFusible(new Tensor(node as Node, 0));
-    emitDispatch(context, step.dispatch, {
-      bindings: step.operands.map((o) => at(o).slot),
+    const bindings = step.operands.map((o) => at(o).slot);
+    const elements = step.operands.includes("c") ? ["ElementA", "ElementB"] : ["Element"];
+    emitDispatch(context, halved(step.dispatch, elements, bindings), {
+      bindings,
       flops: isLast ? 2 * shape.m * shape.n * shape.k * shape.batchOuter * shape.batchInner : 0,
       ...(epilogue ? { epilogue: epilogue.at(width), hook: variant.hook } : {}),
       ...(isLast && accumulate ? { accumulate: variant.hook } : {}),
@@ -171,11 +180,28 @@ export function product(
   });
 }
 
+/** The dispatch for operands of which some are f16: their element aliases are narrowed, arithmetic stays f32. */
+function halved(
+  dispatch: KernelDispatch,
+  aliases: readonly string[],
+  bindings: readonly Slot[],
+): KernelDispatch {
+  const narrow = aliases.filter((_, i) => bindings[i]?.dtype === "f16");
+  if (narrow.length === 0) return dispatch;
+  const source = shaderSource(dispatch.name);
+  const element = (alias: string): string =>
+    new RegExp(`^alias ${alias} = vec4f;`, "m").test(source) ? "vec4<f16>" : "f16";
+  const types = Object.fromEntries(narrow.map((alias) => [alias, element(alias)]));
+  const constants = { ...dispatch.options.constants, ...types };
+  return { ...dispatch, options: { ...dispatch.options, constants, usesF16: true } };
+}
+
 /**
  * Matrix product `c = a · b`.
  *
  * Shapes    a [..., M, K], b [..., K, N] → c [..., M, N]; leading batch dimensions broadcast. Transposed views are read
  *           in place.
+ *           in place. Operands may be f16; products are summed in f32, and c is f16 only when both are.
  * Gradient  da = dc · bᵀ, db = aᵀ · dc.
  * Errors    `shape_mismatch` when a's last size differs from b's second-to-last; `rank_mismatch` below rank 2.
  * Kernel    shaders/matmul-*.wgsl
@@ -183,19 +209,24 @@ export function product(
 export function matmul(a: Tensor, b: Tensor): Tensor {
   check(a, b);
   const dtype = promote("matmul", [a.dtype, b.dtype]);
-  if (dtype !== "f32") return cast(matmul(cast(a, "f32"), cast(b, "f32")), dtype);
-  const [x, y] = [cast(a, "f32"), cast(b, "f32")];
+  if (!isFloat(dtype)) return cast(matmul(cast(a, "f32"), cast(b, "f32")), dtype);
+  if (dtype === "f16") return cast(floatProduct(a, b), dtype);
+  return floatProduct(a, b);
+}
+
+/** The product in f32 of f32 or f16 operands. */
+function floatProduct(a: Tensor, b: Tensor): Tensor {
   const [m, n] = [a.shape.at(-2) as number, b.shape.at(-1) as number];
   if (b.rank === 2 && a.rank > 2) {
-    const rows = reshape(x, [-1, a.shape.at(-1) as number]);
-    return reshape(matmul(rows, y), [...a.shape.slice(0, -1), n]);
+    const rows = reshape(a, [-1, a.shape.at(-1) as number]);
+    return reshape(floatProduct(rows, b), [...a.shape.slice(0, -1), n]);
   }
   const batch = broadcastShapes("matmul", [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
   const inputs = [
-    broadcastTo(x, [...batch, ...a.shape.slice(-2)]),
-    broadcastTo(y, [...batch, ...b.shape.slice(-2)]),
+    broadcastTo(a, [...batch, ...a.shape.slice(-2)]),
+    broadcastTo(b, [...batch, ...b.shape.slice(-2)]),
   ];
-  return makeTensor(matmulOp, inputs, {}, { shape: [...batch, m, n], dtype });
+  return makeTensor(matmulOp, inputs, {}, { shape: [...batch, m, n], dtype: "f32" });
 }
 
 function check(a: Tensor, b: Tensor): void {
