@@ -41,7 +41,9 @@ async function bench(names: readonly Benchmark[], options: BenchOptions): Promis
   const { sectionText } = await import("../bench/report.ts");
   const { measureRoofs } = await import("../bench/roofs.ts");
   const { runBenchmark } = await import("../bench/suite.ts");
+  const { keepTuning } = await import("../tuning/store.ts");
   using device = await openDevice();
+  keepTuning(device);
   setDefaultDevice(device);
   const { version } = createRequire(import.meta.url)("forge-gpu/package.json") as {
     readonly version: string;

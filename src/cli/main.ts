@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
+import { tuningCommand } from "./tuning.ts";
 
 const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
   readonly version: string;
@@ -13,7 +14,7 @@ const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
 };
 
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
-const SUBCOMMANDS = [doctorCommand, benchCommand];
+const SUBCOMMANDS = [doctorCommand, benchCommand, tuningCommand];
 
 function forgeGpu(): Command {
   const program = new Command("forge-gpu")
@@ -22,8 +23,15 @@ function forgeGpu(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError("(--help lists commands and options)")
     .exitOverride();
-  for (const make of SUBCOMMANDS) program.addCommand(make().copyInheritedSettings(program));
+  for (const make of SUBCOMMANDS) program.addCommand(inherit(make(), program));
   return program;
+}
+
+/** Gives a command, and the commands below it, the settings for wrong usage. */
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const nested of command.commands) inherit(nested, command);
+  return command;
 }
 
 try {
