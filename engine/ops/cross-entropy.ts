@@ -4,7 +4,7 @@ import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { makeNode, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
-import { cast, div, less, maximum, neg } from "./elementwise.ts";
+import { bitcast, cast, div, less, maximum, neg } from "./elementwise.ts";
 import { asIndices } from "./indices.ts";
 import { crossEntropyBackward, lmHeadForward } from "./lm-head-variants.ts";
 import { sum } from "./reduce.ts";
@@ -88,6 +88,6 @@ export function crossEntropy(
   const losses = neg(new Tensor(node, 0));
   if (reduction === "none") return losses;
   if (reduction === "sum") return sum(losses);
-  const count = cast(sum(less(ids, vocab)), "f32");
+  const count = cast(sum(less(bitcast(ids, "u32"), vocab)), "f32");
   return div(sum(losses), maximum(count, 1));
 }

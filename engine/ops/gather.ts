@@ -3,7 +3,7 @@ import { ForgeError } from "../error.ts";
 import { gatherOp } from "../graph/expression.ts";
 import { contiguousStrides, formatShape, normalizeAxis } from "../tensor/shape.ts";
 import { makeTensor, type Node, type Tensor } from "../tensor/tensor.ts";
-import { cast, equal, where } from "./elementwise.ts";
+import { bitcast, cast, equal, where } from "./elementwise.ts";
 import { embedding } from "./embedding.ts";
 import { asIndices } from "./indices.ts";
 import { iota } from "./iota.ts";
@@ -12,7 +12,7 @@ import { permute, reshape, unsqueeze } from "./view.ts";
 
 /** 1 at the index, 0 elsewhere. Shapes: indices [...] u32 or i32 → [..., classes] f32. */
 export function oneHot(indices: Tensor, classes: number): Tensor {
-  const at = unsqueeze(asIndices("oneHot", "indices", indices), -1);
+  const at = unsqueeze(bitcast(asIndices("oneHot", "indices", indices), "u32"), -1);
   return cast(equal(iota([...indices.shape, classes]), at), "f32");
 }
 
@@ -38,7 +38,7 @@ export function takeAlongAxis(x: Tensor, indices: Tensor, axis = -1): Tensor {
       fix: "broadcast the indices",
     });
   }
-  const inputs = [x, asIndices("takeAlongAxis", "indices", indices)];
+  const inputs = [x, bitcast(asIndices("takeAlongAxis", "indices", indices), "u32")];
   return makeTensor(gatherOp, inputs, { axis: at }, { shape: indices.shape, dtype: x.dtype });
 }
 
