@@ -19,7 +19,9 @@ describe.each(KERNEL_CLASSES)("rmsNorm by %s kernels", (kernels) => {
   it.each(ROW_CASES[kernels])("agrees with f64 at $name", async (at) => {
     const { rows, cols } = at;
     const random = randoms(rows * 1000 + cols);
-    const [x, weight, dy] = [rows * cols, cols, rows * cols].map((n) => random.floats(n, -2, 2));
+    const x = random.floats(rows * cols, -2, 2);
+    const weight = random.floats(cols);
+    const dy = random.floats(rows * cols);
     const { values, kernels: ran } = await evaluate(
       gpu,
       () => {
@@ -44,15 +46,17 @@ describe.each(KERNEL_CLASSES)("rmsNorm by %s kernels", (kernels) => {
     [130, 8],
   ])("adds a residual and carries its gradient through at %i × %i", async (rows, cols) => {
     const random = randoms(rows);
-    const size = rows * cols;
-    const [x, residual, dy, dsum] = [0, 1, 2, 3].map(() => random.floats(size, -2, 2));
+    const draw = () => random.floats(rows * cols, -2, 2);
+    const [x, residual, dy, dsum] = [draw(), draw(), draw(), draw()];
     const weight = random.floats(cols, 0.5, 1.5);
     const { values } = await evaluate(
       gpu,
       () => {
-        const [a, b, scale] = [tensor(x, [rows, cols]), tensor(residual, [rows, cols]), tensor(weight)];
+        const a = tensor(x, [rows, cols]);
+        const b = tensor(residual, [rows, cols]);
+        const scale = tensor(weight);
         const [y, total] = addRmsNorm(a, b, scale);
-        const pairs = [[y, dy], [total, dsum]] as const;
+        const pairs = [[y, dy] as const, [total, dsum] as const];
         const [dx, dresidual, dweight] = gradients(pairs, [a, b, scale]);
         return { y, total, dx, dresidual, dweight };
       },
@@ -65,5 +69,59 @@ describe.each(KERNEL_CLASSES)("rmsNorm by %s kernels", (kernels) => {
     expectClose(values.dx, back.dx, rowGradient, "dx");
     expectClose(values.dresidual, back.dx, rowGradient, "dresidual");
     expectClose(values.dweight, back.dweight, summed(rows, 16), "dweight");
+  });
+});
+
+describe("rmsNorm", () => {
+  it("reads the heads of a packed projection in place", async () => {
+    const [tokens, heads, headDim] = [5, 3, 8] as const;
+    const random = randoms(5);
+    const packed = random.floats(tokens * (heads + 2) * headDim);
+    const weight = random.floats(headDim);
+    const { values, kernels } = await evaluate(gpu, () => ({
+      y: rmsNorm(
+        tensor(packed, [tokens, heads + 2, headDim]).slice(1, 1, 1 + heads),
+        tensor(weight),
+      ),
+    }));
+    const width = (heads + 2) * headDim;
+    const x = packed.filter((_, i) => i % width >= headDim && i % width < (1 + heads) * headDim);
+    const input = { rows: tokens * heads, cols: headDim, x, weight, eps };
+    expectClose(values.y, oracle.rmsNorm(input).y, row);
+    expect(kernels).toEqual([expect.stringContaining("rms-norm.wgsl")]);
+  });
+
+  it("adds the gradient of a residual stream inside its own gradient kernel", async () => {
+    const random = randoms(6);
+    const [x, dy, direct] = [random.floats(24), random.floats(24), random.floats(24)];
+    const weight = random.floats(8);
+    const { values, kernels } = await evaluate(gpu, () => {
+      const input = tensor(x, [3, 8]);
+      const pairs = [[rmsNorm(input, tensor(weight)), dy] as const, [input, direct] as const];
+      return { dx: gradients(pairs, [input])[0] };
+    });
+    const back = oracle.rmsNormBackward({ rows: 3, cols: 8, x, weight, eps }, dy, direct);
+    expectClose(values.dx, back.dx, rowGradient);
+    expect(kernels.at(-1)).toContain("rms-norm-backward.wgsl");
+  });
+
+  it("gives zero gradient to the weight of no rows", async () => {
+    const { values } = await evaluate(gpu, () => {
+      const [x, weight] = [tensor(new Float32Array(0), [0, 4]), tensor([1, 2, 3, 4])];
+      const y = rmsNorm(x, weight);
+      return { y, dweight: gradients([[y, new Float32Array(0)]], [weight])[0] };
+    });
+    expect(values.y).toHaveLength(0);
+    expect([...values.dweight]).toEqual([0, 0, 0, 0]);
+  });
+
+  it("refuses operands that do not fit", () => {
+    const x = tensor(new Float32Array(6), [2, 3]);
+    expect(codeOf(() => rmsNorm(x, tensor([1, 1])))).toBe("shape_mismatch");
+    expect(codeOf(() => rmsNorm(x, tensor([[1, 1, 1]])))).toBe("shape_mismatch");
+    expect(codeOf(() => addRmsNorm(x, tensor([1, 1, 1]), tensor([1, 1, 1])))).toBe(
+      "shape_mismatch",
+    );
+    expect(codeOf(() => rmsNorm(tensor(1), tensor([1])))).toBe("rank_mismatch");
   });
 });
