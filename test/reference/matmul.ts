@@ -5,6 +5,7 @@
  * `a[offsetA + outer·outerA + inner·innerA + i·aRow + k·aK]`, and so on. A transposed operand is a matter of strides,
  * a broadcast batch one of a stride of zero.
  */
+import { array, broadcastShape, count, expand, type NdArray } from "./array.ts";
 
 /** Sizes, strides and offsets, in elements. */
 export interface MatmulLayout {
@@ -73,4 +74,42 @@ export function matmulBackward(
     da[ia] = (da[ia] ?? 0) + d * (b[ib] ?? 0);
     db[ib] = (db[ib] ?? 0) + d * (a[ia] ?? 0);
   });
+}
+
+function layoutOf(m: number, n: number, k: number, batch: number): MatmulLayout {
+  return {
+    ...{ m, n, k, batchOuter: 1, batchInner: batch },
+    ...{ aRow: k, aK: 1, bK: n, bCol: 1, cRow: n },
+    ...{ offsetA: 0, offsetB: 0, offsetC: 0, outerA: 0, outerB: 0, outerC: 0 },
+    ...{ innerA: m * k, innerB: k * n, innerC: m * n },
+  };
+}
+
+/** Operands with one batch, and how the oracle addresses them. */
+export interface AlignedMatmul {
+  readonly a: NdArray;
+  readonly b: NdArray;
+  readonly layout: MatmulLayout;
+  readonly shape: readonly number[];
+}
+
+/** Both operands with the batch that they broadcast to written out. */
+export function alignMatmul(a: NdArray, b: NdArray): AlignedMatmul {
+  const [m, k] = a.shape.slice(-2) as [number, number];
+  const n = b.shape.at(-1) as number;
+  const batch = broadcastShape([a.shape.slice(0, -2), b.shape.slice(0, -2)]) as number[];
+  return {
+    a: expand(a, [...batch, m, k]),
+    b: expand(b, [...batch, k, n]),
+    layout: layoutOf(m, n, k, count(batch)),
+    shape: [...batch, m, n],
+  };
+}
+
+/** The product of the last two axes, with broadcast batches. */
+export function matmulArrays(left: NdArray, right: NdArray): NdArray {
+  const { a, b, layout, shape } = alignMatmul(left, right);
+  const c = new Float64Array(count(shape));
+  matmulForward(layout, a.data, b.data, c);
+  return array(shape, c);
 }
