@@ -54,7 +54,7 @@ export function emitDispatch(
 /** The file's own hook with `+=` in place of `=`. */
 function accumulating(file: string, hook: string): string {
   const own = new RegExp(`^fn ${hook}\\b[\\s\\S]*?^\\}`, "m").exec(shaderSource(file))?.[0] ?? "";
-  const adding = own.replace("] = value;", "] += value;");
+  const adding = own.replace("] = ", "] += ");
   if (adding === own) {
     throw new ForgeError({
       code: "internal",
