@@ -55,6 +55,7 @@ const linksOp: KernelOp = {
   kind: "kernel",
   lower: (context, node) => {
     const tokens = sizeOf(node.inputs[0]?.shape ?? []);
+    if (tokens === 0) return;
     emitDispatch(context, embeddingLinks(context.device, tokens), {
       bindings: [context.input(0).slot, context.output(0).slot],
     });

@@ -98,7 +98,7 @@ const lmHeadOp: KernelOp = {
   },
   gradient: (node, douts) => {
     const present = [0, 1, 2].map((o) => douts[o] !== undefined);
-    if (!present.includes(true)) return [];
+    if (!present.includes(true) || sizesOf(node).rows === 0) return [];
     const [hidden, weight, labels] = node.inputs as readonly [Tensor, Tensor, Tensor];
     const inputs = [
       hidden,
