@@ -1,6 +1,7 @@
 /**
  * The engine's front door: re-exports only.
  */
+import "./graph/one-shot.ts";
 import "./ops/methods.ts";
 import "./ops/view-gradient.ts";
 
@@ -9,16 +10,11 @@ export { type OpenOptions, openDevice } from "./gpu/adapter.ts";
 export { Device } from "./gpu/device.ts";
 export type { Tuning, TuningMode, TuningReport } from "./gpu/tuning.ts";
 export { type GradOptions, grad, valueAndGrad } from "./graph/autograd.ts";
-export {
-  type Compiled,
-  type CompileOptions,
-  compile,
-  getDefaultDevice,
-  setDefaultDevice,
-  type Tree,
-} from "./graph/compile.ts";
+export { type Compiled, type CompileOptions, compile } from "./graph/compile.ts";
+export { getDefaultDevice, setDefaultDevice } from "./graph/default-device.ts";
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
+export type { Tree } from "./graph/tree.ts";
 export { SelfAttention, type SelfAttentionOptions } from "./nn/attention.ts";
 export {
   chainForest,

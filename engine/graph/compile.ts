@@ -1,51 +1,14 @@
 /**
- * Running graphs: `compile(fn)` for functions called again and again, `read` for one-shot values.
+ * Compiled functions: traced once per signature, replayed on every call.
  */
-import { ForgeError } from "../error.ts";
-import { openDevice } from "../gpu/adapter.ts";
 import type { Device } from "../gpu/device.ts";
-import { bytesOf, type HostArray, hostArray } from "../tensor/dtype.ts";
 import { stateOf, traced } from "../tensor/state.ts";
-import {
-  dataOp,
-  full,
-  inputOp,
-  makeTensor,
-  type Op,
-  setEvaluator,
-  Tensor,
-  type TensorType,
-} from "../tensor/tensor.ts";
-import { type InputValue, Plan, readBuffer } from "./plan.ts";
+import { full, inputOp, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
+import { getDefaultDevice } from "./default-device.ts";
+import { type InputValue, Plan } from "./plan.ts";
 import type { PlanReport } from "./report.ts";
-import { attributeText, keyOf } from "./schedule.ts";
-
-let defaultDevice: Promise<Device> | undefined;
-
-/** The device that is used when none is named; opened on first use. */
-export function getDefaultDevice(): Promise<Device> {
-  defaultDevice ??= openDevice();
-  return defaultDevice;
-}
-
-/** Makes `device` the one that is used when none is named. */
-export function setDefaultDevice(device: Device | undefined): void {
-  defaultDevice = device && Promise.resolve(device);
-}
-
-/** A value that a plan has left in one of its output buffers. Attributes: `result`, and `origin` for messages. */
-const resultOp: Op = { name: "result", kind: "source" };
-
-interface Result {
-  readonly plan: Plan;
-  readonly index: number;
-  /** Number of the call that made the value; later calls overwrite it. */
-  readonly call: number;
-  readonly counter: { calls: number };
-}
-
-/** A tensor, a number (a f32 scalar that is data, not part of the plan), or nested objects and arrays of them. */
-export type Tree = Tensor | number | readonly Tree[] | { readonly [key: string]: Tree } | undefined;
+import { inputValue, resultOp } from "./result.ts";
+import { flattenTree, mapTree, type Tree, type TreeLeaf } from "./tree.ts";
 
 /** What a compiled function returns: the same structure, with tensors that hold values. */
 export type Compiled<A extends readonly Tree[], R extends Tree> = ((...args: A) => Promise<R>) & {
@@ -89,7 +52,11 @@ export function compile<A extends readonly Tree[], R extends Tree>(
   const entries = new Map<string, Promise<Entry<R>>>();
   const label = options.label ?? (fn.name || "compiled");
 
-  const entryFor = async (device: Device, args: A, leaves: readonly Leaf[]): Promise<Entry<R>> => {
+  const entryFor = async (
+    device: Device,
+    args: A,
+    leaves: readonly TreeLeaf[],
+  ): Promise<Entry<R>> => {
     const key = leaves.map((l) => l.signature).join(";");
     for (let known = entries.get(key); known; known = entries.get(key)) {
       const found = await known;
@@ -109,7 +76,7 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     const leaves = flattenTree(args, label);
     const entry = await entryFor(device, args, leaves);
     const values: InputValue[] = [];
-    for (const leaf of leaves) values.push(await inputValue(device, leaf));
+    for (const leaf of leaves) values.push(await inputValue(device, leaf.value));
     for (const action of entry.beforeCalls) action(device);
     entry.plan.run(values);
     const now = ++entry.counter.calls;
@@ -149,51 +116,6 @@ function release(entry: Entry<unknown>): void {
   entry.plan[Symbol.dispose]();
 }
 
-interface Leaf {
-  readonly value: Tensor | number;
-  readonly signature: string;
-}
-
-function flattenTree(tree: Tree, label: string, path = "arguments"): Leaf[] {
-  if (tree === undefined) return [];
-  if (typeof tree === "number") return [{ value: tree, signature: `${path}:f32` }];
-  if (tree instanceof Tensor) {
-    // a state denotes itself, whatever its value: it is part of the function, not an argument
-    const state = stateOf(tree);
-    const identity = state ? `#${tree.node.id}` : "";
-    return [{ value: tree, signature: `${path}:${tree.dtype}[${tree.shape.join()}]${identity}` }];
-  }
-  if (isContainer(tree)) {
-    return Object.entries(tree as Record<string, Tree>).flatMap(([k, v]) =>
-      flattenTree(v, label, `${path}.${k}`),
-    );
-  }
-  const kind =
-    typeof tree === "object" ? ((tree as object | null)?.constructor.name ?? "null") : typeof tree;
-  throw new ForgeError({
-    code: "compile_argument",
-    what: `${label}: a value that goes in or out is no tensor.`,
-    got: `${path} is ${kind}`,
-    why: "compiled functions take and return tensors, numbers, and plain objects and arrays of them",
-    fix: "wrap host data with tensor(data), and close over everything else",
-  });
-}
-
-/** Arrays and plain objects; typed arrays, promises and class instances are none. */
-function isContainer(tree: unknown): boolean {
-  if (typeof tree !== "object" || tree === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(tree);
-  return Array.isArray(tree) || prototype === Object.prototype || prototype === null;
-}
-
-function mapTree(tree: Tree, leaf: (value: Tensor | number) => Tree): Tree {
-  if (tree === undefined || typeof tree === "number" || tree instanceof Tensor) {
-    return tree === undefined ? undefined : leaf(tree);
-  }
-  if (Array.isArray(tree)) return tree.map((t: Tree) => mapTree(t, leaf));
-  return Object.fromEntries(Object.entries(tree).map(([k, v]) => [k, mapTree(v, leaf)]));
-}
-
 async function trace<A extends readonly Tree[], R extends Tree>(
   device: Device,
   fn: (...args: A) => R,
@@ -229,176 +151,3 @@ async function trace<A extends readonly Tree[], R extends Tree>(
     },
   };
 }
-
-async function inputValue(device: Device, leaf: Leaf): Promise<InputValue> {
-  const { value } = leaf;
-  if (typeof value === "number") return new Float32Array([value]);
-  const { op, attributes } = value.node;
-  if (op === dataOp) return attributes["data"] as HostArray;
-  const state = stateOf(value);
-  if (state) return new Float32Array(0); // bound directly
-  if (op === resultOp) {
-    const result = attributes["result"] as Result;
-    if (result.plan.device === device) return resultBuffer(result);
-  }
-  return value.read();
-}
-
-function resultBuffer(result: Result): { buffer: GPUBuffer; offsetBytes: number } {
-  if (result.counter.calls !== result.call) {
-    throw new ForgeError({
-      code: "use_after_dispose",
-      what: `a result of "${result.plan.label}" is used after a later call overwrote it.`,
-      got: `the value of call ${result.call}, after call ${result.counter.calls}`,
-      fix: "read it before the next call, or keep it in a state",
-    });
-  }
-  return result.plan.output(result.index);
-}
-
-/** Reads with a one-shot plan; plans are kept by the structure of the graph, so a repeated read only replays. */
-async function read(tensor: Tensor): Promise<HostArray> {
-  const make = (bytes: ArrayBuffer): HostArray => hostArray(tensor.dtype, bytes);
-  const { op, attributes } = tensor.node;
-  if (op === dataOp) return (attributes["data"] as HostArray).slice();
-  if (op === resultOp) {
-    const result = attributes["result"] as Result;
-    return readBuffer(result.plan.device, resultBuffer(result), tensor, make);
-  }
-  const state = stateOf(tensor);
-  const device = state?.device ?? (await getDefaultDevice());
-  if (state) {
-    const { state: home, offset } = state.home;
-    return readBuffer(
-      device,
-      { buffer: home.buffer(device), offsetBytes: offset * bytesOf(tensor.dtype) },
-      tensor,
-      make,
-    );
-  }
-  const { key, root, values } = await abstractGraph(device, tensor);
-  let plan = await cachedPlan(device, key, root);
-  if (!plan.isCurrent) {
-    oneShot.delete(key);
-    plan[Symbol.dispose]();
-    plan = await cachedPlan(device, key, root);
-  }
-  plan.run(values);
-  return readBuffer(device, plan.output(0), tensor, make);
-}
-
-/** One-shot plans kept for reuse: at most so many, and at most so many bytes of theirs. */
-const MAX_ONE_SHOT = 32;
-const MAX_ONE_SHOT_BYTES = 256 * 2 ** 20;
-
-interface OneShot {
-  readonly device: Device;
-  readonly plan: Promise<Plan>;
-  bytes: number;
-}
-
-const oneShot = new Map<string, OneShot>();
-
-async function cachedPlan(device: Device, key: string, root: Tensor): Promise<Plan> {
-  const found = oneShot.get(key);
-  if (found && found.device === device) {
-    oneShot.delete(key); // most recent last
-    oneShot.set(key, found);
-    return found.plan;
-  }
-  const plan = Plan.make(
-    device,
-    { outputs: [root], assignments: new Map() },
-    `read ${root.node.op.name}`,
-  );
-  const entry: OneShot = { device, plan, bytes: 0 };
-  oneShot.set(key, entry);
-  plan.then(
-    (made) => {
-      entry.bytes = made.ownedBytes;
-      evict(key);
-    },
-    () => oneShot.delete(key),
-  );
-  return plan;
-}
-
-/** Frees the plans used longest ago, never the newest. */
-function evict(newest: string): void {
-  let bytes = [...oneShot.values()].reduce((n, e) => n + e.bytes, 0);
-  for (const [key, entry] of oneShot) {
-    if (key === newest || (oneShot.size <= MAX_ONE_SHOT && bytes <= MAX_ONE_SHOT_BYTES)) return;
-    oneShot.delete(key);
-    bytes -= entry.bytes;
-    void entry.plan.then((p) => p[Symbol.dispose]());
-  }
-}
-
-/** The graph with host data and results replaced by inputs: its structure is the key of the one-shot cache. */
-async function abstractGraph(
-  device: Device,
-  root: Tensor,
-): Promise<{ key: string; root: Tensor; values: InputValue[] }> {
-  const values: InputValue[] = [];
-  const made = new Map<string, Tensor>();
-  const ids = new Map<number, number>();
-  const text: string[] = [];
-  const identity = (object: object): number => identityOf(object);
-  const build = async (tensor: Tensor): Promise<Tensor> => {
-    const known = made.get(keyOf(tensor));
-    if (known) return known;
-    const { node } = tensor;
-    let result: Tensor;
-    if (node.op === dataOp || node.op === resultOp) {
-      const index = values.length;
-      values.push(await inputValue(device, { value: tensor, signature: "" }));
-      result = makeTensor(inputOp, [], { index }, { shape: tensor.shape, dtype: tensor.dtype });
-      ids.set(result.node.id, ids.size);
-      text.push(`input ${index} ${tensor.dtype}[${tensor.shape.join()}]`);
-    } else {
-      const inputs: Tensor[] = [];
-      for (const input of node.inputs) inputs.push(await build(input));
-      const again = made.get(keyOf(tensor));
-      if (again) return again;
-      const copy = node.inputs.length === 0 ? node : { ...node, inputs, id: nodeId() };
-      node.outputs.forEach((_, o) => {
-        made.set(
-          `${node.id}.${o}`,
-          node.inputs.length === 0 && o === tensor.output ? tensor : new Tensor(copy, o),
-        );
-      });
-      ids.set(copy.id, ids.size);
-      const from = inputs.map((t) => `${ids.get(t.node.id)}.${t.output}`).join();
-      const types = node.outputs.map((o) => `${o.dtype}[${o.shape.join()}]`).join();
-      text.push(`${node.op.name}(${from})${types}${attributeText(node.attributes, identity)}`);
-      return made.get(keyOf(tensor)) as Tensor;
-    }
-    made.set(keyOf(tensor), result);
-    return result;
-  };
-  const abstract = await build(root);
-  return {
-    key: `${text.join("\n")}>${ids.get(abstract.node.id)}.${abstract.output}`,
-    root: abstract,
-    values,
-  };
-}
-
-/** A fresh node id, so that rebuilt nodes keep the order "inputs before users". */
-function nodeId(): number {
-  return full([], 0).node.id;
-}
-
-const identities = new WeakMap<object, number>();
-let nextIdentity = 1;
-
-function identityOf(object: object): number {
-  let id = identities.get(object);
-  if (id === undefined) {
-    id = nextIdentity++;
-    identities.set(object, id);
-  }
-  return id;
-}
-
-setEvaluator({ read });

@@ -6,10 +6,11 @@ import type { Device } from "../gpu/device.ts";
 import { bytesOf, type DType, type HostArray } from "../tensor/dtype.ts";
 import { contiguous, isContiguous, type Layout, move } from "../tensor/layout.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
-import { type State, stateOf, stateOp } from "../tensor/state.ts";
+import { type State, stateOp } from "../tensor/state.ts";
 import { dataOp, inputOp, type Node, Tensor } from "../tensor/tensor.ts";
 import { makeEpilogue, NotFusible } from "./epilogue.ts";
 import { Expression, iotaOp, NeedsMemory, replay, type Scope } from "./expression.ts";
+import { conflicts, isMovable, storeDirectly } from "./in-place.ts";
 import type {
   Epilogue,
   KernelCall,
@@ -22,9 +23,9 @@ import type {
   SlotKind,
 } from "./kernel.ts";
 import { mapKernel } from "./map-kernel.ts";
+import { updatesLast } from "./order.ts";
 import { reduceKernels } from "./reduce-kernel.ts";
 import { Graph, keyOf, type Schedule, schedule } from "./schedule.ts";
-import { accessOf, homeOf } from "./slot.ts";
 
 /** What a plan computes. */
 export interface Roots {
@@ -90,7 +91,7 @@ class Lowering {
       const from = this.#final(raw);
       const to = this.#stateOperand(state);
       if (from.slot === to.slot) continue;
-      if (!this.#storeDirectly(from, to)) copies.push({ from, to });
+      if (!storeDirectly(this.#calls, from, to)) copies.push({ from, to });
     }
     const outputs = this.#roots.outputs.map((raw) => {
       const tensor = this.#graph.canonical(raw);
@@ -352,14 +353,7 @@ class Lowering {
     this.#operands.set(`${node.id}.0`, target);
     inputs.forEach((from, i) => {
       const offset = offsets[i] ?? 0;
-      const canMove =
-        from.slot.kind === "temporary" &&
-        !from.slot.inside &&
-        from.layout.offset === 0 &&
-        isContiguous(from.layout) &&
-        sizeOf(from.layout.shape) === from.slot.elements &&
-        !this.#conflicts(from.slot, target.slot);
-      if (canMove) {
+      if (isMovable(from) && !conflicts(this.#calls, from.slot, target.slot)) {
         from.slot.inside = { slot: target.slot, offsetBytes: offset * bytesOf(type.dtype) };
         return;
       }
@@ -376,43 +370,6 @@ class Lowering {
         ),
       );
     });
-  }
-
-  /** Whether some call reads one of two slots and writes the other: they must not share a buffer. */
-  #conflicts(slot: Slot, other: Slot): boolean {
-    const isIn = (s: Slot, home: Slot): boolean => s === home || s.inside?.slot === home;
-    return this.#calls.some((call) => {
-      if (!call.bindings.includes(slot)) return false;
-      const { reads, writes } = accessOf(call);
-      return (
-        (writes.includes(slot) && reads.some((s) => isIn(s, other))) ||
-        (reads.includes(slot) && writes.some((s) => isIn(s, other)))
-      );
-    });
-  }
-
-  /** Lets an assigned value be made in the state's own buffer, when no call reads the old value afterwards. */
-  #storeDirectly(from: Operand, to: Operand): boolean {
-    const { slot } = from;
-    const isWhole =
-      slot.kind === "temporary" &&
-      !slot.inside &&
-      from.layout.offset === 0 &&
-      isContiguous(from.layout);
-    if (!isWhole) return false;
-    const first = this.#calls.findIndex((c) => c.bindings.includes(slot));
-    if (first < 0) return false;
-    const home = homeOf(to.slot);
-    const touches = (call: KernelCall): boolean => call.bindings.some((b) => homeOf(b) === home);
-    if (this.#calls.some((c, i) => i > first && touches(c))) return false;
-    const maker = this.#calls[first] as KernelCall;
-    if (touches(maker)) {
-      const direct = maker.retarget?.(to);
-      if (!direct) return false;
-      this.#calls[first] = direct;
-    }
-    slot.inside = { slot: to.slot, offsetBytes: 0 };
-    return true;
   }
 
   /** A state's value as it was before the plan, kept aside for outputs and for other states. */
@@ -433,40 +390,4 @@ class Lowering {
 
 function tensorOf(node: Node): Tensor {
   return new Tensor(node, 0);
-}
-
-/**
- * Nodes in order, but updates in place (and what depends on them) behind everything that reads the old values.
- *
- * Errors    `state_conflict` when a value of a state from before its update is needed after it.
- */
-function updatesLast(graph: Graph): readonly Node[] {
-  const late = new Set<Node>();
-  const updated = new Set<State>();
-  const homeState = (tensor: Tensor): State | undefined => {
-    let base = graph.canonical(tensor);
-    while (base.node.op.kind === "view") base = graph.canonical(base.node.inputs[0] as Tensor);
-    return stateOf(base)?.home.state;
-  };
-  for (const node of graph.nodes) {
-    const updates = Object.values((node.op as KernelOp).updates ?? {});
-    if (node.inputs.some((t) => late.has(graph.canonical(t).node))) {
-      late.add(node);
-      for (const input of node.inputs) {
-        const state = homeState(input);
-        if (!state || !updated.has(state)) continue;
-        throw new ForgeError({
-          code: "state_conflict",
-          what: `${node.op.name} uses state "${state.name}" both before and after its update in one function.`,
-          fix: "compute it before the update, or in the next call",
-        });
-      }
-    }
-    if (updates.length) late.add(node);
-    for (const i of updates) {
-      const state = homeState(node.inputs[i] as Tensor);
-      if (state) updated.add(state);
-    }
-  }
-  return late.size === 0 ? graph.nodes : [...graph.nodes.filter((n) => !late.has(n)), ...late];
 }
