@@ -28,7 +28,7 @@ export default defineConfig({
           ...timeouts,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/engine/**", "test/docs/**", "test/soak/**"],
+          exclude: ["**/node_modules/**", "test/engine/**", "test/docs/**", "test/soak/**"],
           sequence: { groupOrder: 0 },
         },
       },

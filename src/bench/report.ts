@@ -13,7 +13,6 @@ export interface Row extends Summary {
 
 /** A part of the report: one table. */
 export interface Section {
-  readonly title: string;
   readonly rows: readonly Row[];
   /** What must be known to read it. */
   readonly notes?: readonly string[];
@@ -35,7 +34,7 @@ export function isMet({ measured, bar, isAtLeast }: Target): boolean {
 }
 
 /** A section as Markdown. */
-export function sectionText({ title, rows, notes = [] }: Section, roofs?: Roofs): string {
+export function sectionText({ rows, notes = [] }: Section, roofs?: Roofs): string {
   const tasks = [...new Set(rows.map((r) => r.task))];
   const lines = tasks.flatMap((task) => {
     const own = rows.filter((r) => r.task === task);
@@ -45,9 +44,7 @@ export function sectionText({ title, rows, notes = [] }: Section, roofs?: Roofs)
   const header = [
     ["task", "engine", "median", "best", "rate", "of the limit", "of the fastest", "load", "clean"],
   ];
-  return [`### ${title}`, "", table([...header, ...lines]), "", ...notes.flatMap((n) => [n, ""])]
-    .join("\n")
-    .trimEnd();
+  return [table([...header, ...lines]), ...notes].join("\n\n");
 }
 
 function rowCells(

@@ -29,7 +29,7 @@ const RUNNERS: Readonly<
       const [summary] = await measure([await matmulContender(device, spec)], options);
       rows.push({ ...(summary as Summary), task: matmulName(spec), flops: matmulFlops(spec) });
     }
-    return { title: "matmul", rows };
+    return { rows };
   },
   attention: async (device, options) => {
     const rows: Row[] = [];
@@ -41,12 +41,12 @@ const RUNNERS: Readonly<
         flops: attentionFlops(spec),
       });
     }
-    return { title: "attention", rows, notes: [ATTENTION_NOTE] };
+    return { rows, notes: [ATTENTION_NOTE] };
   },
   train: async (device, options) => {
     const [summary] = await measure([await trainContender(device)], { blockMs: 500, ...options });
     const row = { ...(summary as Summary), task: TRAIN_TASK, flops: decoderFlops() };
-    return { title: "train", rows: [row], notes: [TRAIN_NOTE] };
+    return { rows: [row], notes: [TRAIN_NOTE] };
   },
   dispatch: async (device, options) => {
     const { script, replay } = await measureDispatch(device, options);
@@ -54,7 +54,7 @@ const RUNNERS: Readonly<
       { ...script, task: "JavaScript" },
       { ...replay, task: "until idle" },
     ];
-    return { title: "dispatch", rows, notes: [DISPATCH_NOTE] };
+    return { rows, notes: [DISPATCH_NOTE] };
   },
 };
 

@@ -54,12 +54,12 @@ async function bench(names: readonly Benchmark[], options: BenchOptions): Promis
   const roofs = await measureRoofs(device);
   const machine = { ...machineOf(device, { "forge-gpu": version }), roofs };
   print(machineText(machine));
-  const sections: Section[] = [];
+  const sections: (Section & { readonly title: string })[] = [];
   for (const name of names) {
     process.stderr.write(`${name} …\n`);
     const section = await runBenchmark(device, name, { rounds: options.rounds });
-    print(sectionText(section, roofs));
-    sections.push(section);
+    print(`### ${name}\n\n${sectionText(section, roofs)}`);
+    sections.push({ title: name, ...section });
   }
   const kernels = options.profile ? await profile(print) : undefined;
   if (options.json) {

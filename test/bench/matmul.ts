@@ -1,0 +1,70 @@
+/** Products: the engine, the best kernel of our research, and the peers. */
+import type { Device } from "../../engine/index.ts";
+import {
+  type MatmulSpec,
+  matmulContender,
+  matmulFlops,
+  matmulName,
+  matmulSpecs,
+} from "../../src/bench/matmul.ts";
+import { type MeasureOptions, measure } from "../../src/bench/measure.ts";
+import type { Row, Target } from "../../src/bench/report.ts";
+import type { Roofs } from "../../src/bench/roofs.ts";
+import { bestMatmulContender, suitsBestMatmul } from "./best-matmul.ts";
+import { type Outcome, outcomeOfRows } from "./outcome.ts";
+import type { Peer } from "./peers/peer.ts";
+
+/** Measures all products. */
+export async function benchMatmul(
+  device: Device,
+  peers: readonly Peer[],
+  options: MeasureOptions & { readonly roofs: Roofs },
+): Promise<Outcome> {
+  const rows: Row[] = [];
+  for (const spec of matmulSpecs(device)) {
+    const task = matmulName(spec);
+    process.stderr.write(`  ${task}\n`);
+    const contenders = [await matmulContender(device, spec)];
+    if (suitsBestMatmul(device, spec)) contenders.push(await bestMatmulContender(device, spec));
+    for (const peer of spec.precision === "f16" ? [] : peers) {
+      contenders.push(await peer.matmul(spec));
+    }
+    for (const summary of await measure(contenders, options)) {
+      rows.push({ ...summary, task, flops: matmulFlops(spec) });
+    }
+  }
+  const { roofs } = options;
+  return outcomeOfRows("matmul", rows, { roofs, targets: targetsOf(device, rows) });
+}
+
+function targetsOf(device: Device, rows: readonly Row[]): Target[] {
+  const targets: Target[] = [];
+  const squares = matmulSpecs(device).filter(
+    ({ m, n, k, precision }) => m === n && n === k && precision !== "f16",
+  );
+  const median = (task: string, name: string): number | undefined =>
+    rows.find((r) => r.task === task && r.name === name)?.medianMs;
+  const compare = (what: string, other: number | undefined, own: number, bar: number): void => {
+    if (other === undefined || !Number.isFinite(other)) return;
+    targets.push({ what, measured: other / own, bar, unit: "×", isAtLeast: true });
+  };
+  for (const spec of squares) {
+    const task = matmulName(spec);
+    const own = median(task, "forge-gpu") ?? Number.NaN;
+    compare(`${task} against best-matmul`, median(task, "best-matmul"), own, 0.85);
+    if (spec.mode === "NN") {
+      const peers = rows.filter((r) => r.task === task && isPacedWebGpu(r.name));
+      const fastest = Math.min(...peers.map((r) => r.medianMs));
+      compare(`${task} against the fastest WebGPU peer`, fastest, own, 6);
+    } else {
+      const straight: MatmulSpec = { ...spec, mode: "NN" };
+      compare(`${task} against NN`, median(matmulName(straight), "forge-gpu"), own, 0.75);
+    }
+  }
+  return targets;
+}
+
+/** Whether a row is of a WebGPU peer that waits as forge-gpu does. */
+export function isPacedWebGpu(name: string): boolean {
+  return name.endsWith(" webgpu");
+}
