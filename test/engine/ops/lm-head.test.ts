@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { compile, type Device, type LmHeadOptions, lmHead, tensor } from "../../../engine/index.ts";
 import * as oracle from "../../reference/lm-head.ts";
 import { codeOf } from "../../support/errors.ts";
-import { evaluate, gradients, KERNEL_CLASSES } from "../../support/evaluate.ts";
+import { evaluate, gradients, KERNEL_CLASSES, type KernelClass } from "../../support/evaluate.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 import { summed, TOLERANCES } from "../../support/tolerances.ts";
 
@@ -23,23 +23,36 @@ interface Case {
   readonly uses?: readonly Result[];
 }
 
-const CASES: readonly Case[] = [
-  { name: "the smallest head", rows: 1, width: 1, vocab: 1 },
-  { name: "odd sizes", rows: 9, width: 5, vocab: 17 },
-  { name: "one chunk", rows: 16, width: 8, vocab: 64 },
-  { name: "even chunks", rows: 16, width: 8, vocab: 64, options: { chunkRows: 8 } },
-  { name: "a shorter last chunk", rows: 20, width: 8, vocab: 65, options: { chunkRows: 8 } },
-  { name: "a row a chunk", rows: 3, width: 8, vocab: 65, options: { chunkRows: 1 } },
-  {
-    name: "softcap and temperature",
-    rows: 9,
-    width: 8,
-    vocab: 64,
-    options: { softcap: 2, temperature: 0.7, chunkRows: 4 },
-  },
-  { name: "log-probs alone", rows: 9, width: 8, vocab: 64, uses: ["logprob"] },
-  { name: "entropies alone", rows: 9, width: 8, vocab: 64, uses: ["entropy"] },
-];
+/** Few for hardware: its matrix products compile slowly on a software adapter, and have tests of their own. */
+const CASES: Record<KernelClass, readonly Case[]> = {
+  software: [
+    { name: "the smallest head", rows: 1, width: 1, vocab: 1 },
+    { name: "odd sizes", rows: 9, width: 5, vocab: 17 },
+    { name: "one chunk", rows: 16, width: 8, vocab: 64 },
+    { name: "even chunks", rows: 16, width: 8, vocab: 64, options: { chunkRows: 8 } },
+    { name: "a shorter last chunk", rows: 20, width: 8, vocab: 65, options: { chunkRows: 8 } },
+    { name: "a row a chunk", rows: 3, width: 8, vocab: 65, options: { chunkRows: 1 } },
+    {
+      name: "softcap and temperature",
+      rows: 9,
+      width: 8,
+      vocab: 64,
+      options: { softcap: 2, temperature: 0.7, chunkRows: 4 },
+    },
+    { name: "log-probs alone", rows: 9, width: 8, vocab: 64, uses: ["logprob"] },
+    { name: "entropies alone", rows: 9, width: 8, vocab: 64, uses: ["entropy"] },
+  ],
+  hardware: [
+    { name: "the smallest head", rows: 1, width: 1, vocab: 1 },
+    {
+      name: "odd sizes in chunks",
+      rows: 9,
+      width: 5,
+      vocab: 17,
+      options: { softcap: 2, temperature: 0.7, chunkRows: 4 },
+    },
+  ],
+};
 
 /** Logits and the products of their gradient, by the definition. */
 function expected(
@@ -76,7 +89,7 @@ function expected(
 }
 
 describe.each(KERNEL_CLASSES)("lmHead by %s kernels", (kernels) => {
-  it.each(CASES)("agrees with f64 for $name", async (at) => {
+  it.each(CASES[kernels])("agrees with f64 for $name", async (at) => {
     const { rows, width, vocab } = at;
     const random = randoms(rows * 1000 + vocab);
     const hidden = random.floats(rows * width, -2, 2);

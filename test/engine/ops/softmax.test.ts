@@ -59,6 +59,14 @@ describe("softmax", () => {
     expectClose(values.lse, oracle.logSumExp(3, 4, x), TOLERANCES.row, "logSumExp");
   });
 
+  it("takes more rows than a dispatch has workgroups in one dimension", async () => {
+    const rows = 65_537;
+    const x = randoms(2).floats(rows);
+    const build = () => ({ lse: logSumExp(tensor(x, [rows, 1])) });
+    const { values } = await evaluate(gpu, build, "hardware");
+    expectClose(values.lse, x, TOLERANCES.row);
+  });
+
   it("works along any axis", async () => {
     const [outer, cols, inner] = [2, 5, 3] as const;
     const random = randoms(3);
