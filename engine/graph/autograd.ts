@@ -3,7 +3,7 @@
  */
 import { ForgeError } from "../error.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { formatShape, sameShape } from "../tensor/shape.ts";
 import { full, type Node, type Tensor } from "../tensor/tensor.ts";
 
 /** How two gradients of one tensor are summed; installed by `engine/ops` (this layer knows no ops). */
@@ -25,7 +25,8 @@ export interface GradOptions {
 /**
  * Gradients of `loss` with respect to `wrt`.
  *
- * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float;
+ * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float; the same
+ *           for a seed that does not fit;
  *           `gradient_missing` when the path runs through an op without a gradient.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions = {}): Tensor[] {
@@ -71,6 +72,7 @@ export function pullback(
   wrt: readonly Tensor[],
 ): (Tensor | undefined)[] {
   const targets = new Set(wrt.map((t) => t.node));
+  if (options.seed) checkSeed(loss, options.seed);
   const needed = dependents(
     outputs.map((t) => t.node),
     targets,
@@ -95,6 +97,17 @@ export function pullback(
     if (!targets.has(node)) gradients.delete(node);
   }
   return wrt.map((t) => gradients.get(t.node)?.[t.output]);
+}
+
+function checkSeed(loss: Tensor, seed: Tensor): void {
+  if (sameShape(loss.shape, seed.shape) && loss.dtype === seed.dtype) return;
+  throw new ForgeError({
+    code: loss.dtype === seed.dtype ? "shape_mismatch" : "dtype_mismatch",
+    what: "grad: the seed does not fit the loss.",
+    got: `seed ${formatShape(seed.shape)} ${seed.dtype} for ${formatShape(loss.shape)} ${loss.dtype}`,
+    why: "the seed is the gradient of the loss, element by element",
+    fix: "pass a seed of the loss's shape and dtype",
+  });
 }
 
 /** Value and gradients of a function of tensors. */

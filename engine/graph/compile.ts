@@ -5,9 +5,10 @@ import type { Device } from "../gpu/device.ts";
 import { stateOf, traced } from "../tensor/state.ts";
 import { full, inputOp, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
 import { getDefaultDevice } from "./default-device.ts";
-import { type InputValue, Plan } from "./plan.ts";
+import { Plan } from "./plan.ts";
 import type { PlanReport } from "./report.ts";
 import { inputValue, resultOp } from "./result.ts";
+import type { InputValue } from "./transfer.ts";
 import { flattenTree, mapTree, type Tree, type TreeLeaf } from "./tree.ts";
 
 /** What a compiled function returns: the same structure, with tensors that hold values. */

@@ -6,9 +6,10 @@ import { bytesOf, type HostArray, hostArray } from "../tensor/dtype.ts";
 import { stateOf } from "../tensor/state.ts";
 import { dataOp, full, inputOp, makeTensor, setEvaluator, Tensor } from "../tensor/tensor.ts";
 import { getDefaultDevice } from "./default-device.ts";
-import { type InputValue, Plan, readBuffer } from "./plan.ts";
+import { Plan } from "./plan.ts";
 import { inputValue, type Result, resultBuffer, resultOp } from "./result.ts";
 import { attributeText, keyOf } from "./schedule.ts";
+import { type InputValue, readBuffer } from "./transfer.ts";
 
 /** Reads with a one-shot plan; plans are kept by the structure of the graph, so a repeated read only replays. */
 async function read(tensor: Tensor): Promise<HostArray> {

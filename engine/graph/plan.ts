@@ -2,14 +2,13 @@
  * Plans: a program with pipelines, buffers and bind groups made once, replayed with one pass and one submit.
  */
 import { ForgeError } from "../error.ts";
-import { BufferUsage, OFFSET_ALIGNMENT } from "../gpu/constants.ts";
 import type { Device } from "../gpu/device.ts";
 import type { Pipeline } from "../gpu/pipeline.ts";
 import { expandShader } from "../gpu/shader.ts";
-import { bytesOf, type HostArray } from "../tensor/dtype.ts";
+import { bytesOf } from "../tensor/dtype.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { State } from "../tensor/state.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { PlanBuffers } from "./buffers.ts";
 import type { KernelCall, Operand, Program, Slot } from "./kernel.ts";
 import { lower, type Roots } from "./lower.ts";
 import { type MemoryPlan, planBytes, planMemory } from "./memory.ts";
@@ -20,13 +19,8 @@ import {
   profilePlan,
   type Step,
 } from "./report.ts";
-import { homeOf, offsetInHome } from "./slot.ts";
+import { type BufferPlace, type InputValue, writeHost } from "./transfer.ts";
 import { settle } from "./tuner.ts";
-
-const STORAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-
-/** A value to write into an input before a replay: host data, or a piece of a buffer. */
-export type InputValue = HostArray | { readonly buffer: GPUBuffer; readonly offsetBytes: number };
 
 /** A state's buffer as a plan has bound it. */
 interface BoundState {
@@ -43,8 +37,7 @@ export class Plan implements Disposable {
   readonly steps: readonly Step[];
   /** Name in errors and reports. */
   readonly label: string;
-  readonly #buffers: Map<Slot, GPUBuffer>;
-  readonly #owned: readonly GPUBuffer[];
+  readonly #buffers: PlanBuffers;
   readonly #boundStates: readonly BoundState[];
   #isDisposed = false;
 
@@ -54,8 +47,7 @@ export class Plan implements Disposable {
     program: Program;
     memory: MemoryPlan;
     steps: readonly Step[];
-    buffers: Map<Slot, GPUBuffer>;
-    owned: readonly GPUBuffer[];
+    buffers: PlanBuffers;
     states: readonly BoundState[];
   }) {
     this.device = parts.device;
@@ -64,7 +56,6 @@ export class Plan implements Disposable {
     this.memory = parts.memory;
     this.steps = parts.steps;
     this.#buffers = parts.buffers;
-    this.#owned = parts.owned;
     this.#boundStates = parts.states;
   }
 
@@ -77,22 +68,15 @@ export class Plan implements Disposable {
     let { program, memory } = planned(device, roots, label);
     while (await settle(device)) ({ program, memory } = planned(device, roots, label));
     const pipelines = await Promise.all(program.calls.map((c) => compileCall(device, c)));
-    const { buffers, owned } = await allocate(device, program, memory, label);
-    const params = uploadParams(device, program.calls, label);
+    const buffers = await PlanBuffers.make(device, program, memory, label);
     const steps = program.calls.map((call, i): Step => {
       const pipeline = pipelines[i] as Pipeline;
-      const size = Math.max(16, Math.ceil(call.params.byteLength / 16) * 16);
-      const uniform = {
-        binding: 0,
-        resource: { buffer: params.buffer, offset: params.offsets[i] ?? 0, size },
-      };
-      const storage = call.bindings.map((slot, b) => ({
-        binding: b + 1,
-        resource: bindingOf(slot, buffers),
-      }));
-      const entries = [uniform, ...storage].filter(
-        (e) => pipeline.bindings[e.binding] !== undefined,
-      );
+      const entries = [
+        buffers.params(call, i),
+        ...call.bindings.map((slot) => buffers.binding(slot)),
+      ]
+        .map((resource, binding) => ({ binding, resource }))
+        .filter((e) => pipeline.bindings[e.binding] !== undefined);
       return {
         call,
         pipeline,
@@ -101,7 +85,7 @@ export class Plan implements Disposable {
     });
     const states = program.slots.flatMap((slot): BoundState[] => {
       const { state } = slot;
-      return state ? [{ state, moves: state.moves, buffer: buffers.get(slot) as GPUBuffer }] : [];
+      return state ? [{ state, moves: state.moves, buffer: buffers.place(slot).buffer }] : [];
     });
     return new Plan({
       device,
@@ -110,7 +94,6 @@ export class Plan implements Disposable {
       memory,
       steps,
       buffers,
-      owned: [...owned, params.buffer],
       states,
     });
   }
@@ -124,7 +107,7 @@ export class Plan implements Disposable {
 
   /** Bytes of the buffers that the plan owns (states are not among them). */
   get ownedBytes(): number {
-    return this.#owned.reduce((n, b) => n + b.size, 0);
+    return this.#buffers.bytes;
   }
 
   /** Writes the inputs and replays all dispatches: one pass, one submit. */
@@ -155,10 +138,9 @@ export class Plan implements Disposable {
     device.submit(this.label, encoder.finish());
   }
 
-  /** The buffer and byte offset of output `i`. */
-  output(i: number): { readonly buffer: GPUBuffer; readonly offsetBytes: number } {
-    const operand = this.program.outputs[i] as Operand;
-    return { buffer: this.#buffers.get(operand.slot) as GPUBuffer, offsetBytes: 0 };
+  /** Where output `i` lies. */
+  output(i: number): BufferPlace {
+    return this.#buffers.place((this.program.outputs[i] as Operand).slot);
   }
 
   /** Kernels, FLOPs, bytes and memory, without running. */
@@ -174,39 +156,27 @@ export class Plan implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    for (const buffer of this.#owned) this.device.destroyBuffer(buffer);
+    this.#buffers.destroy();
   }
 
   #writeInput(encoder: GPUCommandEncoder, slot: Slot, value: InputValue): void {
-    const buffer = this.#buffers.get(slot) as GPUBuffer;
-    if ("buffer" in value && "offsetBytes" in value && !ArrayBuffer.isView(value)) {
-      const bytes = Math.ceil((slot.elements * bytesOf(slot.dtype)) / 4) * 4;
-      encoder.copyBufferToBuffer(value.buffer, value.offsetBytes, buffer, 0, bytes);
-    } else {
-      writeHost(this.device, buffer, value as HostArray);
+    const { buffer } = this.#buffers.place(slot);
+    if (ArrayBuffer.isView(value)) {
+      writeHost(this.device, buffer, value);
+      return;
     }
+    const bytes = Math.ceil((slot.elements * bytesOf(slot.dtype)) / 4) * 4;
+    encoder.copyBufferToBuffer(value.buffer, value.offsetBytes, buffer, 0, bytes);
   }
 
   #encodeCopies(encoder: GPUCommandEncoder): void {
-    for (const { from, to } of this.program.copies) {
-      const bytes = Math.ceil((sizeOf(from.layout.shape) * bytesOf(from.slot.dtype)) / 4) * 4;
+    for (const copy of this.program.copies) {
+      const bytes =
+        Math.ceil((sizeOf(copy.from.layout.shape) * bytesOf(copy.from.slot.dtype)) / 4) * 4;
       if (bytes === 0) continue;
-      encoder.copyBufferToBuffer(
-        this.#buffers.get(homeOf(from.slot)) as GPUBuffer,
-        this.#byteOffset(from),
-        this.#buffers.get(homeOf(to.slot)) as GPUBuffer,
-        this.#byteOffset(to),
-        bytes,
-      );
+      const [from, to] = [this.#buffers.locate(copy.from), this.#buffers.locate(copy.to)];
+      encoder.copyBufferToBuffer(from.buffer, from.offsetBytes, to.buffer, to.offsetBytes, bytes);
     }
-  }
-
-  #byteOffset(operand: Operand): number {
-    const home = homeOf(operand.slot);
-    const placed = this.memory.placements.get(home)?.offsetBytes ?? 0;
-    return (
-      placed + offsetInHome(operand.slot) + operand.layout.offset * bytesOf(operand.slot.dtype)
-    );
   }
 }
 
@@ -248,127 +218,4 @@ function checkFits(device: Device, program: Program, memory: MemoryPlan, label: 
     why: tooLarge ? `the largest buffer is ${limit} bytes` : `the budget is ${budget} bytes`,
     fix: "lower the batch size or the sequence length, use checkpoint(), or accumulate gradients over smaller batches",
   });
-}
-
-async function allocate(
-  device: Device,
-  program: Program,
-  memory: MemoryPlan,
-  label: string,
-): Promise<{ buffers: Map<Slot, GPUBuffer>; owned: GPUBuffer[] }> {
-  const separate = program.slots.filter(
-    (s) => !s.inside && !["temporary", "state", "status"].includes(s.kind),
-  );
-  const requests = [
-    ...memory.arenaBytes.map((sizeBytes, i) => ({
-      label: `${label} arena ${i}`,
-      sizeBytes,
-      usage: STORAGE,
-    })),
-    ...separate.map((s) => ({
-      label: `${label} ${s.label}`,
-      sizeBytes: s.sizeBytes,
-      usage: STORAGE,
-    })),
-  ];
-  const owned = await device.createBuffers(requests);
-  const buffers = new Map<Slot, GPUBuffer>();
-  for (const slot of program.slots) {
-    if (slot.state) buffers.set(slot, slot.state.buffer(device));
-    if (slot.kind === "status") buffers.set(slot, device.statusBuffer);
-    const placed = memory.placements.get(slot);
-    if (placed) buffers.set(slot, owned[placed.arena] as GPUBuffer);
-  }
-  separate.forEach((slot, i) => {
-    const buffer = owned[memory.arenaBytes.length + i] as GPUBuffer;
-    buffers.set(slot, buffer);
-    if (slot.data) writeHost(device, buffer, slot.data);
-  });
-  // bindings of slots inside others start at their own offset
-  for (const slot of program.slots) {
-    const buffer = buffers.get(homeOf(slot));
-    if (!buffer) continue;
-    const offset = (memory.placements.get(homeOf(slot))?.offsetBytes ?? 0) + offsetInHome(slot);
-    buffers.set(slot, buffer);
-    offsets.set(slot, offset);
-  }
-  return { buffers, owned };
-}
-
-/** Byte offset of each slot's binding. */
-const offsets = new WeakMap<Slot, number>();
-
-function bindingOf(slot: Slot, buffers: Map<Slot, GPUBuffer>): GPUBufferBinding {
-  const buffer = buffers.get(slot) as GPUBuffer;
-  const offset = offsets.get(slot) ?? 0;
-  return { buffer, offset, size: Math.min(buffer.size - offset, Math.max(16, slot.sizeBytes)) };
-}
-
-function uploadParams(
-  device: Device,
-  calls: readonly KernelCall[],
-  label: string,
-): { buffer: GPUBuffer; offsets: number[] } {
-  let size = 0;
-  const starts = calls.map((call) => {
-    const at = size;
-    size += Math.ceil(Math.max(16, call.params.byteLength) / OFFSET_ALIGNMENT) * OFFSET_ALIGNMENT;
-    return at;
-  });
-  const words = new Uint32Array(Math.max(4, size / 4));
-  calls.forEach((call, i) => {
-    words.set(call.params, (starts[i] ?? 0) / 4);
-  });
-  const buffer = device.createBuffer({
-    label: `${label} params`,
-    sizeBytes: words.byteLength,
-    usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST,
-  });
-  device.gpu.queue.writeBuffer(buffer, 0, words);
-  return { buffer, offsets: starts };
-}
-
-/** Writes host data; lengths that are no multiple of 4 bytes (odd f16 counts) are padded. */
-export function writeHost(device: Device, buffer: GPUBuffer, data: HostArray): void {
-  if (data.byteLength === 0) return;
-  if (data.byteLength % 4 === 0) {
-    device.gpu.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
-    return;
-  }
-  const padded = new Uint8Array(data.byteLength + 2);
-  padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  device.gpu.queue.writeBuffer(buffer, 0, padded);
-}
-
-/** Reads a piece of a buffer as host data. */
-export async function readBuffer(
-  device: Device,
-  from: { readonly buffer: GPUBuffer; readonly offsetBytes: number },
-  tensor: Pick<Tensor, "shape" | "dtype">,
-  make: (bytes: ArrayBuffer) => HostArray,
-): Promise<HostArray> {
-  const bytes = sizeOf(tensor.shape) * bytesOf(tensor.dtype);
-  if (bytes === 0) return make(new ArrayBuffer(0));
-  const padded = Math.ceil(bytes / 4) * 4;
-  const status = device.hasStatus ? 4 : 0;
-  const staging = device.takeStaging(padded + status);
-  try {
-    const encoder = device.gpu.createCommandEncoder({ label: "read" });
-    encoder.copyBufferToBuffer(from.buffer, from.offsetBytes, staging, 0, padded);
-    if (status) encoder.copyBufferToBuffer(device.statusBuffer, 0, staging, padded, 4);
-    device.submit(device.running, encoder.finish());
-    const [values, word] = await device.readMapped(
-      staging,
-      padded + status,
-      (mapped) =>
-        [
-          make(mapped.slice(0, bytes)),
-          status ? new Uint32Array(mapped.slice(padded))[0] : 0,
-        ] as const,
-    );
-    if (word) device.reportStatus(word);
-    return values;
-  } finally {
-    device.returnStaging(staging);
-  }
 }

@@ -4,7 +4,8 @@ import type { Device } from "../gpu/device.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import { stateOf } from "../tensor/state.ts";
 import { dataOp, type Op, type Tensor } from "../tensor/tensor.ts";
-import type { InputValue, Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import type { BufferPlace, InputValue } from "./transfer.ts";
 
 /** A value that a plan has left in one of its output buffers. Attributes: `result`, and `origin` for messages. */
 export const resultOp: Op = { name: "result", kind: "source" };
@@ -33,7 +34,7 @@ export async function inputValue(device: Device, value: Tensor | number): Promis
 }
 
 /** Where a result lies. Errors: `use_after_dispose` when a later call has overwritten it. */
-export function resultBuffer(result: Result): { buffer: GPUBuffer; offsetBytes: number } {
+export function resultBuffer(result: Result): BufferPlace {
   if (result.counter.calls !== result.call) {
     throw new ForgeError({
       code: "use_after_dispose",

@@ -2,7 +2,7 @@
  * Runs tensors as a test wants to see them run: in one plan, over poisoned memory, by the kernels of either class of adapter.
  */
 import { expect } from "vitest";
-import { readBuffer } from "../../engine/graph/plan.ts";
+import { readBuffer } from "../../engine/graph/transfer.ts";
 import { compile, type Device, grad, mul, sum, type Tensor, tensor } from "../../engine/index.ts";
 import { bytesOf, type HostArray, hostArray } from "../../engine/tensor/dtype.ts";
 
