@@ -25,9 +25,8 @@ export interface GradOptions {
 /**
  * Gradients of `loss` with respect to `wrt`.
  *
- * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float; the same
- *           for a seed that does not fit;
- *           `gradient_missing` when the path runs through an op without a gradient.
+ * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float;
+ *           the same for a seed that does not fit; `gradient_missing` when the path runs through an op without a gradient.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   if (!isFloat(loss.dtype)) {
@@ -46,6 +45,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions 
       fix: "reduce it (mean, sum), or pass `seed`, the gradient of the loss itself",
     });
   }
+  if (options.seed) checkSeed(loss, options.seed);
   const found = pullback([loss], [options.seed ?? full(loss.shape, 1, loss.dtype)], wrt);
   return wrt.map((t, i) => {
     const gradient = found[i];
@@ -72,7 +72,6 @@ export function pullback(
   wrt: readonly Tensor[],
 ): (Tensor | undefined)[] {
   const targets = new Set(wrt.map((t) => t.node));
-  if (options.seed) checkSeed(loss, options.seed);
   const needed = dependents(
     outputs.map((t) => t.node),
     targets,
