@@ -1,0 +1,114 @@
+/**
+ * What fusion promises, as a property of random programs: `test/engine/graph/fusion.test.ts` holds it for a few of them,
+ * `test/soak/fusion.test.ts` for many.
+ */
+import fc from "fast-check";
+import { expect } from "vitest";
+import { compile, type Tensor, tensor } from "../../engine/index.ts";
+import { array, count, type NdArray } from "../reference/array.ts";
+import { expectClose, randoms } from "./gpu.ts";
+import { decode, describeProgram, type Program, type Repertoire, run } from "./programs.ts";
+import { TOLERANCES } from "./tolerances.ts";
+
+const SHAPES = [[3, 4], [4], [3, 1], [2, 3, 4]];
+
+/** Random programs. */
+function programs(repertoire: Repertoire, bound: number): fc.Arbitrary<Program> {
+  const step = fc.array(fc.nat(10_000), { minLength: 5, maxLength: 5 });
+  return fc
+    .array(step, { minLength: 2, maxLength: 12 })
+    .map((numbers) => decode(repertoire, SHAPES, numbers, bound));
+}
+
+function inputsOf(make: (n: number) => ArrayLike<number>): NdArray[] {
+  return SHAPES.map((shape) => array(shape, make(count(shape))));
+}
+
+const of = (x: NdArray): Tensor => tensor(Float32Array.from(x.data), x.shape);
+
+/** The last value, every value that nothing uses, and one in the middle: evaluated in one plan. */
+async function fused(program: Program, inputs: readonly NdArray[]): Promise<Map<number, NdArray>> {
+  const used = new Set(program.steps.flatMap((s) => s.args));
+  const last = inputs.length + program.steps.length - 1;
+  const middle = inputs.length + Math.floor(program.steps.length / 2);
+  const wanted = Array.from({ length: last + 1 }, (_, i) => i).filter(
+    (i) => i >= inputs.length && (!used.has(i) || i === middle || i === last),
+  );
+  using compiled = compile((x: Tensor[]) => {
+    const values = run<Tensor>(program, x, (step, args) => step.tensor(...args));
+    return wanted.map((i) => values[i] as Tensor);
+  });
+  const results = await compiled(inputs.map(of));
+  const read = new Map<number, NdArray>();
+  for (const [n, i] of wanted.entries()) {
+    const result = results[n] as Tensor;
+    read.set(i, array(result.shape, await result.read()));
+  }
+  return read;
+}
+
+/** Every value on its own: each step reads its operands back from the host. */
+async function stepByStep(program: Program, inputs: readonly NdArray[]): Promise<NdArray[]> {
+  const values = [...inputs];
+  for (const step of program.steps) {
+    const result = step.tensor(...step.args.map((i) => of(values[i] as NdArray)));
+    values.push(array(result.shape, await result.read()));
+  }
+  return values;
+}
+
+async function holds(
+  arbitrary: fc.Arbitrary<Program>,
+  runs: Runs,
+  check: (program: Program, seed: number) => Promise<void>,
+): Promise<void> {
+  const property = fc.asyncProperty(arbitrary, fc.nat(1000), async (program, seed) => {
+    try {
+      await check(program, seed);
+    } catch (cause) {
+      throw new Error(`${String(cause)}\nin the program\n${describeProgram(program)}`, { cause });
+    }
+  });
+  await fc.assert(property, runs);
+}
+
+/** How many programs, and which. */
+export interface Runs {
+  readonly numRuns: number;
+  /** A fixed seed keeps the set of kernel texts, and so the time, the same from run to run. */
+  readonly seed?: number;
+}
+
+/** Integers through maps, views, reductions and products are what the definition gives, to the bit. */
+export async function expectExactFusion(runs: Runs): Promise<void> {
+  await holds(programs("exact", 3), runs, async (program, seed) => {
+    const inputs = inputsOf((n) => randoms(seed).integers(n, -3, 4));
+    const expected = run<NdArray>(program, inputs, (step, args) => step.value(...args));
+    for (const [i, actual] of await fused(program, inputs)) {
+      expect(actual.shape).toEqual(expected[i]?.shape);
+      expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.exact, `v${i}`);
+    }
+  });
+}
+
+/** Maps and views give the bits of op-by-op evaluation. */
+export async function expectBitwiseFusion(runs: Runs): Promise<void> {
+  await holds(programs("elementwise", 2), runs, async (program, seed) => {
+    const inputs = inputsOf((n) => randoms(seed).floats(n, -2, 2));
+    const expected = await stepByStep(program, inputs);
+    for (const [i, actual] of await fused(program, inputs)) {
+      expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.exact, `v${i}`);
+    }
+  });
+}
+
+/** Sums may come in another order than op by op. */
+export async function expectCloseFusion(runs: Runs): Promise<void> {
+  await holds(programs("smooth", 1), runs, async (program, seed) => {
+    const inputs = inputsOf((n) => randoms(seed).floats(n));
+    const expected = await stepByStep(program, inputs);
+    for (const [i, actual] of await fused(program, inputs)) {
+      expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.reordered, `v${i}`);
+    }
+  });
+}
