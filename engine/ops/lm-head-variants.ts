@@ -8,9 +8,6 @@
 import { type DeviceFacts, foldGrid, type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
 import type { ShaderOptions } from "../gpu/shader.ts";
 
-/** The label of a row that has none: its log-prob is 0, without a gradient. */
-export const NO_LABEL = 0xffff_ffff;
-
 /** A chunk of logits and how they become scores. */
 export interface LogitsChunk {
   /** Rows of the chunk. */

@@ -1,9 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { shaderSource } from "../../../engine/graph/library.ts";
 import { type Device, embedding, tensor } from "../../../engine/index.ts";
+import { embeddingLinks } from "../../../engine/ops/embedding-variants.ts";
 import * as oracle from "../../reference/embedding.ts";
 import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { evaluate, gradients, KERNEL_CLASSES } from "../../support/evaluate.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
+import { runKernel } from "../../support/kernel.ts";
 import { summed, TOLERANCES } from "../../support/tolerances.ts";
 
 let gpu: Device;
@@ -36,6 +39,17 @@ describe.each(KERNEL_CLASSES)("embedding by %s kernels", (kernels) => {
     const sizes = { vocab, cols };
     expectClose(values.y, oracle.embedding(table, ids, sizes), TOLERANCES.exact, "y");
     expectClose(values.dtable, oracle.embeddingBackward(dy, ids, sizes), summed(tokens), "dtable");
+  });
+
+  it.each([1, 63, 64, 65, 300])("links %i ids to where they occur next", async (tokens) => {
+    const facts = { isSoftware: kernels === "software", subgroupSize: undefined };
+    const ids = Uint32Array.from(randoms(tokens).integers(tokens, 0, 20));
+    const dispatch = embeddingLinks(facts, tokens);
+    const out = new Uint32Array(2 * tokens + 4).fill(7);
+    const source = shaderSource(dispatch.name);
+    const { bindings } = await runKernel(gpu, { ...dispatch, source, bindings: [ids, out] });
+    const { next, first } = oracle.embeddingLinks(ids);
+    expect([...(bindings[1] as Uint32Array)]).toEqual([...next, ...first, 7, 7, 7, 7]);
   });
 
   it("sums each row's gradient in ascending order of positions: the same bits as in f32", async () => {
