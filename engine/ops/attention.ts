@@ -44,16 +44,10 @@ interface Attributes {
 }
 
 /** Token stride free, heads of a token contiguous, both in steps of 4: what the kernels read in place. */
-function takesHeads(layout: Layout): boolean {
-  const [tokenStride, headStride, elementStride] = layout.strides as [number, number, number];
-  const [, heads, headDim] = layout.shape as [number, number, number];
-  return (
-    layout.shape.length === 3 &&
-    elementStride === 1 &&
-    (headStride === headDim || heads === 1) &&
-    tokenStride % 4 === 0 &&
-    layout.offset % 4 === 0
-  );
+function takesHeads({ shape, strides, offset }: Layout): boolean {
+  const [tokenStride = 0, headStride] = strides;
+  const isRow = shape.length === 2 || headStride === shape[2] || shape[1] === 1;
+  return isRow && strides.at(-1) === 1 && tokenStride % 4 === 0 && offset % 4 === 0;
 }
 
 function placeOf(operand: Operand): AttentionOperand {
