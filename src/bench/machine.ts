@@ -1,7 +1,6 @@
 /** What a figure was measured on: a figure without it means nothing. */
 import { cpus, release } from "node:os";
 import type { Device } from "../../engine/index.ts";
-import type { Roofs } from "./roofs.ts";
 
 /** The machine, the adapter and the versions. */
 export interface Machine {
@@ -17,7 +16,6 @@ export interface Machine {
   readonly isSoftware: boolean;
   readonly toggles: readonly string[];
   readonly versions: Readonly<Record<string, string>>;
-  readonly roofs?: Roofs;
 }
 
 /** Describes this machine with a device of it. */
@@ -40,21 +38,13 @@ export function machineOf(device: Device, versions: Readonly<Record<string, stri
 
 /** The machine in a few lines of Markdown. */
 export function machineText(machine: Machine): string {
-  const { date, cpu, cores, system, node, adapter, driver, toggles, versions, roofs } = machine;
+  const { date, cpu, cores, system, node, adapter, driver, toggles, versions } = machine;
   const kind = machine.isSoftware ? "software adapter: no GPU took part" : "hardware adapter";
   const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const lines = [
+  return [
     `- ${date}, ${names.join(", ")}, Node ${node}`,
     `- ${cpu}, ${cores} cores, ${system}`,
     `- ${adapter} (${kind}): ${driver}`,
     `- Dawn toggles: ${toggles.join(", ") || "none"}`,
-  ];
-  if (roofs) {
-    const { gigaflops, gigabytesPerSecond } = roofs;
-    lines.push(
-      `- limits of this adapter, measured at the start: ${gigaflops.toFixed(0)} GFLOP/s of f32 multiply-adds on registers, ` +
-        `${gigabytesPerSecond.toFixed(0)} GB/s of copying`,
-    );
-  }
-  return lines.join("\n");
+  ].join("\n");
 }

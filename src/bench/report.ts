@@ -1,6 +1,6 @@
 /** What a benchmark found, as a Markdown table (which reads well on a terminal too) and as plain data. */
 import type { Summary } from "./measure.ts";
-import type { Roofs } from "./roofs.ts";
+import { type Roofs, roofsText } from "./roofs.ts";
 
 /** One contender on one task. */
 export interface Row extends Summary {
@@ -16,6 +16,8 @@ export interface Section {
   readonly rows: readonly Row[];
   /** What must be known to read it. */
   readonly notes?: readonly string[];
+  /** Limits of the adapter, where shares of them mean something. */
+  readonly roofs?: Roofs;
 }
 
 /** A figure beside the bar that it is held to. */
@@ -34,7 +36,7 @@ export function isMet({ measured, bar, isAtLeast }: Target): boolean {
 }
 
 /** A section as Markdown. */
-export function sectionText({ rows, notes = [] }: Section, roofs?: Roofs): string {
+export function sectionText({ rows, notes = [], roofs }: Section): string {
   const tasks = [...new Set(rows.map((r) => r.task))];
   const lines = tasks.flatMap((task) => {
     const own = rows.filter((r) => r.task === task);
@@ -44,7 +46,9 @@ export function sectionText({ rows, notes = [] }: Section, roofs?: Roofs): strin
   const header = [
     ["task", "engine", "median", "best", "rate", "of the limit", "of the fastest", "load", "clean"],
   ];
-  return [table([...header, ...lines]), ...notes].join("\n\n");
+  return [table([...header, ...lines]), ...notes, ...(roofs ? [roofsText(roofs)] : [])].join(
+    "\n\n",
+  );
 }
 
 function rowCells(

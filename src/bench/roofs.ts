@@ -3,7 +3,7 @@
  * these roofs (Williams et al. 2009), so that they mean something on any adapter.
  */
 import type { Device } from "../../engine/index.ts";
-import { contender, measure } from "./measure.ts";
+import { contender, type MeasureOptions, measure } from "./measure.ts";
 
 /** The two roofs, best of several blocks. */
 export interface Roofs {
@@ -24,8 +24,8 @@ const STORAGE = 0x0080;
 const COPY_SRC = 0x0004;
 const COPY_DST = 0x0008;
 
-/** Measures both roofs. */
-export async function measureRoofs(device: Device, rounds = 5): Promise<Roofs> {
+/** Measures both roofs. Do it beside what is compared with them: whatever slows the one slows the other. */
+export async function measureRoofs(device: Device, options: MeasureOptions): Promise<Roofs> {
   const groups = device.isSoftware ? 256 : 16_384;
   const bytes = device.isSoftware ? 2 ** 26 : 2 ** 29;
   const seed = device.createBuffer({
@@ -70,13 +70,21 @@ export async function measureRoofs(device: Device, rounds = 5): Promise<Roofs> {
   const copy = contender("copy", (calls) =>
     submit("copy", calls, (encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, bytes)),
   );
-  const [computed, copied] = await measure([compute, copy], { rounds, blockMs: 60 });
+  const [computed, copied] = await measure([compute, copy], { ...options, blockMs: 60 });
   for (const buffer of [seed, sink, from, to]) device.destroyBuffer(buffer);
   const flops = 2 * 4 * CHAINS * STEPS * ITERATIONS * groups * LANES;
   return {
     gigaflops: flops / (computed?.bestMs ?? Number.NaN) / 1e6,
     gigabytesPerSecond: (2 * bytes) / (copied?.bestMs ?? Number.NaN) / 1e6,
   };
+}
+
+/** The roofs in one sentence. */
+export function roofsText({ gigaflops, gigabytesPerSecond }: Roofs): string {
+  return (
+    `Limits of the adapter, measured just before: ${gigaflops.toFixed(0)} GFLOP/s of f32 multiply-adds on registers, ` +
+    `${gigabytesPerSecond.toFixed(0)} GB/s of copying.`
+  );
 }
 
 /** Values come from a buffer and go into one, so that nothing can be worked out beforehand or left out. */

@@ -6,6 +6,7 @@ import { measureDispatch } from "./dispatch.ts";
 import { matmulContender, matmulFlops, matmulName, matmulSpecs } from "./matmul.ts";
 import { type MeasureOptions, measure, type Summary } from "./measure.ts";
 import type { Row, Section } from "./report.ts";
+import { measureRoofs } from "./roofs.ts";
 import { trainContender } from "./train.ts";
 
 /** The names of the benchmarks. */
@@ -24,14 +25,16 @@ const RUNNERS: Readonly<
   Record<Benchmark, (device: Device, options: MeasureOptions) => Promise<Section>>
 > = {
   matmul: async (device, options) => {
+    const roofs = await measureRoofs(device, options);
     const rows: Row[] = [];
     for (const spec of matmulSpecs(device)) {
       const [summary] = await measure([await matmulContender(device, spec)], options);
       rows.push({ ...(summary as Summary), task: matmulName(spec), flops: matmulFlops(spec) });
     }
-    return { rows };
+    return { rows, roofs };
   },
   attention: async (device, options) => {
+    const roofs = await measureRoofs(device, options);
     const rows: Row[] = [];
     for (const spec of attentionSpecs(device)) {
       const [summary] = await measure([await attentionContender(device, spec)], options);
@@ -41,12 +44,13 @@ const RUNNERS: Readonly<
         flops: attentionFlops(spec),
       });
     }
-    return { rows, notes: [ATTENTION_NOTE] };
+    return { rows, notes: [ATTENTION_NOTE], roofs };
   },
   train: async (device, options) => {
+    const roofs = await measureRoofs(device, options);
     const [summary] = await measure([await trainContender(device)], { blockMs: 500, ...options });
     const row = { ...(summary as Summary), task: TRAIN_TASK, flops: decoderFlops() };
-    return { rows: [row], notes: [TRAIN_NOTE] };
+    return { rows: [row], notes: [TRAIN_NOTE], roofs };
   },
   dispatch: async (device, options) => {
     const { script, replay } = await measureDispatch(device, options);
@@ -62,7 +66,7 @@ const RUNNERS: Readonly<
 export const TRAIN_TASK = "decoder, 842,496 parameters, 1,024 tokens";
 
 /** What must be known to read the attention table. */
-export const ATTENTION_NOTE =
+const ATTENTION_NOTE =
   "Operations are those of visible pairs: 2 products forward, 5 more for the gradients.";
 
 /** What must be known to read the training table. */
@@ -70,5 +74,5 @@ export const TRAIN_NOTE =
   "One call is forward, backward, AdamW, and the loss read back. Operations are those of the matrix products.";
 
 /** What must be known to read the dispatch table. */
-export const DISPATCH_NOTE =
+const DISPATCH_NOTE =
   "Per dispatch of a plan of 1,000: `JavaScript` is the time of the call that replays it, `until idle` the time until the adapter is done.";

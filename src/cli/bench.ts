@@ -39,7 +39,6 @@ async function bench(names: readonly Benchmark[], options: BenchOptions): Promis
   const { openDevice, setDefaultDevice } = await import("../../engine/index.ts");
   const { machineOf, machineText } = await import("../bench/machine.ts");
   const { sectionText } = await import("../bench/report.ts");
-  const { measureRoofs } = await import("../bench/roofs.ts");
   const { runBenchmark } = await import("../bench/suite.ts");
   const { keepTuning } = await import("../tuning/store.ts");
   using device = await openDevice();
@@ -51,14 +50,13 @@ async function bench(names: readonly Benchmark[], options: BenchOptions): Promis
   const print = (text: string): void => {
     if (!options.json) process.stdout.write(`${text}\n\n`);
   };
-  const roofs = await measureRoofs(device);
-  const machine = { ...machineOf(device, { "forge-gpu": version }), roofs };
+  const machine = machineOf(device, { "forge-gpu": version });
   print(machineText(machine));
   const sections: (Section & { readonly title: string })[] = [];
   for (const name of names) {
     process.stderr.write(`${name} …\n`);
     const section = await runBenchmark(device, name, { rounds: options.rounds });
-    print(`### ${name}\n\n${sectionText(section, roofs)}`);
+    print(`### ${name}\n\n${sectionText(section)}`);
     sections.push({ title: name, ...section });
   }
   const kernels = options.profile ? await profile(print) : undefined;

@@ -16,8 +16,7 @@ import { type Device, openDevice, setDefaultDevice } from "../../engine/index.ts
 import { machineOf, machineText } from "../../src/bench/machine.ts";
 import type { MeasureOptions } from "../../src/bench/measure.ts";
 import { targetsText } from "../../src/bench/report.ts";
-import { measureRoofs, type Roofs } from "../../src/bench/roofs.ts";
-import { ATTENTION_NOTE, DISPATCH_NOTE, runBenchmark } from "../../src/bench/suite.ts";
+import { runBenchmark } from "../../src/bench/suite.ts";
 import { benchCompile } from "./compile.ts";
 import { benchMatmul } from "./matmul.ts";
 import { type Outcome, outcomeOfRows } from "./outcome.ts";
@@ -26,24 +25,24 @@ import { Peer } from "./peers/peer.ts";
 import { benchReadback } from "./readback.ts";
 import { benchTrain } from "./train.ts";
 
-type Options = MeasureOptions & { readonly roofs: Roofs };
-
 /** All benchmarks, in the order in which they run. */
 const BENCHMARKS: Readonly<
-  Record<string, (device: Device, peers: readonly Peer[], options: Options) => Promise<Outcome>>
+  Record<
+    string,
+    (device: Device, peers: readonly Peer[], options: MeasureOptions) => Promise<Outcome>
+  >
 > = {
   matmul: benchMatmul,
   attention: async (device, _peers, options) => {
-    const { rows } = await runBenchmark(device, "attention", options);
-    return outcomeOfRows("attention", rows, { notes: [ATTENTION_NOTE], roofs: options.roofs });
+    return outcomeOfRows("attention", await runBenchmark(device, "attention", options));
   },
   train: benchTrain,
   dispatch: async (device, _peers, options) => {
-    const { rows } = await runBenchmark(device, "dispatch", options);
-    const script = rows[0]?.medianMs ?? Number.NaN;
+    const section = await runBenchmark(device, "dispatch", options);
+    const script = section.rows[0]?.medianMs ?? Number.NaN;
     const what = "JavaScript of a dispatch";
     const target = { what, measured: 1000 * script, bar: 5, unit: "µs", isAtLeast: false };
-    return outcomeOfRows("dispatch", rows, { notes: [DISPATCH_NOTE], targets: [target] });
+    return outcomeOfRows("dispatch", section, [target]);
   },
   readback: (device, _peers, options) => benchReadback(device, options),
   compile: async (_device, _peers, options) => benchCompile(options),
@@ -76,13 +75,11 @@ const peers = values.peers ? startPeers(versions) : [];
 const print = (text: string): void => {
   if (!values.json) process.stdout.write(`${text}\n\n`);
 };
-const roofs = await measureRoofs(device);
-const machine = { ...machineOf(device, versions), roofs };
+const machine = machineOf(device, versions);
 print(machineText(machine));
 const options = {
   rounds: Number(values.rounds),
   patienceMs: 1000 * Number(values.patience),
-  roofs,
 };
 const outcomes: Outcome[] = [];
 for (const name of names) {

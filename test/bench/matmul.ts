@@ -9,7 +9,7 @@ import {
 } from "../../src/bench/matmul.ts";
 import { type MeasureOptions, measure } from "../../src/bench/measure.ts";
 import type { Row, Target } from "../../src/bench/report.ts";
-import type { Roofs } from "../../src/bench/roofs.ts";
+import { measureRoofs } from "../../src/bench/roofs.ts";
 import { bestMatmulContender, suitsBestMatmul } from "./best-matmul.ts";
 import { type Outcome, outcomeOfRows } from "./outcome.ts";
 import type { Peer } from "./peers/peer.ts";
@@ -18,8 +18,9 @@ import type { Peer } from "./peers/peer.ts";
 export async function benchMatmul(
   device: Device,
   peers: readonly Peer[],
-  options: MeasureOptions & { readonly roofs: Roofs },
+  options: MeasureOptions,
 ): Promise<Outcome> {
+  const roofs = await measureRoofs(device, options);
   const rows: Row[] = [];
   for (const spec of matmulSpecs(device)) {
     const task = matmulName(spec);
@@ -33,8 +34,7 @@ export async function benchMatmul(
       rows.push({ ...summary, task, flops: matmulFlops(spec) });
     }
   }
-  const { roofs } = options;
-  return outcomeOfRows("matmul", rows, { roofs, targets: targetsOf(device, rows) });
+  return outcomeOfRows("matmul", { rows, roofs }, targetsOf(device, rows));
 }
 
 function targetsOf(device: Device, rows: readonly Row[]): Target[] {

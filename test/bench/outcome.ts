@@ -1,6 +1,5 @@
 /** What one benchmark gives: text for people, data for programs, and the bars it is held to. */
-import { type Row, sectionText, type Target } from "../../src/bench/report.ts";
-import type { Roofs } from "../../src/bench/roofs.ts";
+import { type Section, sectionText, type Target } from "../../src/bench/report.ts";
 
 /** The outcome of a benchmark. */
 export interface Outcome {
@@ -14,14 +13,8 @@ export interface Outcome {
 /** The outcome of a benchmark whose figures are rows of the common table. */
 export function outcomeOfRows(
   title: string,
-  rows: readonly Row[],
-  options: {
-    readonly notes?: readonly string[];
-    readonly targets?: readonly Target[];
-    readonly roofs?: Roofs;
-  } = {},
+  section: Section,
+  targets: readonly Target[] = [],
 ): Outcome {
-  const { notes = [], targets = [], roofs } = options;
-  const text = sectionText({ rows, notes }, roofs);
-  return { title, text, data: rows, targets };
+  return { title, text: sectionText(section), data: section, targets };
 }

@@ -3,7 +3,7 @@ import type { Device } from "../../engine/index.ts";
 import { decoderFlops } from "../../src/bench/decoder-data.ts";
 import { type Contender, type MeasureOptions, measure } from "../../src/bench/measure.ts";
 import type { Row, Target } from "../../src/bench/report.ts";
-import type { Roofs } from "../../src/bench/roofs.ts";
+import { measureRoofs } from "../../src/bench/roofs.ts";
 import { TRAIN_NOTE, TRAIN_TASK } from "../../src/bench/suite.ts";
 import { trainContender } from "../../src/bench/train.ts";
 import { isPacedWebGpu } from "./matmul.ts";
@@ -14,21 +14,21 @@ import type { Peer } from "./peers/peer.ts";
 export async function benchTrain(
   device: Device,
   peers: readonly Peer[],
-  options: MeasureOptions & { readonly roofs: Roofs },
+  options: MeasureOptions,
 ): Promise<Outcome> {
   const contenders: Contender[] = [await trainContender(device)];
   for (const peer of peers) {
     process.stderr.write(`  preparing ${peer.name}\n`);
     contenders.push(await peer.train());
   }
+  const roofs = await measureRoofs(device, options);
   const summaries = await measure(contenders, { blockMs: 500, ...options });
   const rows: Row[] = summaries.map((summary) => ({
     ...summary,
     task: TRAIN_TASK,
     flops: decoderFlops(),
   }));
-  const { roofs } = options;
-  return outcomeOfRows("train", rows, { notes: [TRAIN_NOTE], roofs, targets: targetsOf(rows) });
+  return outcomeOfRows("train", { rows, notes: [TRAIN_NOTE], roofs }, targetsOf(rows));
 }
 
 function targetsOf(rows: readonly Row[]): Target[] {
