@@ -1,8 +1,9 @@
 /**
  * Compiled functions: traced once per signature, replayed on every call.
  */
+import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
-import { stateOf, traced } from "../tensor/state.ts";
+import { activeTrace, stateOf, traced } from "../tensor/state.ts";
 import { full, inputOp, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
 import { getDefaultDevice } from "./default-device.ts";
 import { Plan } from "./plan.ts";
@@ -72,7 +73,7 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     return made;
   };
 
-  const call = async (...args: A): Promise<R> => {
+  const callNow = async (args: A): Promise<R> => {
     const device = options.device ?? (await getDefaultDevice());
     const leaves = flattenTree(args, label);
     const entry = await entryFor(device, args, leaves);
@@ -97,6 +98,14 @@ export function compile<A extends readonly Tree[], R extends Tree>(
       ),
     );
   };
+  // calls that nobody awaits still change states in the order in which they were made
+  let last: Promise<unknown> = Promise.resolve();
+  const call = (...args: A): Promise<R> => {
+    if (activeTrace()) return Promise.reject(nestedCall(label));
+    const turn = last.then(() => callNow(args));
+    last = turn.catch(() => undefined);
+    return turn;
+  };
   const plan = async (...args: A): Promise<Plan> => {
     const device = options.device ?? (await getDefaultDevice());
     return (await entryFor(device, args, flattenTree(args, label))).plan;
@@ -108,6 +117,14 @@ export function compile<A extends readonly Tree[], R extends Tree>(
       for (const entry of entries.values()) void entry.then(release, () => undefined);
       entries.clear();
     },
+  });
+}
+
+function nestedCall(label: string): ForgeError {
+  return new ForgeError({
+    code: "state_conflict",
+    what: `"${label}" is called while another compiled function is traced.`,
+    fix: "call the plain function inside, and compile only the outermost one",
   });
 }
 

@@ -32,14 +32,23 @@ async function read(tensor: Tensor): Promise<HostArray> {
     );
   }
   const { key, root, values } = await abstractGraph(device, tensor);
-  let plan = await cachedPlan(device, key, root);
-  if (!plan.isCurrent) {
-    oneShot.delete(key);
-    plan[Symbol.dispose]();
-    plan = await cachedPlan(device, key, root);
+  for (;;) {
+    const entry = planFor(device, key, root);
+    entry.readers++;
+    try {
+      const plan = await entry.plan;
+      if (plan.isCurrent) {
+        plan.run(values);
+        // the copy out of the plan's buffers is submitted before anything else can run
+        return readBuffer(device, plan.output(0), tensor, make);
+      }
+      if (oneShot.get(key) === entry) oneShot.delete(key);
+      plan[Symbol.dispose]();
+    } finally {
+      entry.readers--;
+      evict();
+    }
   }
-  plan.run(values);
-  return readBuffer(device, plan.output(0), tensor, make);
 }
 
 /** One-shot plans kept for reuse: at most so many, and at most so many bytes of theirs. */
@@ -47,45 +56,49 @@ const MAX_ONE_SHOT = 32;
 const MAX_ONE_SHOT_BYTES = 256 * 2 ** 20;
 
 interface OneShot {
-  readonly device: Device;
   readonly plan: Promise<Plan>;
+  /** Reads that wait for the plan: it must stay. */
+  readers: number;
   bytes: number;
 }
 
 const oneShot = new Map<string, OneShot>();
 
-async function cachedPlan(device: Device, key: string, root: Tensor): Promise<Plan> {
+function planFor(device: Device, key: string, root: Tensor): OneShot {
   const found = oneShot.get(key);
-  if (found && found.device === device) {
+  if (found) {
     oneShot.delete(key); // most recent last
     oneShot.set(key, found);
-    return found.plan;
+    return found;
   }
   const plan = Plan.make(
     device,
     { outputs: [root], assignments: new Map() },
     `read ${root.node.op.name}`,
   );
-  const entry: OneShot = { device, plan, bytes: 0 };
+  const entry: OneShot = { plan, readers: 0, bytes: 0 };
   oneShot.set(key, entry);
   plan.then(
     (made) => {
       entry.bytes = made.ownedBytes;
-      evict(key);
     },
-    () => oneShot.delete(key),
+    () => {
+      if (oneShot.get(key) === entry) oneShot.delete(key);
+    },
   );
-  return plan;
+  return entry;
 }
 
-/** Frees the plans used longest ago, never the newest. */
-function evict(newest: string): void {
+/** Frees the plans used longest ago, but none that is waited for and not the newest. */
+function evict(): void {
   let bytes = [...oneShot.values()].reduce((n, e) => n + e.bytes, 0);
+  const newest = [...oneShot.keys()].at(-1);
   for (const [key, entry] of oneShot) {
-    if (key === newest || (oneShot.size <= MAX_ONE_SHOT && bytes <= MAX_ONE_SHOT_BYTES)) return;
+    if (oneShot.size <= MAX_ONE_SHOT && bytes <= MAX_ONE_SHOT_BYTES) return;
+    if (key === newest || entry.readers > 0) continue;
     oneShot.delete(key);
     bytes -= entry.bytes;
-    void entry.plan.then((p) => p[Symbol.dispose]());
+    entry.plan.then((p) => p[Symbol.dispose]()).catch(() => undefined);
   }
 }
 
@@ -104,7 +117,7 @@ async function abstractGraph(
     if (known) return known;
     const { node } = tensor;
     let result: Tensor;
-    if (node.op === dataOp || node.op === resultOp) {
+    if (node.op === dataOp || node.op === resultOp || node.op === inputOp) {
       const index = values.length;
       values.push(await inputValue(device, tensor));
       result = makeTensor(inputOp, [], { index }, { shape: tensor.shape, dtype: tensor.dtype });
@@ -133,7 +146,7 @@ async function abstractGraph(
   };
   const abstract = await build(root);
   return {
-    key: `${text.join("\n")}>${ids.get(abstract.node.id)}.${abstract.output}`,
+    key: `${identityOf(device)}\n${text.join("\n")}>${ids.get(abstract.node.id)}.${abstract.output}`,
     root: abstract,
     values,
   };

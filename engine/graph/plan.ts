@@ -165,8 +165,9 @@ export class Plan implements Disposable {
       writeHost(this.device, buffer, value);
       return;
     }
+    const from = value();
     const bytes = Math.ceil((slot.elements * bytesOf(slot.dtype)) / 4) * 4;
-    encoder.copyBufferToBuffer(value.buffer, value.offsetBytes, buffer, 0, bytes);
+    encoder.copyBufferToBuffer(from.buffer, from.offsetBytes, buffer, 0, bytes);
   }
 
   #encodeCopies(encoder: GPUCommandEncoder): void {

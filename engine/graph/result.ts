@@ -3,7 +3,7 @@ import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import { stateOf } from "../tensor/state.ts";
-import { dataOp, type Op, type Tensor } from "../tensor/tensor.ts";
+import { dataOp, inputOp, type Op, type Tensor } from "../tensor/tensor.ts";
 import type { Plan } from "./plan.ts";
 import type { BufferPlace, InputValue } from "./transfer.ts";
 
@@ -24,11 +24,21 @@ export async function inputValue(device: Device, value: Tensor | number): Promis
   if (typeof value === "number") return new Float32Array([value]);
   const { op, attributes } = value.node;
   if (op === dataOp) return attributes["data"] as HostArray;
+  if (op === inputOp) {
+    throw new ForgeError({
+      code: "compile_argument",
+      what: "an argument of a compiled function is read while the function is traced.",
+      got: `${value}`,
+      why: "tracing only records what to compute; values exist when the function is called",
+      fix: "return the tensor, and read it from the result",
+    });
+  }
   const state = stateOf(value);
   if (state) return new Float32Array(0); // bound directly
   if (op === resultOp) {
     const result = attributes["result"] as Result;
-    if (result.plan.device === device) return resultBuffer(result);
+    // checked again when it is copied: a call beside this one may overwrite it before
+    if (result.plan.device === device) return () => resultBuffer(result);
   }
   return value.read();
 }

@@ -10,8 +10,8 @@ export interface BufferPlace {
   readonly offsetBytes: number;
 }
 
-/** A value to write into an input before a replay: host data, or a piece of a buffer. */
-export type InputValue = HostArray | BufferPlace;
+/** A value to write into an input before a replay: host data, or where it lies by then (an error when it is gone). */
+export type InputValue = HostArray | (() => BufferPlace);
 
 /** Writes host data; lengths that are no multiple of 4 bytes (odd f16 counts) are padded. */
 export function writeHost(device: Device, buffer: GPUBuffer, data: HostArray): void {
