@@ -1,5 +1,5 @@
 import { beforeAll, describe, test } from "vitest";
-import { expectBitwiseFusion, expectCloseFusion, expectExactFusion } from "../support/fusion.ts";
+import { expectCloseFusion, expectExactFusion } from "../support/fusion.ts";
 import { device } from "../support/gpu.ts";
 
 beforeAll(async () => {
@@ -11,11 +11,7 @@ describe("fusion of many programs", () => {
     await expectExactFusion({ numRuns: 1500 });
   });
 
-  test("gives the bits of op-by-op evaluation for maps and views", async () => {
-    await expectBitwiseFusion({ numRuns: 300 });
-  });
-
-  test("differs from op-by-op evaluation only by the order of sums", async () => {
-    await expectCloseFusion({ numRuns: 300 });
+  test("differs from op-by-op evaluation by a few ulp at most", async () => {
+    await expectCloseFusion({ numRuns: 1000 });
   });
 });

@@ -91,24 +91,18 @@ export async function expectExactFusion(runs: Runs): Promise<void> {
   });
 }
 
-/** Maps and views give the bits of op-by-op evaluation. */
-export async function expectBitwiseFusion(runs: Runs): Promise<void> {
-  await holds(programs("elementwise", 2), runs, async (program, seed) => {
-    const inputs = inputsOf((n) => randoms(seed).floats(n, -2, 2));
-    const expected = await stepByStep(program, inputs);
-    for (const [i, actual] of await fused(program, inputs)) {
-      expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.exact, `v${i}`);
-    }
-  });
-}
-
-/** Sums may come in another order than op by op. */
+/**
+ * Values differ from op-by-op evaluation by a few ulp of the largest intermediate: sums may come in another order, and
+ * drivers may simplify what they see whole, a + (b − a) to b, or a·b + a·c to a·(b + c).
+ */
 export async function expectCloseFusion(runs: Runs): Promise<void> {
-  await holds(programs("smooth", 1), runs, async (program, seed) => {
+  await holds(programs("continuous", 1), runs, async (program, seed) => {
     const inputs = inputsOf((n) => randoms(seed).floats(n));
     const expected = await stepByStep(program, inputs);
+    const largest = Math.max(...expected.flatMap((v) => v.data.map(Math.abs)));
     for (const [i, actual] of await fused(program, inputs)) {
-      expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.reordered, `v${i}`);
+      const { abs, rel } = TOLERANCES.reordered;
+      expectClose(actual.data, expected[i]?.data ?? [], { abs: abs * largest, rel }, `v${i}`);
     }
   });
 }

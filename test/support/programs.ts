@@ -64,8 +64,8 @@ export interface Program {
 export type Repertoire =
   /** Integers stay integers below 2^20: every sum is exact, in whatever order. */
   | "exact"
-  /** Elementwise ops and views: the same arithmetic on each element, fused or not. */
-  | "elementwise"
+  /** No steps that jump: small differences stay small. */
+  | "continuous"
   /** Differentiable everywhere. */
   | "smooth";
 
@@ -250,6 +250,8 @@ const ORDER: readonly Maker[] = [
   map("maximum", 2, two(maximum), Math.max, largest),
   map("minimum", 2, two(minimum), Math.min, largest),
   map("abs", 1, one(abs), Math.abs, largest),
+];
+const JUMPS: readonly Maker[] = [
   map(
     "greater",
     2,
@@ -278,30 +280,21 @@ const SMOOTH: readonly Maker[] = [
 ];
 const SUMS: readonly Maker[] = [reduction("sum", sum, total, true)];
 
+const EXTREMES: readonly Maker[] = [
+  reduction("max", max, (x) => Math.max(...x), false),
+  reduction("min", min, (x) => Math.min(...x), false),
+];
+const MEANS: readonly Maker[] = [reduction("mean", mean, (x) => total(x) / x.length, false)];
+
 const REPERTOIRES: Readonly<Record<Repertoire, readonly Maker[]>> = {
-  exact: [
-    ...RING,
-    ...ORDER,
-    ...VIEWS,
-    ...SUMS,
-    ...KERNELS,
-    reduction("max", max, (x) => Math.max(...x), false),
-    reduction("min", min, (x) => Math.min(...x), false),
-  ],
-  elementwise: [...RING, ...ORDER, ...VIEWS, ...SMOOTH],
-  smooth: [
-    ...RING,
-    ...VIEWS,
-    ...SUMS,
-    ...KERNELS,
-    ...SMOOTH,
-    reduction("mean", mean, (x) => total(x) / x.length, false),
-  ],
+  exact: [...RING, ...ORDER, ...JUMPS, ...VIEWS, ...SUMS, ...KERNELS, ...EXTREMES],
+  continuous: [...RING, ...ORDER, ...VIEWS, ...SUMS, ...KERNELS, ...SMOOTH, ...MEANS, ...EXTREMES],
+  smooth: [...RING, ...VIEWS, ...SUMS, ...KERNELS, ...SMOOTH, ...MEANS],
 };
 /** Steps whose values would grow beyond these bounds are left out. */
 const BOUNDS: Readonly<Record<Repertoire, number>> = {
   exact: 2 ** 20,
-  elementwise: 1e6,
+  continuous: 16,
   smooth: 8,
 };
 
