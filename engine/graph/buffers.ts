@@ -59,11 +59,18 @@ export class PlanBuffers {
       sizeBytes,
       usage: STORAGE,
     });
+    // a state that is gone, or lives elsewhere, is found out before anything is made
+    for (const slot of program.slots) bufferOf(device, slot);
     const owned = await device.createBuffers([
       ...memory.arenaBytes.map((bytes, i) => request(`arena ${i}`, bytes)),
       ...program.slots.filter(isSeparate).map((s) => request(s.label, s.sizeBytes)),
     ]);
-    return new PlanBuffers(device, program, memory, owned, label);
+    try {
+      return new PlanBuffers(device, program, memory, owned, label);
+    } catch (error) {
+      for (const buffer of owned) device.destroyBuffer(buffer);
+      throw error;
+    }
   }
 
   /** Bytes of the buffers that belong to the plan (states do not). */
