@@ -353,7 +353,9 @@ class Lowering {
     this.#operands.set(`${node.id}.0`, target);
     inputs.forEach((from, i) => {
       const offset = offsets[i] ?? 0;
-      if (isMovable(from) && !conflicts(this.#calls, from.slot, target.slot)) {
+      // a part that comes twice would be read from and written to one buffer
+      const isAlone = inputs.every((other, j) => j === i || other.slot !== from.slot);
+      if (isAlone && isMovable(from) && !conflicts(this.#calls, from.slot, target.slot)) {
         from.slot.inside = { slot: target.slot, offsetBytes: offset * bytesOf(type.dtype) };
         return;
       }
