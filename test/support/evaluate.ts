@@ -3,7 +3,16 @@
  */
 import { expect } from "vitest";
 import { readBuffer } from "../../engine/graph/transfer.ts";
-import { compile, type Device, grad, mul, sum, type Tensor, tensor } from "../../engine/index.ts";
+import {
+  compile,
+  type Device,
+  grad,
+  mul,
+  type Plan,
+  sum,
+  type Tensor,
+  tensor,
+} from "../../engine/index.ts";
 import { bytesOf, type HostArray, hostArray } from "../../engine/tensor/dtype.ts";
 
 /** What all memory holds before a run: a NaN, and a number that no kernel makes. */
@@ -26,7 +35,7 @@ export interface Evaluated<K extends string> {
  * Values of the tensors that `build` makes, computed together.
  *
  * Outputs and intermediate memory are NaN before the run, so that what a kernel forgets to write shows; the padding behind
- * each output must still be so afterwards.
+ * each output and the gaps between intermediate values must still be so afterwards.
  */
 export async function evaluate<K extends string>(
   device: Device,
@@ -52,10 +61,30 @@ export async function evaluate<K extends string>(
       expect([...padding], `padding of ${name}`).toEqual([...padding].fill(POISON));
       values[name] = hostArray(dtype, raw.buffer.slice(0, bytes) as ArrayBuffer);
     }
+    for (const [i, buffer] of arenas.entries()) await expectGaps(device, plan, buffer, i);
     return { values, kernels: plan.program.calls.map((c) => c.label) };
   } finally {
     compiled[Symbol.dispose]();
   }
+}
+
+/** Fails when a kernel has written into an arena where no value of the plan ever lies. */
+async function expectGaps(
+  device: Device,
+  { memory }: Plan,
+  buffer: GPUBuffer,
+  arena: number,
+): Promise<void> {
+  const words = { shape: [buffer.size / 4], dtype: "u32" } as const;
+  const from = { buffer, offsetBytes: 0 };
+  const raw = await readBuffer(device, from, words, (bytes) => new Uint32Array(bytes));
+  for (const [slot, place] of memory.placements) {
+    if (place.arena !== arena) continue;
+    const bytes = slot.elements * bytesOf(slot.dtype);
+    raw.fill(POISON, place.offsetBytes / 4, Math.ceil((place.offsetBytes + bytes) / 4));
+  }
+  const spoilt = raw.findIndex((word) => word !== POISON);
+  if (spoilt >= 0) expect.fail(`arena ${arena} was written in a gap, at byte ${4 * spoilt}`);
 }
 
 /** The plan, lowered for a class of adapter, and the buffers of its intermediate values. */
