@@ -57,6 +57,7 @@ export { embedding } from "./ops/embedding.ts";
 export { type GegluOptions, geglu, packedGeglu, packedSwiglu, swiglu } from "./ops/gated.ts";
 export { oneHot, take, takeAlongAxis } from "./ops/gather.ts";
 export { arange, iota } from "./ops/iota.ts";
+export { type KernelVariantReport, kernelVariants } from "./ops/kernel-variants.ts";
 export { addLayerNorm, type LayerNormOptions, layerNorm } from "./ops/layer-norm.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { matmul } from "./ops/matmul.ts";

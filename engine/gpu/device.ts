@@ -332,16 +332,18 @@ interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
+/** Features without which there are no subgroup matrices. */
+export const SUBGROUP_MATRIX_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "chromium-experimental-subgroup-matrix",
+] as const;
+
 /** Dawn lists the sizes that the driver offers; the feature alone says nothing. */
 function hasSubgroupMatrix({ gpu, info }: DeviceParts): boolean {
   const features = gpu.features as ReadonlySet<string>;
-  const needed = [
-    "shader-f16",
-    "subgroups",
-    "subgroup-size-control",
-    "chromium-experimental-subgroup-matrix",
-  ];
-  if (!needed.every((f) => features.has(f))) return false;
+  if (!SUBGROUP_MATRIX_FEATURES.every((f) => features.has(f))) return false;
   if ((info.subgroupMinSize ?? 0) > 32 || (info.subgroupMaxSize ?? 0) < 32) return false;
   const configs =
     (info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] }).subgroupMatrixConfigs ??

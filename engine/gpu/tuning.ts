@@ -95,6 +95,8 @@ export class Tuning {
   readonly scope: TuningScope;
   /** Called when the table has changed, for example to save it. */
   onChange: (() => void) | undefined;
+  /** Name of a candidate to use wherever it can be, whatever the table says: for self-tests. */
+  preferred: string | undefined;
   readonly #choices = new Map<string, Choice>();
   readonly #verified = new Set<string>();
   readonly #rejected = new Map<string, string>();
@@ -117,9 +119,10 @@ export class Tuning {
     const best = usable[0] ?? (contest.candidates.find((c) => c.isPlain) as C);
     const choice = this.#choices.get(contest.key);
     const tuned = choice && usable.find((c) => c.name === choice.variant);
-    const given = this.mode === "off" ? best : (tuned ?? best);
+    const preferred = usable.find((c) => c.name === this.preferred);
+    const given = preferred ?? (this.mode === "off" ? best : (tuned ?? best));
     if (this.mode === "frozen" && !tuned) this.#missing.add(contest.key);
-    const isUndecided = this.mode === "auto" && !tuned && usable.length > 1;
+    const isUndecided = this.mode === "auto" && !tuned && !preferred && usable.length > 1;
     if (isUndecided || !this.isTrusted(given)) {
       this.#open.push({ contest, given });
     }
