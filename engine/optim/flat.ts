@@ -77,7 +77,7 @@ export class FlatParameters implements Disposable {
   /** Group of each block of 64 elements, and (lr scale, weight decay) of each group. */
   readonly groups: Tensor;
   readonly table: Tensor;
-  /** Steps taken so far. */
+  /** Steps taken so far; skipped ones count, in schedules and bias corrections too. */
   stepCount = 0;
 
   constructor(device: Device, parameters: readonly State[], options: OptimizerOptions) {
