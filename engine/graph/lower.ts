@@ -85,7 +85,7 @@ class Lowering {
   }
 
   run(): Program {
-    for (const node of updatesLast(this.#graph)) this.#lowerNode(node);
+    for (const node of updatesLast(this.#graph, this.#schedule)) this.#lowerNode(node);
     const copies: { from: Operand; to: Operand }[] = [];
     for (const [state, raw] of this.#roots.assignments) {
       const from = this.#final(raw);
