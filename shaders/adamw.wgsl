@@ -61,7 +61,8 @@ fn update(i: u32, step: Step) {
   param[i] = p - step.lr * (direction + step.weight_decay * p);
 }
 
-@compute @workgroup_size(8) fn adamw_step(
+@compute @workgroup_size(8)
+fn adamw_step(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -78,7 +79,8 @@ fn update(i: u32, step: Step) {
   }
 }
 
-@compute @workgroup_size(64) fn adamw_step_coalesced(
+@compute @workgroup_size(64)
+fn adamw_step_coalesced(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,

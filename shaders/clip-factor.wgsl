@@ -43,7 +43,8 @@ fn write_scalars(sum: vec4f) {
   scalars[5] = norm;
 }
 
-@compute @workgroup_size(1) fn clip_factor() {
+@compute @workgroup_size(1)
+fn clip_factor() {
   var sum = vec4f();
   for (var first = 0u; first < params.partials; first += BLOCK) {
     let end = min(first + BLOCK, params.partials);
@@ -56,7 +57,8 @@ fn write_scalars(sum: vec4f) {
   write_scalars(sum);
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE) fn clip_factor_workgroup(@builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn clip_factor_workgroup(@builtin(local_invocation_index) lane: u32) {
   var sum = vec4f();
   for (var i = lane; i < params.partials; i += WORKGROUP_SIZE) {
     sum += partials[i];

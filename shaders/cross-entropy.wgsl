@@ -30,7 +30,8 @@ fn columns_of(c: u32) -> Columns {
   return c;
 }
 
-@compute @workgroup_size(LANES_X, LANES_Y) fn cross_entropy_backward(
+@compute @workgroup_size(LANES_X, LANES_Y)
+fn cross_entropy_backward(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) lane: vec3u,

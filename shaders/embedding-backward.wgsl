@@ -17,7 +17,8 @@ struct Params { tokens: u32, cols: u32, vocab: u32, accumulate: u32 }
 @group(0) @binding(3) var<storage, read> dout: array<Element>;
 @group(0) @binding(4) var<storage, read_write> dtable: array<Element>;
 
-@compute @workgroup_size(16, 4) fn embedding_zero(
+@compute @workgroup_size(16, 4)
+fn embedding_zero(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) lane: vec3u,
@@ -29,7 +30,8 @@ struct Params { tokens: u32, cols: u32, vocab: u32, accumulate: u32 }
   dtable[row * params.cols + col] = Element();
 }
 
-@compute @workgroup_size(16, 4) fn embedding_backward(
+@compute @workgroup_size(16, 4)
+fn embedding_backward(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) lane: vec3u,

@@ -24,7 +24,8 @@ fn id_at(t: u32) -> u32 {
   return ids[min(t, params.tokens - 1u)];
 }
 
-@compute @workgroup_size(8) fn embedding_links(@builtin(global_invocation_id) lane: vec3u) {
+@compute @workgroup_size(8)
+fn embedding_links(@builtin(global_invocation_id) lane: vec3u) {
   let tokens = params.tokens;
   let base = lane.x * OWN;
   if (base >= tokens) { return; }
@@ -60,7 +61,11 @@ fn id_at(t: u32) -> u32 {
   #end
 }
 
-@compute @workgroup_size(64) fn embedding_links_workgroup(@builtin(global_invocation_id) lane: vec3u, @builtin(local_invocation_index) local: u32) {
+@compute @workgroup_size(64)
+fn embedding_links_workgroup(
+  @builtin(global_invocation_id) lane: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
   let tokens = params.tokens;
   let t = lane.x;
   let id = id_at(t);

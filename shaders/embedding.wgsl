@@ -17,7 +17,8 @@ struct Params { rows: u32, cols: u32, vocab: u32 }
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<storage, read_write> status: atomic<u32>;
 
-@compute @workgroup_size(16, 4) fn embedding_forward(
+@compute @workgroup_size(16, 4)
+fn embedding_forward(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) lane: vec3u,

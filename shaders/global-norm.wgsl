@@ -37,7 +37,8 @@ fn share(i: u32) -> vec4f {
   return vec4f(dot(big, big), dot(medium, medium), dot(small, small), select(1.0, 0.0, all(is_finite)));
 }
 
-@compute @workgroup_size(8) fn global_norm(
+@compute @workgroup_size(8)
+fn global_norm(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -62,7 +63,8 @@ fn share(i: u32) -> vec4f {
   partials[params.partial_offset + partial] = sum;
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE) fn global_norm_workgroup(
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn global_norm_workgroup(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,

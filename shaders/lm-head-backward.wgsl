@@ -58,7 +58,8 @@ fn tanh_accurate(x: Element) -> Element {
   return select(large, small, abs(x) < Element(0.625));
 }
 
-@compute @workgroup_size(LANES_X, LANES_Y) fn lm_head_backward(
+@compute @workgroup_size(LANES_X, LANES_Y)
+fn lm_head_backward(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_id) lane: vec3u,

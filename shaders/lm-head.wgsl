@@ -76,7 +76,8 @@ fn write_row(row: u32, running: Running) {
   entropy[at] = log_s - running.w / running.s;
 }
 
-@compute @workgroup_size(8) fn lm_head_forward(
+@compute @workgroup_size(8)
+fn lm_head_forward(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -127,7 +128,8 @@ fn write_row(row: u32, running: Running) {
   write_row(row, running);
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE) fn lm_head_forward_workgroup(
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn lm_head_forward_workgroup(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,

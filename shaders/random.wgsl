@@ -103,7 +103,8 @@ fn store(lane: u32, numbers: vec4u) {
   #end
 }
 
-@compute @workgroup_size(64) fn random_bits(
+@compute @workgroup_size(64)
+fn random_bits(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
@@ -112,17 +113,21 @@ fn store(lane: u32, numbers: vec4u) {
   store(lane, words_of(lane));
 }
 
-@compute @workgroup_size(64) fn random_uniform(
+@compute @workgroup_size(64)
+fn random_uniform(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
   let words = words_of(lane);
-  store(lane, bitcast<vec4u>(vec4f(uniform_from_bits(words.x), uniform_from_bits(words.y), uniform_from_bits(words.z), uniform_from_bits(words.w))));
+  let low = vec2f(uniform_from_bits(words.x), uniform_from_bits(words.y));
+  let high = vec2f(uniform_from_bits(words.z), uniform_from_bits(words.w));
+  store(lane, bitcast<vec4u>(vec4f(low, high)));
 }
 
-@compute @workgroup_size(64) fn random_normal(
+@compute @workgroup_size(64)
+fn random_normal(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
@@ -132,12 +137,15 @@ fn store(lane: u32, numbers: vec4u) {
   store(lane, bitcast<vec4u>(normal_from_bits(words)));
 }
 
-@compute @workgroup_size(64) fn random_gumbel(
+@compute @workgroup_size(64)
+fn random_gumbel(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
   let lane = (workgroup.x + workgroup.y * grid.x) * 64u + local;
   let words = words_of(lane);
-  store(lane, bitcast<vec4u>(vec4f(gumbel_from_bits(words.x), gumbel_from_bits(words.y), gumbel_from_bits(words.z), gumbel_from_bits(words.w))));
+  let low = vec2f(gumbel_from_bits(words.x), gumbel_from_bits(words.y));
+  let high = vec2f(gumbel_from_bits(words.z), gumbel_from_bits(words.w));
+  store(lane, bitcast<vec4u>(vec4f(low, high)));
 }

@@ -44,7 +44,8 @@ fn update(i: u32, step: Step) {
   param[i] = p - step.lr * d;
 }
 
-@compute @workgroup_size(8) fn sgd_step(
+@compute @workgroup_size(8)
+fn sgd_step(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -61,7 +62,8 @@ fn update(i: u32, step: Step) {
   }
 }
 
-@compute @workgroup_size(64) fn sgd_step_coalesced(
+@compute @workgroup_size(64)
+fn sgd_step_coalesced(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
