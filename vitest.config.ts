@@ -28,7 +28,13 @@ export default defineConfig({
           ...timeouts,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "test/engine/**", "test/docs/**", "test/soak/**"],
+          exclude: [
+            "**/node_modules/**",
+            "test/engine/**",
+            "test/src/{bench,doctor}/**",
+            "test/docs/**",
+            "test/soak/**",
+          ],
           sequence: { groupOrder: 0 },
         },
       },
@@ -37,7 +43,7 @@ export default defineConfig({
         test: {
           ...timeouts,
           name: "gpu",
-          include: ["test/engine/**/*.test.ts"],
+          include: ["test/engine/**/*.test.ts", "test/src/{bench,doctor}/**/*.test.ts"],
           exclude: ["test/engine/**/*.browser.test.ts"],
           // One process and one device for all files: opening a device and compiling are what costs.
           isolate: false,

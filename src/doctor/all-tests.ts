@@ -16,7 +16,7 @@ export function allSelfTests(device: Device): SelfTest[] {
     ...attentionTests(),
     ...rowTests(),
     ...headTests(),
-    ...elementwiseTests(),
+    ...elementwiseTests(device),
     ...optimizerTests(),
     ...randomTests(),
   ];

@@ -1,5 +1,16 @@
 /** Kernels that the engine writes itself (fused maps and reductions), gated activations, and rotary embedding. */
-import { geglu, packedSwiglu, rope, swiglu, type Tensor, tensor } from "../../../engine/index.ts";
+import {
+  concat,
+  type Device,
+  geglu,
+  packedSwiglu,
+  pad,
+  rope,
+  swiglu,
+  type Tensor,
+  take,
+  tensor,
+} from "../../../engine/index.ts";
 import {
   add,
   affine,
@@ -16,11 +27,13 @@ import {
 } from "../scalar.ts";
 import { differentiable, operands, type SelfTest } from "../self-test.ts";
 
-/** The tests. */
-export function elementwiseTests(): SelfTest[] {
+/** The tests for a device. */
+export function elementwiseTests(device: Device): SelfTest[] {
   return [
     mapTest("four at a time", 24, 36),
     mapTest("one at a time", 7, 33),
+    ...(device.hasF16 ? [halfTest()] : []),
+    viewTest(),
     reduceTest("rows", 24, 36, 1),
     reduceTest("columns", 24, 36, 0),
     reduceTest("odd columns", 7, 33, 0),
@@ -52,6 +65,43 @@ function mapTest(name: string, rows: number, cols: number): SelfTest {
         const curve = tanh(add(mul(a, b), bias[c] as Scalar));
         return sub(mul(curve, exp(a)), log(affine(mul(b, b), 1, 1)));
       }),
+  });
+}
+
+/** x·y + x in f16. */
+function halfTest(): SelfTest {
+  return differentiable({
+    family: "fused maps",
+    name: "f16",
+    inputs: operands({ x: [7, 36], y: [7, 36] }),
+    engine: ({ x, y }) => {
+      const [a, b] = [x.cast("f16"), y.cast("f16")];
+      return a.mul(b).add(a).cast("f32");
+    },
+    definition: ({ x, y }) => x.map((a, i) => add(mul(a, y[i] as Scalar), a)),
+    tolerance: 2e-3,
+  });
+}
+
+/** A slice, what lies beside it, and rows of another matrix by position; padded with zeros. */
+function viewTest(): SelfTest {
+  const [cols, ids] = [10, [3, 0, 3]];
+  return differentiable({
+    family: "fused maps",
+    name: "slice, take, concat, pad",
+    inputs: operands({ x: [6, cols], y: [4, cols] }),
+    engine: ({ x, y }) => {
+      const rows = concat([x.slice(0, 1, 4), take(y, tensor(Uint32Array.from(ids)))]);
+      return pad(rows, [
+        [0, 0],
+        [1, 2],
+      ]).mul(3);
+    },
+    definition: ({ x, y }) => {
+      const rows = [...rowsOf(x, cols).slice(1, 4), ...ids.map((id) => rowsOf(y, cols)[id] ?? [])];
+      const zero = new Scalar(0);
+      return rows.flatMap((row) => [zero, ...row, zero, zero].map((value) => affine(value, 3)));
+    },
   });
 }
 

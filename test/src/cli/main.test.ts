@@ -33,12 +33,3 @@ describe("forge-gpu", () => {
     expect(stderr).toContain(hint);
   });
 });
-
-describe("forge-gpu doctor", () => {
-  it("prints one JSON document with --json", () => {
-    const { stdout } = forgeGpu("doctor", "--json");
-    const report = JSON.parse(stdout);
-    expect(report).toHaveProperty("ok");
-    expect(report.checks[0]).toMatchObject({ name: "node", status: "ok" });
-  });
-});
