@@ -2,7 +2,17 @@
  * Checks attention over packed chains in f64: the last chain, all query heads of the last key head. That is every tile of a
  * kernel along a chain, at a cost that stays bearable for long ones.
  */
-import type { AttentionSpec } from "./attention.ts";
+/** Attention to measure: chains of one length, packed. */
+export interface AttentionSpec {
+  readonly chains: number;
+  /** Tokens of a chain. */
+  readonly length: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Forward alone, or forward and the gradients of q, k and v. */
+  readonly part: "forward" | "training";
+}
 
 /** Operands, each [tokens, heads or kvHeads, headDim]. */
 export interface AttentionHost {

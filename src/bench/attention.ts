@@ -1,20 +1,8 @@
 /** Attention, forward alone and with its gradients: the forests that are measured, and our contender. */
 import { attention, compile, type Device, grad, parameter, tensor } from "../../engine/index.ts";
-import { checkAttention } from "./attention-check.ts";
+import { type AttentionSpec, checkAttention } from "./attention-check.ts";
 import { type Contender, contender } from "./measure.ts";
 import { generator, uniform } from "./numbers.ts";
-
-/** Attention to measure: chains of one length, packed. */
-export interface AttentionSpec {
-  readonly chains: number;
-  /** Tokens of a chain. */
-  readonly length: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  /** Forward alone, or forward and the gradients of q, k and v. */
-  readonly part: "forward" | "training";
-}
 
 /** `8×128, 4 heads of 32, forward`. */
 export function attentionName(spec: AttentionSpec): string {
