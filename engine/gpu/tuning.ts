@@ -65,6 +65,8 @@ export interface Choice {
 export interface OpenContest {
   readonly contest: Contest;
   readonly given: Candidate;
+  /** Whether the candidates are to be timed; else only the given one is to be verified. */
+  readonly isUndecided: boolean;
 }
 
 /** What a device's table says, for run headers and `doctor`. */
@@ -124,7 +126,7 @@ export class Tuning {
     if (this.mode === "frozen" && !tuned) this.#missing.add(contest.key);
     const isUndecided = this.mode === "auto" && !tuned && !preferred && usable.length > 1;
     if (isUndecided || !this.isTrusted(given)) {
-      this.#open.push({ contest, given });
+      this.#open.push({ contest, given, isUndecided });
     }
     return given;
   }

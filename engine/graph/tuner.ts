@@ -6,7 +6,7 @@
  */
 import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
-import type { Arena, Candidate, Contest } from "../gpu/tuning.ts";
+import type { Arena, Candidate, Contest, OpenContest } from "../gpu/tuning.ts";
 import { Trial } from "./trial.ts";
 
 /** Most candidates that are timed for one class, the best estimates first. */
@@ -35,7 +35,7 @@ export async function settle(device: Device): Promise<boolean> {
   if (open.length === 0) return false;
   const settled = (queues.get(device) ?? Promise.resolve()).then(async () => {
     const before = tuning.export();
-    for (const { contest, given } of open) await settleContest(device, contest, given);
+    for (const contest of open) await settleContest(device, contest);
     if (tuning.export() !== before) tuning.onChange?.();
   });
   queues.set(
@@ -46,9 +46,12 @@ export async function settle(device: Device): Promise<boolean> {
   return open.some(({ contest, given }) => tuning.choose(contest) !== given);
 }
 
-async function settleContest(device: Device, contest: Contest, given: Candidate): Promise<void> {
-  const { tuning } = device;
-  if (tuning.mode !== "auto" || tuning.isDecided(contest)) {
+async function settleContest(
+  device: Device,
+  { contest, given, isUndecided }: OpenContest,
+): Promise<void> {
+  // Another plan may have decided the contest while this one waited for its turn.
+  if (!isUndecided || device.tuning.isDecided(contest)) {
     await verify(device, given);
     return;
   }

@@ -33,7 +33,8 @@ describe("choose", () => {
     const tuning = new Tuning("adapter A", "off");
     const contest = matmulContest(SOFTWARE, LARGE, false);
     expect(tuning.choose(contest)).toBe(contest.candidates[0]);
-    expect(tuning.takeOpen()).toEqual([{ contest, given: contest.candidates[0] }]);
+    const [given] = contest.candidates;
+    expect(tuning.takeOpen()).toEqual([{ contest, given, isUndecided: false }]);
     expect(tuning.takeOpen()).toEqual([]);
   });
 
