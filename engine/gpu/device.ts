@@ -8,6 +8,9 @@ import { PipelineCache } from "./pipeline.ts";
 import { waitGently } from "./polling.ts";
 import { Tuning, type TuningMode } from "./tuning.ts";
 
+/** How long news of a lost device may come behind the failures that it causes. */
+const LOSS_DELAY_MS = 100;
+
 /** Staging buffers kept for reuse. */
 const MAX_STAGING = 4;
 
@@ -54,6 +57,7 @@ export class Device implements Disposable {
   #running = "nothing";
   #lost: ForgeError | undefined;
   #uncaptured: ForgeError | undefined;
+  #hasErred = false;
   /** What to tell those who wait when the device is lost. A race with one long-lived promise would keep them all alive. */
   readonly #waiting = new Set<(error: ForgeError) => void>();
   #isDisposed = false;
@@ -86,7 +90,9 @@ export class Device implements Disposable {
       for (const reject of this.#waiting) reject(lost);
     });
     parts.gpu.onuncapturederror = (event): void => {
-      this.#uncaptured ??= this.#fromGpuError(event.error, this.#running);
+      const isConsequence = this.#hasErred && /due to a previous error/.test(event.error.message);
+      this.#hasErred = true;
+      if (!isConsequence) this.#uncaptured ??= this.#fromGpuError(event.error, this.#running);
     };
   }
 
@@ -190,6 +196,10 @@ export class Device implements Disposable {
         this.#waiting.add(reject);
       });
       return await Promise.race([waitGently(begin), lost]);
+    } catch (cause) {
+      // browsers reject what waits before they tell that the device is lost
+      if (!(cause instanceof ForgeError)) await Promise.race([this.gpu.lost, delay(LOSS_DELAY_MS)]);
+      throw cause;
     } finally {
       if (stopWaiting) this.#waiting.delete(stopWaiting);
       this.check(); // an error of the device says more than what it made of this call
@@ -305,6 +315,12 @@ function scopeOf(device: Device): string {
     workgroupBytes: limits.maxComputeWorkgroupStorageSize,
   };
   return [name, ...toggles, ...Object.entries(features).map((e) => e.join(" "))].join(" · ");
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
 }
 
 /** A buffer to make. */
