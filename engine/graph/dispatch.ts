@@ -2,7 +2,7 @@
 import { ForgeError } from "../error.ts";
 import { type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
 import type { EpilogueText, LowerContext, Slot } from "./kernel.ts";
-import { shaderSource } from "./library.ts";
+import { shaderSource } from "./shader-source.ts";
 
 /** What a dispatch binds and does. */
 export interface DispatchUse {

@@ -5,7 +5,6 @@ import { contiguous, type Layout, mergeAxes, move } from "../tensor/layout.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Expression, indexText, ParamFields } from "./expression.ts";
 import type { Epilogue, Operand } from "./kernel.ts";
-import { libraryText } from "./library.ts";
 import { LeafAccess, vectorWidth } from "./map-kernel.ts";
 
 /** Thrown when an expression can not be an epilogue of `anchor`. */
@@ -38,7 +37,7 @@ export function makeEpilogue(expression: Expression, anchor: Tensor, target: Ope
       const params = new ParamFields();
       const access = new LeafAccess(params, FIRST_BINDING);
       const hook = hookText(expression, layouts, place, params, access, width);
-      const declarations = `${access.declarations.join("\n")}\n${libraryText(expression.libraries)}`;
+      const declarations = access.declarations.join("\n");
       return {
         fields: params.fields,
         values: params.values,

@@ -92,14 +92,6 @@ export class Expression {
     return new Expression(like, { canonical: (t) => t, operand: () => operand });
   }
 
-  /** Names of the WGSL function libraries that the text calls. */
-  get libraries(): string[] {
-    const names = this.#steps.flatMap((s) =>
-      s.kind === "map" ? ((s.tensor.node.op as MapOp).libraries ?? []) : [],
-    );
-    return [...new Set(names)];
-  }
-
   /** Whether any step or leaf is f16. */
   get usesF16(): boolean {
     return this.#steps.some((s) => s.dtype === "f16");

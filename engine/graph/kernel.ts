@@ -83,8 +83,6 @@ export interface MapOp extends Op {
   readonly wgsl: (args: readonly string[], context: MapContext) => string;
   /** True for ops that cost much more than a load (exp, tanh, random): worth storing rather than computing twice. */
   readonly isCostly?: boolean;
-  /** WGSL functions that the expression calls, by shader library name. */
-  readonly libraries?: readonly string[];
 }
 
 /** What a map op's expression may use. */

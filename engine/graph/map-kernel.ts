@@ -15,7 +15,6 @@ import {
   typeAt,
 } from "./expression.ts";
 import type { KernelCall, Operand, Slot } from "./kernel.ts";
-import { libraryText } from "./library.ts";
 import { homeOf } from "./slot.ts";
 
 const WORKGROUP = 64;
@@ -160,7 +159,6 @@ export function mapKernel(
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<${element}>;
 ${access.declarations.join("\n")}
-${libraryText(expression.libraries)}
 @compute @workgroup_size(${WORKGROUP})
 fn map(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   for (var i = id.x; i < ${count}; i += groups.x * ${WORKGROUP}u) {

@@ -181,17 +181,31 @@ export class Plan implements Disposable {
   }
 }
 
-/** Lowers, and plans the memory. Errors: `plan_too_large`. */
+/** Lowers, and plans the memory. Errors: `plan_too_large`, `dtype_unsupported`. */
 function planned(
   device: Device,
   roots: Roots,
   label: string,
 ): { program: Program; memory: MemoryPlan } {
   const program = lower(device, roots);
+  checkF16(device, program, label);
   const kept = new Set(program.copies.map((c) => c.from.slot));
   const memory = planMemory(program.calls, kept, Math.min(device.maxBufferBytes, 2 ** 31));
   checkFits(device, program, memory, label);
   return { program, memory };
+}
+
+function checkF16(device: Device, program: Program, label: string): void {
+  if (device.hasF16) return;
+  const call = program.calls.find((c) => /^enable f16;/m.test(c.source));
+  if (!call) return;
+  throw new ForgeError({
+    code: "dtype_unsupported",
+    what: `plan "${label}" computes in f16, which this device can not.`,
+    got: `${call.label} on ${device.name}`,
+    why: "the adapter or the device lacks the feature shader-f16",
+    fix: "use f32: x.cast('f32') before the value is used, or load the model as f32",
+  });
 }
 
 async function compileCall(device: Device, call: KernelCall): Promise<Pipeline> {

@@ -20,7 +20,6 @@ import {
   typeAt,
 } from "./expression.ts";
 import type { KernelCall, Operand, ReduceKind } from "./kernel.ts";
-import { libraryText } from "./library.ts";
 import { LeafAccess, vectorWidth } from "./map-kernel.ts";
 import { COMBINE, neutral, reduceText } from "./reduce-text.ts";
 
@@ -57,7 +56,6 @@ interface Stage {
   readonly epilogueLeaves: readonly Leaf[];
   readonly target: Operand;
   readonly targetDtype: DType;
-  readonly libraries: readonly string[];
   readonly usesF16: boolean;
   /** Into how many parts the reduced axis is cut; the target is then [parts, outputs]. */
   readonly parts: number;
@@ -85,7 +83,6 @@ export function reduceKernels(
     epilogueLeaves: epilogue.leaves,
     target: reduction.target,
     targetDtype: reduction.targetDtype,
-    libraries: [...body.libraries, ...epilogue.libraries],
     usesF16: body.usesF16 || epilogue.usesF16,
     parts: 1,
   };
@@ -116,7 +113,6 @@ export function reduceKernels(
     },
     leaves: [leaf],
     text: (_width, load) => ({ lines: [], result: load(leaf, 0) }),
-    libraries: epilogue.libraries,
     usesF16: epilogue.usesF16,
   };
   return [emit(device, first), emit(device, second)];
@@ -254,7 +250,7 @@ function emit(device: Device, stage: Stage): KernelCall {
     needsF16: stage.usesF16 || stage.targetDtype === "f16",
     fields: params.fields,
     element,
-    declarations: [...access.declarations, libraryText([...new Set(stage.libraries)])],
+    declarations: access.declarations,
     lanes: isWorkgroup
       ? SPLIT.hardware.workgroup
       : (device.isSoftware ? SPLIT.software : SPLIT.hardware).workgroup,

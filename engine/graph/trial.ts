@@ -5,7 +5,7 @@ import { BufferUsage } from "../gpu/constants.ts";
 import type { Device } from "../gpu/device.ts";
 import { expandShader } from "../gpu/shader.ts";
 import type { TrialStep } from "../gpu/tuning.ts";
-import { shaderSource } from "./library.ts";
+import { shaderSource } from "./shader-source.ts";
 
 const USAGE = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 

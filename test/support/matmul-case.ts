@@ -4,7 +4,7 @@
  */
 import { expect } from "vitest";
 import type { Device } from "../../engine/gpu/device.ts";
-import { shaderSource } from "../../engine/graph/library.ts";
+import { shaderSource } from "../../engine/graph/shader-source.ts";
 import {
   type MatmulDeviceFacts,
   type MatmulMode,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { create } from "webgpu";
 import { PipelineCache } from "../../../engine/gpu/pipeline.ts";
 import { expandShader } from "../../../engine/gpu/shader.ts";
-import { shaderSource } from "../../../engine/graph/library.ts";
+import { shaderSource } from "../../../engine/graph/shader-source.ts";
 import { ADAPTERS, dispatches } from "../../support/dispatches.ts";
 
 /** All that kernels ask for: unlike the adapter of a test machine, Dawn's null backend has it. */

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { expandShader } from "../../../engine/gpu/shader.ts";
-import { shaderSource } from "../../../engine/graph/library.ts";
+import { shaderSource } from "../../../engine/graph/shader-source.ts";
 import type { Device } from "../../../engine/index.ts";
 import { ADAPTERS, dispatches } from "../../support/dispatches.ts";
 import { device } from "../../support/gpu.ts";

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { shaderSource } from "../../../engine/graph/library.ts";
+import { shaderSource } from "../../../engine/graph/shader-source.ts";
 import type { Device } from "../../../engine/index.ts";
 import {
   type AttentionDevice,

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { shaderSource } from "../../../engine/graph/library.ts";
+import { shaderSource } from "../../../engine/graph/shader-source.ts";
 import type { Device } from "../../../engine/index.ts";
 import { COLUMN_SUM, type ColumnSumCall, rowBlocks } from "../../../engine/ops/norm-variants.ts";
 import { chooseRow } from "../../../engine/ops/row-variants.ts";

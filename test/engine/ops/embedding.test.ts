@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { shaderSource } from "../../../engine/graph/library.ts";
+import { shaderSource } from "../../../engine/graph/shader-source.ts";
 import { type Device, embedding, tensor } from "../../../engine/index.ts";
 import { embeddingLinks } from "../../../engine/ops/embedding-variants.ts";
 import * as oracle from "../../reference/embedding.ts";
