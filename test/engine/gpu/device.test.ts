@@ -21,6 +21,12 @@ beforeAll(async () => {
   gpu = await device();
 });
 
+/** WebGPU itself, of the browser or of Dawn. */
+async function api(): Promise<GPU> {
+  const browser = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  return browser ?? (await createDawn(true)).gpu;
+}
+
 /** Half a second of work on a software adapter. */
 async function longWork(on: Device): Promise<() => Promise<Tensor>> {
   const run = compile(
@@ -38,9 +44,7 @@ async function longWork(on: Device): Promise<() => Promise<Tensor>> {
 
 describe("an open device", () => {
   test("has every limit that its adapter offers", async () => {
-    const api =
-      (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu ?? (await createDawn(true)).gpu;
-    const adapter = await api.requestAdapter();
+    const adapter = await (await api()).requestAdapter();
     expect(adapter).not.toBeNull();
     const limits = adapter?.limits as unknown as Record<string, number>;
     const own = gpu.limits as unknown as Record<string, number>;
@@ -71,6 +75,20 @@ describe("an open device", () => {
     using wrapped = await openDevice({ device: opened.gpu });
     using run = compile((x: Tensor) => add(x, 1), { device: wrapped });
     expect(await (await run(tensor([1]))).item()).toBe(2);
+  });
+});
+
+describe("a device without f16", () => {
+  test("refuses to compute in f16, and says what to do", async () => {
+    const adapter = await (await api()).requestAdapter();
+    const plain = await adapter?.requestDevice();
+    if (!plain) return expect.fail("no device");
+    using without = await openDevice({ device: plain });
+    expect(without.hasF16).toBe(false);
+    using run = compile((x: Tensor) => x.cast("f16").mul(2).cast("f32"), { device: without });
+    const error = await errorOf(run(tensor([1])));
+    expect(error).toMatchObject({ code: "dtype_unsupported" });
+    expect(error.message).toMatch(/f16.*\n.*\n.*shader-f16\n.*cast\('f32'\)/);
   });
 });
 
