@@ -188,6 +188,14 @@ class Lowering {
     return { slot, layout: contiguous(shape) };
   }
 
+  /** Adds calls. Errors: {@link NotFusible} when `anchor`, with its epilogue, binds more buffers than a kernel may. */
+  #emit(anchor: Node | undefined, ...calls: readonly KernelCall[]): void {
+    const most = this.#device.limits.maxStorageBuffersPerShaderStage;
+    if (anchor && calls.some((c) => c.bindings.length > most))
+      throw new NotFusible(tensorOf(anchor));
+    this.#calls.push(...calls);
+  }
+
   #lowerReduce(node: Node, root: Node | undefined): void {
     const op = node.op as ReduceOp;
     const input = this.#graph.canonical(node.inputs[0] as Tensor);
@@ -207,7 +215,8 @@ class Lowering {
     const target = this.#allocate(op.name, type.shape, type.dtype, this.#kindOf(key));
     this.#operands.set(key, target);
     if (sizeOf(type.shape) === 0) return;
-    this.#calls.push(
+    this.#emit(
+      root && node,
       ...reduceKernels(
         this.#device,
         {
@@ -278,7 +287,7 @@ class Lowering {
         }),
       status: () => this.#status(),
       epilogue,
-      call: (call) => this.#calls.push(call),
+      call: (call) => this.#emit(root && node, call),
     };
     if (op.name === "pack") {
       this.#pack(node, inputs);

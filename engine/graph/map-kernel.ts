@@ -119,21 +119,19 @@ export class LeafAccess {
   }
 }
 
-/** The kernel that stores `expression` into `target` (any layout over the same shape). */
+/** The kernel that stores `expression` into `target` (any layout over the same shape), at most `widest` elements at a time. */
 export function mapKernel(
   device: Device,
   label: string,
   expression: Expression,
   target: Operand,
   dtype: DType,
+  widest: 1 | 4 = 4,
 ): KernelCall {
   const layouts: Layout[] = [target.layout, ...expression.leaves.map((l) => l.layout)];
   const { shape: sizes, strides } = mergeTogether(layouts);
-  const width = vectorWidth(
-    sizes,
-    strides,
-    layouts.map((l) => l.offset),
-  );
+  const offsets = layouts.map((l) => l.offset);
+  const width = widest === 1 ? 1 : vectorWidth(sizes, strides, offsets);
   const inner = sizes.length - 1;
   const steps = sizes.map((s, i) => (i === inner ? s / width : s));
   const params = new ParamFields();
@@ -147,6 +145,9 @@ export function mapKernel(
     (leaf, i, at) => access.load(leaf, strides[i + 1] ?? [], coordinates, width, at),
     (v, d) => params.scalar(v, d),
   );
+  // a slot that is read in fours and one by one is bound twice: at width 1 it is bound once
+  if (width === 4 && access.bindings.length >= device.limits.maxStorageBuffersPerShaderStage)
+    return mapKernel(device, label, expression, target, dtype, 1);
   const outStrides = (strides[0] ?? []).map((s, i) => (i === inner ? s : s / width));
   const place = indexText(outStrides, coordinates, target.layout.offset / width, params);
   const body = [

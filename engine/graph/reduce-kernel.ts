@@ -59,6 +59,8 @@ interface Stage {
   readonly usesF16: boolean;
   /** Into how many parts the reduced axis is cut; the target is then [parts, outputs]. */
   readonly parts: number;
+  /** Handles one element at a time, whatever the layouts allow. */
+  readonly isScalar?: boolean;
 }
 
 /** The dispatches of a reduction; `scratch` gives memory for partial results. */
@@ -174,6 +176,7 @@ type Mode = "along" | "across" | "scalar";
 
 /** Which four elements are handled at a time. */
 function widthOf(stage: Stage): { mode: Mode; width: 1 | 4 } {
+  if (stage.isScalar) return { mode: "scalar", width: 1 };
   const { space, leaves } = stage;
   const { outerSizes, reduceSizes, bodyOuter, bodyReduce } = space;
   const offsets = leaves.map((l) => l.layout.offset);
@@ -236,6 +239,9 @@ function emit(device: Device, stage: Stage): KernelCall {
         `${typeAt(stage.dtype, outWidth)}(total)`,
       )
     : { lines: [], result: "total" };
+  // a slot that is read in fours and one by one is bound twice: at width 1 it is bound once
+  const isFull = access.bindings.length >= device.limits.maxStorageBuffersPerShaderStage;
+  if (isFull && width === 4) return emit(device, { ...stage, isScalar: true });
   const placeStrides = scaled(
     (space.epilogueOuter.at(-1) ?? []).map((s) => s / outWidth),
     1 / outWidth,
