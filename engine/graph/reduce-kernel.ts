@@ -48,7 +48,9 @@ export interface Reduction {
 interface Stage {
   readonly label: string;
   readonly kind: ReduceKind;
+  /** dtype of the reduced elements, and of the result that the epilogue sees. */
   readonly dtype: DType;
+  readonly resultDtype: DType;
   readonly space: Space;
   readonly leaves: readonly Leaf[];
   readonly text: Expression["text"];
@@ -78,6 +80,7 @@ export function reduceKernels(
     label,
     kind,
     dtype,
+    resultDtype: dtype,
     space,
     leaves: body.leaves,
     text: (...args) => body.text(...args),
@@ -236,7 +239,7 @@ function emit(device: Device, stage: Stage): KernelCall {
         outWidth,
         (leaf, i, at) => access.load(leaf, space.epilogueOuter[i] ?? [], outerNames, outWidth, at),
         (v, d) => params.scalar(v, d),
-        `${typeAt(stage.dtype, outWidth)}(total)`,
+        `${typeAt(stage.resultDtype, outWidth)}(total)`,
       )
     : { lines: [], result: "total" };
   // a slot that is read in fours and one by one is bound twice: at width 1 it is bound once
