@@ -124,6 +124,17 @@ describe("matmul", () => {
     expect(await matmul(empty(0, 4, 3), of(made(3, 4))).read()).toHaveLength(0);
   });
 
+  test("multiplies more matrices than one dimension of a grid has workgroups", async () => {
+    const [a, b] = [random.integers(280_000, -9, 10), random.integers(280_000, -9, 10)];
+    const [left, right] = [tensor(Float32Array.from(a)), tensor(Float32Array.from(b))];
+    const c = await matmul(reshape(left, [-1, 1, 4]), reshape(right, [-1, 4, 1])).read();
+    const at = (i: number): number => (a[i] as number) * (b[i] as number);
+    const expected = Float32Array.from({ length: 70_000 }, (_, i) =>
+      [0, 1, 2, 3].reduce((sum, k) => sum + at(4 * i + k), 0),
+    );
+    expect(c).toEqual(expected);
+  });
+
   test("multiplies small integers exactly, and f16 with sums in f32", async ({ skip }) => {
     const [a, b] = [Int32Array.of(1, -2, 3, 4), Int32Array.of(5, 6, -7, 8)];
     const c = await matmul(tensor(a, [2, 2]), tensor(b, [2, 2])).read();

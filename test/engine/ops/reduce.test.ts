@@ -126,6 +126,15 @@ describe("reductions of many elements", () => {
     for (let i = 0; i < 3; i++) expect(await (await run(x)).read()).toEqual(first);
   });
 
+  test("fold more workgroups than one dimension of a grid takes", async () => {
+    const rows = 64 * 65_535 + 100;
+    const data = Float32Array.from({ length: 2 * rows }, (_, i) => i % 7);
+    const y = await sum(tensor(data, [rows, 2]), 1).read();
+    expect(y).toHaveLength(rows);
+    const wrong = y.findIndex((v, i) => v !== ((2 * i) % 7) + ((2 * i + 1) % 7));
+    expect(wrong).toBe(-1);
+  });
+
   test("keep the extremes of values far from zero", async () => {
     const data = new Float32Array(5000).fill(-3e38);
     data[4321] = -2e38;
@@ -190,6 +199,11 @@ describe("f16", () => {
     expect(await sum(tensor(halves)).item()).toBe(fromHalf(toHalf(exact)));
     const top = await max(tensor(halves)).item();
     expect(top).toBe(Math.max(...Array.from(halves, fromHalf)));
+    // the sum is rounded to f16 before what follows it, fused or not
+    expect(await mean(tensor(halves)).item()).toBe(fromHalf(toHalf(exact)) / 4096);
+    const long = Uint16Array.from(randoms(8).floats(70_004), toHalf);
+    const half = await mul(sum(tensor(long)), 0.5).item();
+    expect(half).toBeCloseTo(total(Array.from(long, fromHalf)) / 2, 0);
   });
 });
 
