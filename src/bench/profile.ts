@@ -35,6 +35,9 @@ export async function profileKernels(plan: Plan, runs = 5): Promise<KernelGroup[
   return [...groups.values()].sort((a, b) => b.ms - a.ms);
 }
 
+const NOTE =
+  "Operations and bytes are those that the plan can know: attention counts as if the batch were one chain, and operands count once.";
+
 /** The groups as a Markdown table, with their sum. */
 export function profileText(groups: readonly KernelGroup[]): string {
   const total = groups.reduce((sum, g) => sum + g.ms, 0);
@@ -49,5 +52,6 @@ export function profileText(groups: readonly KernelGroup[]): string {
   ]);
   const header = ["kernel", "workgroups", "count", "time", "share", "GFLOP/s", "GB/s"];
   const count = groups.reduce((sum, g) => sum + g.count, 0);
-  return table([header, ...rows, ["total", "", String(count), duration(total), "", "", ""]]);
+  const totals = ["total", "", String(count), duration(total), "", "", ""];
+  return `${table([header, ...rows, totals])}\n\n${NOTE}`;
 }

@@ -9,6 +9,8 @@ export interface Row extends Summary {
   /** Floating-point operations, or bytes moved, of one call; a rate is worked out of the one that is given. */
   readonly flops?: number;
   readonly bytes?: number;
+  /** Whether it ran on something else than the adapter, whose limits then mean nothing. Default false. */
+  readonly isElsewhere?: boolean;
 }
 
 /** A part of the report: one table. */
@@ -74,14 +76,14 @@ function rowCells(
 }
 
 function rateOf(row: Row, roofs: Roofs | undefined): { text: string; share: string } | undefined {
-  const { flops, bytes, medianMs } = row;
+  const { flops, bytes, medianMs, isElsewhere } = row;
   const work = flops ?? bytes;
   if (work === undefined) return undefined;
   const rate = work / medianMs / 1e6;
   const roof = flops === undefined ? roofs?.gigabytesPerSecond : roofs?.gigaflops;
   return {
     text: `${digits(rate)} ${flops === undefined ? "GB/s" : "GFLOP/s"}`,
-    share: roof === undefined ? "" : percent(rate / roof),
+    share: roof === undefined || isElsewhere ? "" : percent(rate / roof),
   };
 }
 

@@ -12,7 +12,7 @@ import type { Row, Target } from "../../src/bench/report.ts";
 import { measureRoofs } from "../../src/bench/roofs.ts";
 import { bestMatmulContender, suitsBestMatmul } from "./best-matmul.ts";
 import { type Outcome, outcomeOfRows } from "./outcome.ts";
-import type { Peer } from "./peers/peer.ts";
+import { Peer } from "./peers/peer.ts";
 
 /** Measures all products. */
 export async function benchMatmul(
@@ -31,7 +31,8 @@ export async function benchMatmul(
       contenders.push(await peer.matmul(spec));
     }
     for (const summary of await measure(contenders, options)) {
-      rows.push({ ...summary, task, flops: matmulFlops(spec) });
+      const isElsewhere = Peer.isElsewhere(summary.name);
+      rows.push({ ...summary, task, flops: matmulFlops(spec), isElsewhere });
     }
   }
   return outcomeOfRows("matmul", { rows, roofs }, targetsOf(device, rows));

@@ -8,7 +8,7 @@ import { TRAIN_NOTE, TRAIN_TASK } from "../../src/bench/suite.ts";
 import { trainContender } from "../../src/bench/train.ts";
 import { isPacedWebGpu } from "./matmul.ts";
 import { type Outcome, outcomeOfRows } from "./outcome.ts";
-import type { Peer } from "./peers/peer.ts";
+import { Peer } from "./peers/peer.ts";
 
 /** Measures the step. */
 export async function benchTrain(
@@ -27,6 +27,7 @@ export async function benchTrain(
     ...summary,
     task: TRAIN_TASK,
     flops: decoderFlops(),
+    isElsewhere: Peer.isElsewhere(summary.name),
   }));
   return outcomeOfRows("train", { rows, notes: [TRAIN_NOTE], roofs }, targetsOf(rows));
 }

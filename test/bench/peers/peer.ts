@@ -8,13 +8,11 @@ import type { PeerSetup, Reply, Request } from "./serve.ts";
 /** An engine in its own process. Dispose it to end that. */
 export class Peer implements Disposable {
   readonly name: string;
-  readonly setup: PeerSetup;
   readonly #child: ChildProcess;
 
   constructor(setup: PeerSetup) {
     const { engine, backend, isPaced } = setup;
     this.name = `${engine} ${backend}${backend === "wasm" || isPaced ? "" : ", spinning"}`;
-    this.setup = setup;
     this.#child = fork(join(import.meta.dirname, "serve.ts"), [JSON.stringify(setup)], {
       execArgv: ["--import", "tsx"],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -36,6 +34,11 @@ export class Peer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#child.disconnect();
+  }
+
+  /** Whether contenders of this name compute on something else than the adapter. */
+  static isElsewhere(name: string): boolean {
+    return name.endsWith(" wasm");
   }
 
   #contender(): Contender {
