@@ -185,7 +185,8 @@ export type NestedNumbers = number | readonly NestedNumbers[];
 /**
  * A tensor from host data.
  *
- * Typed arrays keep their dtype unless another is named; nested arrays give f32 and their own shape.
+ * Typed arrays keep their dtype (a `Uint16Array` carries f16) unless another is named, to which their values are converted;
+ * nested arrays give f32 and their own shape.
  * Errors    `shape_mismatch` for ragged arrays or a shape of another size.
  */
 export function tensor(data: NestedNumbers | HostArray, shape?: Shape, dtype?: DType): Tensor {
@@ -208,7 +209,8 @@ function toHostArray(flat: HostArray | readonly number[], dtype: DType): HostArr
   if (ArrayBuffer.isView(flat) && dtypeOf(flat) === dtype) return flat;
   const out = hostArray(dtype, flat.length);
   for (let i = 0; i < flat.length; i++) {
-    const value = flat[i] ?? 0;
+    const stored = flat[i] ?? 0;
+    const value = flat instanceof Uint16Array ? fromHalf(stored) : stored;
     out[i] = dtype === "f16" ? toHalf(value) : value;
   }
   return out;
