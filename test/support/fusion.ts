@@ -4,31 +4,37 @@
  */
 import fc from "fast-check";
 import { expect } from "vitest";
-import { type Tensor, tensor } from "../../engine/index.ts";
+import { type DType, fromHalf, type Tensor, tensor } from "../../engine/index.ts";
 import { array, count, type NdArray } from "../reference/array.ts";
 import { evaluate } from "./evaluate.ts";
 import { device, expectClose, randoms } from "./gpu.ts";
-import { decode, describeProgram, type Program, type Repertoire, run } from "./programs.ts";
+import { decode, describeProgram, type Program, run } from "./programs.ts";
+import type { Repertoire } from "./steps.ts";
 import { TOLERANCES } from "./tolerances.ts";
 
 const SHAPES = [[3, 4], [4], [3, 1], [2, 3, 4]];
 
 /** Random programs. */
-function programs(repertoire: Repertoire, bound: number): fc.Arbitrary<Program> {
+function programs(repertoire: Repertoire, bound: number, most?: number): fc.Arbitrary<Program> {
   const step = fc.array(fc.nat(10_000), { minLength: 5, maxLength: 5 });
   return fc
     .array(step, { minLength: 2, maxLength: 12 })
-    .map((numbers) => decode(repertoire, SHAPES, numbers, bound));
+    .map((numbers) => decode(repertoire, SHAPES, numbers, bound, most));
 }
 
 function inputsOf(make: (n: number) => ArrayLike<number>): NdArray[] {
   return SHAPES.map((shape) => array(shape, make(count(shape))));
 }
 
-const of = (x: NdArray): Tensor => tensor(Float32Array.from(x.data), x.shape);
+const of = (x: NdArray, dtype: DType = "f32"): Tensor =>
+  tensor(Float32Array.from(x.data), x.shape, dtype);
 
 /** The last value, every value that nothing uses, and one in the middle: evaluated in one plan over poisoned memory. */
-async function fused(program: Program, inputs: readonly NdArray[]): Promise<Map<number, NdArray>> {
+async function fused(
+  program: Program,
+  inputs: readonly NdArray[],
+  dtype: DType = "f32",
+): Promise<Map<number, NdArray>> {
   const used = new Set(program.steps.flatMap((s) => s.args));
   const last = inputs.length + program.steps.length - 1;
   const middle = inputs.length + Math.floor(program.steps.length / 2);
@@ -37,11 +43,17 @@ async function fused(program: Program, inputs: readonly NdArray[]): Promise<Map<
   );
   const expected = run<NdArray>(program, inputs, (step, args) => step.value(...args));
   const { values } = await evaluate(await device(), () => {
-    const made = run<Tensor>(program, inputs.map(of), (step, args) => step.tensor(...args));
+    const tensors = inputs.map((x) => of(x, dtype));
+    const made = run<Tensor>(program, tensors, (step, args) => step.tensor(...args));
+    expect(new Set(made.map((t) => t.dtype))).toEqual(new Set([dtype]));
     expect(made.map((t) => t.shape)).toEqual(expected.map((x) => x.shape));
     return Object.fromEntries(wanted.map((i) => [`v${i}`, made[i] as Tensor]));
   });
-  return new Map(wanted.map((i) => [i, array(expected[i]?.shape ?? [], values[`v${i}`] ?? [])]));
+  const numbers = (i: number): number[] => {
+    const stored = Array.from(values[`v${i}`] ?? []);
+    return dtype === "f16" ? stored.map(fromHalf) : stored;
+  };
+  return new Map(wanted.map((i) => [i, array(expected[i]?.shape ?? [], numbers(i))]));
 }
 
 /** Every value on its own: each step reads its operands back from the host. */
@@ -76,12 +88,18 @@ export interface Runs {
   readonly seed?: number;
 }
 
+/** Largest integer up to which all are exact, but for a factor of two; i32 is multiplied by way of f32. */
+const EXACT = { f32: 2 ** 20, i32: 2 ** 20, f16: 2 ** 10 };
+
 /** Integers through maps, views, reductions and products are what the definition gives, to the bit. */
-export async function expectExactFusion(runs: Runs): Promise<void> {
-  await holds(programs("exact", 3), runs, async (program, seed) => {
+export async function expectExactFusion(
+  runs: Runs,
+  dtype: keyof typeof EXACT = "f32",
+): Promise<void> {
+  await holds(programs("exact", 3, EXACT[dtype]), runs, async (program, seed) => {
     const inputs = inputsOf((n) => randoms(seed).integers(n, -3, 4));
     const expected = run<NdArray>(program, inputs, (step, args) => step.value(...args));
-    for (const [i, actual] of await fused(program, inputs)) {
+    for (const [i, actual] of await fused(program, inputs, dtype)) {
       expectClose(actual.data, expected[i]?.data ?? [], TOLERANCES.exact, `v${i}`);
     }
   });

@@ -11,6 +11,15 @@ describe("fusion", () => {
     await expectExactFusion({ numRuns: 25, seed: 20 });
   });
 
+  test("gives them as i32 too", async () => {
+    await expectExactFusion({ numRuns: 10, seed: 21 }, "i32");
+  });
+
+  test("gives them as f16 too, where the adapter has it", async ({ skip }) => {
+    if (!(await device()).hasF16) skip("the adapter has no f16");
+    await expectExactFusion({ numRuns: 10, seed: 21 }, "f16");
+  });
+
   test("differs from op-by-op evaluation by a few ulp at most", async () => {
     await expectCloseFusion({ numRuns: 15, seed: 20 });
   });

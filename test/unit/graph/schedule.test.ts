@@ -12,6 +12,7 @@ import {
   tensor,
   transpose,
 } from "../../../engine/index.ts";
+import type { Node } from "../../../engine/tensor/tensor.ts";
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -96,21 +97,19 @@ describe("schedule", () => {
     const inputs = Array.from({ length: 12 }, () => data(8));
     const total = inputs.reduce((a, b) => add(a, b));
     const plan = scheduled([total], 4);
-    const leavesOf = (t: Tensor): Set<string> =>
+    /** What the kernel that computes `node` reads from memory. */
+    const readBy = (node: Node): Set<string> =>
       new Set(
-        t.node.inputs.flatMap((raw) => {
+        node.inputs.flatMap((raw) => {
           const input = plan.graph.canonical(raw);
-          return plan.isStored(input) ? [keyOf(input)] : [...leavesOf(input)];
+          return plan.isStored(input) ? [keyOf(input)] : [...readBy(input.node)];
         }),
       );
-    for (const node of plan.graph.nodes) {
-      if (node.op.name !== "add") continue;
-      const key = `${node.id}.0`;
-      if (!plan.stored.has(key)) continue;
-      const made = plan.graph.nodes.find((n) => n.id === node.id);
-      expect(leavesOf({ node: made } as Tensor).size).toBeLessThanOrEqual(4);
-    }
-    expect(plan.isStored(total)).toBe(true);
+    const kernels = plan.graph.nodes.filter(
+      (n) => n.op.name === "add" && plan.stored.has(`${n.id}.0`),
+    );
+    expect(kernels.length).toBeGreaterThan(2);
+    for (const node of kernels) expect(readBy(node).size).toBeLessThanOrEqual(4);
   });
 
   test("ends a product with the map that is its only use", () => {
