@@ -3,7 +3,7 @@ import { type KernelVariantReport, kernelVariants, setDefaultDevice } from "../.
 import { type AdapterData, adapterChecks, adapterData, openForChecks } from "./adapter.ts";
 import { allSelfTests } from "./all-tests.ts";
 import type { Check } from "./check.ts";
-import { selfTestChecks, variantChecks } from "./kernels.ts";
+import { selfTestChecks, tuningCheck, variantChecks } from "./kernels.ts";
 import { runSelfTest, type SelfTestResult } from "./self-test.ts";
 
 /** What the checks of an adapter were made from. */
@@ -26,7 +26,7 @@ export async function examineAdapter(
   using device = opened.device;
   setDefaultDevice(device);
   note(adapterChecks(device));
-  note(variantChecks(device));
+  note([...variantChecks(device), tuningCheck(device)]);
   const tests = allSelfTests(device);
   const selfTests: SelfTestResult[] = [];
   for (const family of new Set(tests.map((t) => t.family))) {

@@ -1,5 +1,6 @@
 /** Which kernel variants are on, and what the self-tests say of each family: a path that fell back must show. */
 import { type Device, type KernelVariantReport, kernelVariants } from "../../engine/index.ts";
+import { savedTunings } from "../tuning/store.ts";
 import type { Check } from "./check.ts";
 import type { SelfTestResult } from "./self-test.ts";
 
@@ -41,6 +42,26 @@ function fallbackOf(device: Device, family: string, on: readonly string[]): stri
     family === "attention" && device.isSoftware && on.every((variant) => variant === "workgroup");
   if (!isMatmulFallback && !isAttentionFallback) return undefined;
   return "results are right but slow here: use a driver with subgroups of one fixed size, such as Mesa's lavapipe";
+}
+
+/** What the tuner has settled on this adapter in earlier runs; kernels that it found wrong are a warning. */
+export function tuningCheck({ tuning }: Device): Check {
+  const name = "tuning";
+  const table = savedTunings().find(({ adapter }) => adapter === tuning.scope.adapter);
+  if (!table) return { name, status: "ok", detail: "nothing is saved for this adapter" };
+  const { choices, rejected, isFrozen, shaders, file } = table;
+  const age =
+    shaders === tuning.scope.shaders ? "" : ", out of date: the kernels have changed since";
+  const count = Object.keys(choices ?? {}).length;
+  const detail = `${count} choices${isFrozen ? ", frozen" : ""}${age} (${file})`;
+  const wrong = Object.keys(rejected ?? {}); // a foreign file may lack them
+  if (wrong.length === 0 || age !== "") return { name, status: "ok", detail };
+  return {
+    name,
+    status: "warn",
+    detail: `${detail}; not used, being wrong here: ${wrong.join(", ")}`,
+    fix: "update the GPU's driver, then run `forge-gpu tuning clear`",
+  };
 }
 
 /** One check for each family that was tested. */
