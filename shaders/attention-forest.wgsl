@@ -7,33 +7,10 @@
 // Dispatch  one thread per block, workgroups of 64: (ceil(ceil(T / BLOCK) / 64), 1, 1)
 // Numerics  integers; the walk over roots visits every tree before the block once, O(trees) per block, once per batch
 // Source    tree mask k ≤ q < end[k] in depth-first pre-order: AReaL tree training, TRL tree packing
+
 const BLOCK: u32 = 16u;
 
-struct Params {
-  tokens: u32,
-  heads: u32,
-  kv_heads: u32,
-  head_dim: u32,
-  window: u32,
-  q_offset: u32,
-  q_stride: u32,
-  k_offset: u32,
-  k_stride: u32,
-  v_offset: u32,
-  v_stride: u32,
-  out_offset: u32,
-  out_stride: u32,
-  dout_offset: u32,
-  dout_stride: u32,
-  dq_offset: u32,
-  dq_stride: u32,
-  dk_offset: u32,
-  dk_stride: u32,
-  dv_offset: u32,
-  dv_stride: u32,
-  scale: f32,
-  softcap: f32,
-}
+#include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> end: array<u32>;

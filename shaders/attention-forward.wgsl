@@ -28,31 +28,7 @@ const LOG2_E: f32 = 1.4426950408889634;
 const LN_2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
 
-struct Params {
-  tokens: u32,
-  heads: u32,
-  kv_heads: u32,
-  head_dim: u32,
-  window: u32,
-  q_offset: u32,
-  q_stride: u32,
-  k_offset: u32,
-  k_stride: u32,
-  v_offset: u32,
-  v_stride: u32,
-  out_offset: u32,
-  out_stride: u32,
-  dout_offset: u32,
-  dout_stride: u32,
-  dq_offset: u32,
-  dq_stride: u32,
-  dk_offset: u32,
-  dk_stride: u32,
-  dv_offset: u32,
-  dv_stride: u32,
-  scale: f32,
-  softcap: f32,
-}
+#include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;

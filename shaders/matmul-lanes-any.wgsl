@@ -20,13 +20,7 @@ alias ElementA = f32;
 alias ElementB = f32;
 alias ElementC = f32;
 
-struct Params {
-  m: u32, n: u32, k: u32, batch: u32,
-  a_row: u32, a_k: u32, b_k: u32, b_col: u32,
-  c_row: u32, batch_inner: u32, offset_a: u32, offset_b: u32,
-  offset_c: u32, outer_a: u32, outer_b: u32, outer_c: u32,
-  inner_a: u32, inner_b: u32, inner_c: u32,
-}
+#include matmul-params
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<ElementA>;
@@ -35,9 +29,7 @@ struct Params {
 
 var<private> base_c: u32;
 
-fn index_c(row: u32, col: u32) -> u32 {
-  return base_c + row * params.c_row + col;
-}
+#include matmul-index
 
 fn store(batch: u32, row: u32, col: u32, value: f32) {
   c[index_c(row, col)] = ElementC(value);

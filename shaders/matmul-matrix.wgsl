@@ -37,13 +37,7 @@ alias ElementA = vec4f;
 alias ElementB = vec4f;
 alias ElementC = vec4f;
 
-struct Params {
-  m: u32, n: u32, k: u32, batch: u32,
-  a_row: u32, a_k: u32, b_k: u32, b_col: u32,
-  c_row: u32, batch_inner: u32, offset_a: u32, offset_b: u32,
-  offset_c: u32, outer_a: u32, outer_b: u32, outer_c: u32,
-  inner_a: u32, inner_b: u32, inner_c: u32,
-}
+#include matmul-params
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<ElementA>;
@@ -60,9 +54,7 @@ var<private> base_a: u32;
 var<private> base_b: u32;
 var<private> base_c: u32;
 
-fn index_c(row: u32, col: u32) -> u32 {
-  return base_c + row * params.c_row + col;
-}
+#include matmul-index
 
 fn store4(batch: u32, row: u32, col: u32, value: vec4f) {
   c[index_c(row, col) / 4u] = ElementC(value);

@@ -31,13 +31,7 @@ alias ElementA = vec4f;
 alias ElementB = vec4f;
 alias ElementC = vec4f;
 
-struct Params {
-  m: u32, n: u32, k: u32, batch: u32,
-  a_row: u32, a_k: u32, b_k: u32, b_col: u32,
-  c_row: u32, batch_inner: u32, offset_a: u32, offset_b: u32,
-  offset_c: u32, outer_a: u32, outer_b: u32, outer_c: u32,
-  inner_a: u32, inner_b: u32, inner_c: u32,
-}
+#include matmul-params
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<ElementA>;
@@ -52,9 +46,7 @@ var<private> base_a: u32;
 var<private> base_b: u32;
 var<private> base_c: u32;
 
-fn index_c(row: u32, col: u32) -> u32 {
-  return base_c + row * params.c_row + col;
-}
+#include matmul-index
 
 fn store4(batch: u32, row: u32, col: u32, value: vec4f) {
   c[index_c(row, col) / 4u] = ElementC(value);
@@ -116,47 +108,7 @@ fn load_b(col: u32, k: u32) -> mat4x4f {
   );
 }
 
-struct Block { q: u32, k: u32 }
-
-// Position of a 4 × 4 block in its tile. Neighbouring threads take neighbouring memory.
-fn block_a(at: u32) -> Block {
-  if (A_ALONG_K) {
-    return Block(at / LINE_K, at % LINE_K * 4u);
-  }
-  return Block(at % LINE_M, at / LINE_M * 4u);
-}
-
-fn block_b(at: u32) -> Block {
-  if (B_ALONG_K) {
-    return Block(at / LINE_K, at % LINE_K * 4u);
-  }
-  return Block(at % LINE_N, at / LINE_N * 4u);
-}
-
-fn fetch(at: u32, row0: u32, col0: u32, k0: u32) -> mat4x4f {
-  if (at < BLOCKS_A) {
-    let block = block_a(at);
-    return load_a(row0 + block.q * 4u, k0 + block.k);
-  }
-  let block = block_b(at - BLOCKS_A);
-  return load_b(col0 + block.q * 4u, k0 + block.k);
-}
-
-fn put(at: u32, lines: mat4x4f) {
-  if (at < BLOCKS_A) {
-    let block = block_a(at);
-    let to = block.k * LINE_M + place(block.k, block.q);
-    #for i in 0..4
-    tile_a[to + ${i}u * LINE_M] = lines[${i}];
-    #end
-  } else {
-    let block = block_b(at - BLOCKS_A);
-    let to = block.k * LINE_N + place(block.k, block.q);
-    #for i in 0..4
-    tile_b[to + ${i}u * LINE_N] = lines[${i}];
-    #end
-  }
-}
+#include matmul-tiles
 
 @compute @workgroup_size(THREADS)
 fn matmul_tiles_workgroup(
@@ -164,67 +116,7 @@ fn matmul_tiles_workgroup(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let tiles_n = (params.n + TILE_N - 1u) / TILE_N;
-  let tiles_m = (params.m + TILE_M - 1u) / TILE_M;
-  let id = group.x + group.y * groups.x;
-  let batch = id / (tiles_n * tiles_m);
-  // Uniform: the whole workgroup leaves.
-  if (batch >= params.batch) {
-    return;
-  }
-  let tile = id % (tiles_n * tiles_m);
-  let first_row = tile / (GROUP_ROWS * tiles_n) * GROUP_ROWS;
-  let group_rows = min(GROUP_ROWS, tiles_m - first_row);
-  let in_group = tile % (GROUP_ROWS * tiles_n);
-  let row0 = (first_row + in_group % group_rows) * TILE_M;
-  let col0 = in_group / group_rows * TILE_N;
-  let outer = batch / params.batch_inner;
-  let inner = batch % params.batch_inner;
-  base_a = params.offset_a + outer * params.outer_a + inner * params.inner_a;
-  base_b = params.offset_b + outer * params.outer_b + inner * params.inner_b;
-  base_c = params.offset_c + outer * params.outer_c + inner * params.inner_c;
-  let thread_m = thread / THREADS_N;
-  let thread_n = thread % THREADS_N;
-  #for i in 0..4 * ROWS
-  #for v in 0..COLUMNS
-  var c${i}_${v} = vec4f();
-  #end
-  #end
-  #for i in 0..BLOCKS_PER_THREAD
-  var next${i} = mat4x4f();
-  #end
-  if (params.k > 0u) {
-    #for i in 0..BLOCKS_PER_THREAD
-    next${i} = fetch(thread + ${i}u * THREADS, row0, col0, 0u);
-    #end
-  }
-  for (var k0 = 0u; k0 < params.k; k0 += TILE_K) {
-    // The tile before this one has been read.
-    workgroupBarrier();
-    #for i in 0..BLOCKS_PER_THREAD
-    put(thread + ${i}u * THREADS, next${i});
-    #end
-    // Publishes the tile.
-    workgroupBarrier();
-    #for i in 0..BLOCKS_PER_THREAD
-    next${i} = fetch(thread + ${i}u * THREADS, row0, col0, k0 + TILE_K);
-    #end
-    for (var k = 0u; k < TILE_K; k++) {
-      #for r in 0..ROWS
-      let a${r} = tile_a[k * LINE_M + place(k, thread_m + ${r}u * THREADS_M)];
-      #end
-      #for v in 0..COLUMNS
-      let b${v} = tile_b[k * LINE_N + place(k, thread_n + ${v}u * THREADS_N)];
-      #end
-      #for r in 0..ROWS
-      #for v in 0..COLUMNS
-      #for i in 0..4
-      c${4 * r + i}_${v} += a${r}[${i}] * b${v};
-      #end
-      #end
-      #end
-    }
-  }
+#include matmul-tiles-product
   #for r in 0..ROWS
   #for i in 0..4
   {

@@ -16,6 +16,20 @@ import { basename, dirname, join } from "node:path";
 import { isMain, projectRoot } from "./paths.mjs";
 
 /**
+ * The text of a shader file with its `#include name` lines replaced by `shaders/shared/name.wgsl`.
+ *
+ * @param {string} folder the folder `shaders`
+ * @param {string} file its name there
+ * @returns {string}
+ */
+export function shaderText(folder, file) {
+  const text = readFileSync(join(folder, file), "utf8");
+  return text.replace(/^#include ([\w-]+)\n/gm, (_line, /** @type {string} */ name) =>
+    readFileSync(join(folder, "shared", `${name}.wgsl`), "utf8"),
+  );
+}
+
+/**
  * Embeds the shaders of a source tree.
  *
  * @param {string} [root] the source tree; by default the one that holds this file
@@ -29,7 +43,7 @@ export function embedShaders(root = projectRoot()) {
         .sort()
     : [];
   const entries = names.map((name) => {
-    const text = readFileSync(join(folder, name), "utf8");
+    const text = shaderText(folder, name);
     return `  ${JSON.stringify(basename(name, ".wgsl"))}: ${JSON.stringify(text)},\n`;
   });
   const module = [

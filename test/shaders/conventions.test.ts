@@ -1,9 +1,10 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ResourceType, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 import { declaredBindings } from "../../engine/gpu/pipeline.ts";
 import { expandShader } from "../../engine/gpu/shader.ts";
+import { shaderText } from "../../src/setup/embed-shaders.mjs";
 import { ADAPTERS, dispatches } from "../support/dispatches.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -23,7 +24,7 @@ const SHADERS: readonly Shader[] = readdirSync(folder)
   .filter((file) => file.endsWith(".wgsl"))
   .sort()
   .map((file) => {
-    const text = readFileSync(join(folder, file), "utf8");
+    const text = shaderText(folder, file);
     const lines = text.split("\n");
     const end = lines.findIndex((line) => !line.startsWith("//"));
     const code = lines
