@@ -27,8 +27,18 @@ const COPY_DST = 0x0008;
 /** The highest figures seen on each device: a limit is a maximum. */
 const highest = new WeakMap<Device, Roofs>();
 
-/** Measures both roofs; a figure that an earlier call has found higher stands. */
-export async function measureRoofs(device: Device, options: MeasureOptions): Promise<Roofs> {
+/** Measures both roofs before and after `run`; figures that were found higher before stand. */
+export async function withRoofs<T>(
+  device: Device,
+  options: MeasureOptions,
+  run: () => Promise<T>,
+): Promise<{ result: T; roofs: Roofs }> {
+  await measureRoofs(device, options);
+  const result = await run();
+  return { result, roofs: await measureRoofs(device, options) };
+}
+
+async function measureRoofs(device: Device, options: MeasureOptions): Promise<Roofs> {
   const now = await roofsNow(device, options);
   const before = highest.get(device) ?? now;
   const roofs = {

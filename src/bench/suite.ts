@@ -6,7 +6,7 @@ import { measureDispatch } from "./dispatch.ts";
 import { matmulContender, matmulFlops, matmulName, matmulSpecs } from "./matmul.ts";
 import { type MeasureOptions, measure, type Summary } from "./measure.ts";
 import type { Row, Section } from "./report.ts";
-import { measureRoofs } from "./roofs.ts";
+import { withRoofs } from "./roofs.ts";
 import { trainContender } from "./train.ts";
 
 /** The names of the benchmarks. */
@@ -25,32 +25,34 @@ const RUNNERS: Readonly<
   Record<Benchmark, (device: Device, options: MeasureOptions) => Promise<Section>>
 > = {
   matmul: async (device, options) => {
-    const roofs = await measureRoofs(device, options);
-    const rows: Row[] = [];
-    for (const spec of matmulSpecs(device)) {
-      const [summary] = await measure([await matmulContender(device, spec)], options);
-      rows.push({ ...(summary as Summary), task: matmulName(spec), flops: matmulFlops(spec) });
-    }
-    return { rows, roofs };
+    const { result, roofs } = await withRoofs(device, options, async () => {
+      const rows: Row[] = [];
+      for (const spec of matmulSpecs(device)) {
+        const [summary] = await measure([await matmulContender(device, spec)], options);
+        rows.push({ ...(summary as Summary), task: matmulName(spec), flops: matmulFlops(spec) });
+      }
+      return rows;
+    });
+    return { rows: result, roofs };
   },
   attention: async (device, options) => {
-    const roofs = await measureRoofs(device, options);
-    const rows: Row[] = [];
-    for (const spec of attentionSpecs(device)) {
-      const [summary] = await measure([await attentionContender(device, spec)], options);
-      rows.push({
-        ...(summary as Summary),
-        task: attentionName(spec),
-        flops: attentionFlops(spec),
-      });
-    }
-    return { rows, notes: [ATTENTION_NOTE], roofs };
+    const { result, roofs } = await withRoofs(device, options, async () => {
+      const rows: Row[] = [];
+      for (const spec of attentionSpecs(device)) {
+        const [summary] = await measure([await attentionContender(device, spec)], options);
+        const task = attentionName(spec);
+        rows.push({ ...(summary as Summary), task, flops: attentionFlops(spec) });
+      }
+      return rows;
+    });
+    return { rows: result, notes: [ATTENTION_NOTE], roofs };
   },
   train: async (device, options) => {
-    const roofs = await measureRoofs(device, options);
-    const [summary] = await measure([await trainContender(device)], { blockMs: 500, ...options });
-    const row = { ...(summary as Summary), task: TRAIN_TASK, flops: decoderFlops() };
-    return { rows: [row], notes: [TRAIN_NOTE], roofs };
+    const { result, roofs } = await withRoofs(device, options, async () =>
+      measure([await trainContender(device)], { blockMs: 500, ...options }),
+    );
+    const rows = result.map((s): Row => ({ ...s, task: TRAIN_TASK, flops: decoderFlops() }));
+    return { rows, notes: [TRAIN_NOTE], roofs };
   },
   dispatch: async (device, options) => {
     const { script, replay } = await measureDispatch(device, options);

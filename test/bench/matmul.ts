@@ -7,9 +7,14 @@ import {
   matmulName,
   matmulSpecs,
 } from "../../src/bench/matmul.ts";
-import { type MeasureOptions, measure } from "../../src/bench/measure.ts";
+import {
+  type Contender,
+  type MeasureOptions,
+  measure,
+  type Summary,
+} from "../../src/bench/measure.ts";
 import type { Row, Target } from "../../src/bench/report.ts";
-import { measureRoofs } from "../../src/bench/roofs.ts";
+import { withRoofs } from "../../src/bench/roofs.ts";
 import { bestMatmulContender, suitsBestMatmul } from "./best-matmul.ts";
 import { type Outcome, outcomeOfRows } from "./outcome.ts";
 import { Peer } from "./peers/peer.ts";
@@ -20,22 +25,50 @@ export async function benchMatmul(
   peers: readonly Peer[],
   options: MeasureOptions,
 ): Promise<Outcome> {
-  const roofs = await measureRoofs(device, options);
-  const rows: Row[] = [];
-  for (const spec of matmulSpecs(device)) {
-    const task = matmulName(spec);
-    process.stderr.write(`  ${task}\n`);
-    const contenders = [await matmulContender(device, spec)];
-    if (suitsBestMatmul(device, spec)) contenders.push(await bestMatmulContender(device, spec));
-    for (const peer of spec.precision === "f16" ? [] : peers) {
-      contenders.push(await peer.matmul(spec));
-    }
-    for (const summary of await measure(contenders, options)) {
-      const isElsewhere = Peer.isElsewhere(summary.name);
-      rows.push({ ...summary, task, flops: matmulFlops(spec), isElsewhere });
-    }
-  }
+  const { result: rows, roofs } = await withRoofs(device, options, () =>
+    measureProducts(device, peers, options),
+  );
   return outcomeOfRows("matmul", { rows, roofs }, targetsOf(device, rows));
+}
+
+async function measureProducts(
+  device: Device,
+  peers: readonly Peer[],
+  options: MeasureOptions,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const specs of bySize(matmulSpecs(device))) {
+    const entries: { readonly spec: MatmulSpec; readonly contender: Contender }[] = [];
+    for (const spec of specs) {
+      process.stderr.write(`  ${matmulName(spec)}\n`);
+      const contenders = [await matmulContender(device, spec)];
+      if (suitsBestMatmul(device, spec)) contenders.push(await bestMatmulContender(device, spec));
+      for (const peer of spec.precision === "f16" ? [] : peers) {
+        contenders.push(await peer.matmul(spec));
+      }
+      entries.push(...contenders.map((contender) => ({ spec, contender })));
+    }
+    const summaries = await measure(
+      entries.map((e) => e.contender),
+      options,
+    );
+    entries.forEach(({ spec }, i) => {
+      const summary = summaries[i] as Summary;
+      const isElsewhere = Peer.isElsewhere(summary.name);
+      rows.push({ ...summary, task: matmulName(spec), flops: matmulFlops(spec), isElsewhere });
+    });
+  }
+  return rows;
+}
+
+/** Products of one size, in all modes: they are compared with each other, and so measured in the same rounds. */
+function bySize(specs: readonly MatmulSpec[]): MatmulSpec[][] {
+  const groups = new Map<string, MatmulSpec[]>();
+  for (const spec of specs) {
+    const key = matmulName({ ...spec, mode: "NN" });
+    groups.set(key, [...(groups.get(key) ?? []), spec]);
+  }
+  return [...groups.values()];
 }
 
 function targetsOf(device: Device, rows: readonly Row[]): Target[] {

@@ -3,7 +3,7 @@ import type { Device } from "../../engine/index.ts";
 import { decoderFlops } from "../../src/bench/decoder-data.ts";
 import { type Contender, type MeasureOptions, measure } from "../../src/bench/measure.ts";
 import type { Row, Target } from "../../src/bench/report.ts";
-import { measureRoofs } from "../../src/bench/roofs.ts";
+import { withRoofs } from "../../src/bench/roofs.ts";
 import { TRAIN_NOTE, TRAIN_TASK } from "../../src/bench/suite.ts";
 import { trainContender } from "../../src/bench/train.ts";
 import { isPacedWebGpu } from "./matmul.ts";
@@ -21,8 +21,9 @@ export async function benchTrain(
     process.stderr.write(`  preparing ${peer.name}\n`);
     contenders.push(await peer.train());
   }
-  const roofs = await measureRoofs(device, options);
-  const summaries = await measure(contenders, { blockMs: 500, ...options });
+  const { result: summaries, roofs } = await withRoofs(device, options, () =>
+    measure(contenders, { blockMs: 500, ...options }),
+  );
   const rows: Row[] = summaries.map((summary) => ({
     ...summary,
     task: TRAIN_TASK,

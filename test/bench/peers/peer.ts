@@ -20,16 +20,14 @@ export class Peer implements Disposable {
     this.#child.stderr?.resume();
   }
 
-  /** Its product as a contender, checked. A peer works on one task at a time: the last one that was named. */
+  /** Its product as a contender, checked. */
   async matmul(spec: MatmulSpec): Promise<Contender> {
-    await this.#ask({ kind: "matmul", spec });
-    return this.#contender();
+    return this.#contender(await this.#ask({ kind: "matmul", spec }));
   }
 
   /** Its training step as a contender, checked. */
   async train(): Promise<Contender> {
-    await this.#ask({ kind: "train" });
-    return this.#contender();
+    return this.#contender(await this.#ask({ kind: "train" }));
   }
 
   [Symbol.dispose](): void {
@@ -41,11 +39,13 @@ export class Peer implements Disposable {
     return name.endsWith(" wasm");
   }
 
-  #contender(): Contender {
+  #contender(ready: Reply): Contender {
+    if (ready.kind !== "ready") throw new Error(`${this.name} answered ${ready.kind}`);
+    const { task } = ready;
     return {
       name: this.name,
       block: async (calls) => {
-        const reply = await this.#ask({ kind: "block", calls });
+        const reply = await this.#ask({ kind: "block", task, calls });
         if (reply.kind !== "block") throw new Error(`${this.name} answered ${reply.kind}`);
         return reply.block;
       },

@@ -1,13 +1,12 @@
 /**
- * One engine in a process of its own: `serve.ts <engine> <setup as JSON>`. The parent names a task, then asks for blocks of
- * it; the block is timed here, so that messages are no part of it.
+ * One engine in a process of its own: `serve.ts <setup as JSON>`. The parent names tasks, then asks for blocks of them; a
+ * block is timed here, so that messages are no part of it.
  */
-import type { TrainingResult } from "../../../src/bench/decoder-data.ts";
 import { checkTraining } from "../../../src/bench/decoder-data.ts";
 import { checkProduct, type MatmulSpec, matmulOperands } from "../../../src/bench/matmul.ts";
 import { type Block, type Contender, contender } from "../../../src/bench/measure.ts";
 import { provideWebGpu, provideWorkers } from "./browser-globals.ts";
-import type { PeerEngine } from "./engine.ts";
+import type { PeerEngine, Run } from "./engine.ts";
 import { openJax } from "./jax.ts";
 import { pacePolling } from "./polling.ts";
 import { openTfjs } from "./tfjs.ts";
@@ -24,15 +23,15 @@ export interface PeerSetup {
   readonly bundle: string;
 }
 
-/** What the parent asks for. */
+/** What the parent asks for. Tasks are numbered from 0 in the order in which they are named. */
 export type Request =
   | { readonly kind: "matmul"; readonly spec: MatmulSpec }
   | { readonly kind: "train" }
-  | { readonly kind: "block"; readonly calls: number };
+  | { readonly kind: "block"; readonly task: number; readonly calls: number };
 
 /** The answer. */
 export type Reply =
-  | { readonly kind: "ready"; readonly result?: TrainingResult }
+  | { readonly kind: "ready"; readonly task: number }
   | { readonly kind: "block"; readonly block: Block }
   | { readonly kind: "failed"; readonly message: string };
 
@@ -47,23 +46,31 @@ async function open(setup: PeerSetup): Promise<PeerEngine> {
 const setup = JSON.parse(process.argv[2] ?? "{}") as PeerSetup;
 const engine = open(setup);
 engine.catch(() => undefined); // the first request reports it
-let current: Contender | undefined;
+const tasks: Contender[] = [];
 
 async function answer(request: Request): Promise<Reply> {
-  if (request.kind === "block") {
-    if (!current) throw new Error("no task was named");
-    return { kind: "block", block: await current.block(request.calls) };
+  switch (request.kind) {
+    case "block": {
+      const task = tasks[request.task];
+      if (!task) throw new Error(`there is no task ${request.task}`);
+      return { kind: "block", block: await task.block(request.calls) };
+    }
+    case "matmul": {
+      const { run, result } = await (await engine).matmul(request.spec);
+      checkProduct(request.spec, matmulOperands(request.spec), result);
+      return noted(run);
+    }
+    case "train": {
+      const { run, result } = await (await engine).train();
+      checkTraining(setup.engine, result);
+      return noted(run);
+    }
   }
-  if (request.kind === "matmul") {
-    const { run, result } = await (await engine).matmul(request.spec);
-    checkProduct(request.spec, matmulOperands(request.spec), result);
-    current = contender(setup.engine, run);
-    return { kind: "ready" };
-  }
-  const { run, result } = await (await engine).train();
-  checkTraining(setup.engine, result);
-  current = contender(setup.engine, run);
-  return { kind: "ready", result };
+}
+
+function noted(run: Run): Reply {
+  tasks.push(contender(setup.engine, run));
+  return { kind: "ready", task: tasks.length - 1 };
 }
 
 process.on("message", (request: Request) => {
