@@ -38,7 +38,15 @@ describe("forge-gpu doctor", () => {
   });
   it("says what the adapter offers, and why variants are off", async () => {
     const { report } = doctor();
-    for (const name of ["node", "adapter", "features", "subgroups", "limits", "toggles", "tuning"]) {
+    for (const name of [
+      "node",
+      "adapter",
+      "features",
+      "subgroups",
+      "limits",
+      "toggles",
+      "tuning",
+    ]) {
       expect(report.checks.map((c) => c.name)).toContain(name);
     }
     expect(report.adapter?.isSoftware).toBe((await device()).isSoftware);
