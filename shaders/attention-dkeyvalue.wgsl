@@ -26,6 +26,8 @@ const COLUMN_PITCH: u32 = 9u;
 const SLICES: u32 = (VECS + 15u) / 16u;
 const LOG2_E: f32 = 1.4426950408889634;
 
+// What is capped at a time.
+alias Score = vec4<f32>;
 #include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,27 +47,9 @@ var<workgroup> v_tile: array<vec4<f32>, TILE * PITCH>;
 var<workgroup> p_tile: array<vec4<f32>, TILE * COLUMN_PITCH>;
 var<workgroup> ds_tile: array<vec4<f32>, TILE * COLUMN_PITCH>;
 
-// Softcapped scores; scores and cap are in powers of two. The clamp keeps tanh finite where it overflows.
-fn cap(score: vec4<f32>) -> vec4<f32> {
-  if (HAS_SOFTCAP) {
-    let c = params.softcap * LOG2_E;
-    let x = score / c;
-    // Drivers make tanh from exp(), with an absolute error: its series serves the scores that are small beside the cap.
-    let x2 = x * x;
-    let series = x * (1.0 + x2 * (-1.0 / 3.0 + x2 * (2.0 / 15.0 + x2 * (-17.0 / 315.0 + x2 * (62.0 / 2835.0)))));
-    return c * select(tanh(clamp(x, vec4<f32>(-15.0), vec4<f32>(15.0))), series, abs(x) < vec4<f32>(0.25));
-  }
-  return score;
-}
+#include attention-softcap
 
-// Derivative of `cap` at capped scores.
-fn dcap(capped: vec4<f32>) -> vec4<f32> {
-  if (HAS_SOFTCAP) {
-    let t = capped / (params.softcap * LOG2_E);
-    return 1.0 - t * t;
-  }
-  return vec4<f32>(1.0);
-}
+#include attention-softcap-slope
 
 fn sees(query: u32, depth: u32, keys: vec4<u32>, key_ends: vec4<u32>, key_depths: vec4<u32>) -> vec4<bool> {
   var seen = (keys <= vec4<u32>(query)) & (vec4<u32>(query) < key_ends);

@@ -24,6 +24,8 @@ const TILE: u32 = ROWS * LANES;
 const LOADS: u32 = (STEP * VECS + LANES - 1u) / LANES;
 const LOG2_E: f32 = 1.4426950408889634;
 
+// What is capped at a time.
+alias Score = f32;
 #include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,32 +37,11 @@ const LOG2_E: f32 = 1.4426950408889634;
 @group(0) @binding(6) var<storage, read> forest: array<vec2<u32>>;
 @group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
 
-// Softcapped scores; scores and cap are in powers of two. The clamp keeps tanh finite where it overflows.
-fn cap(score: f32) -> f32 {
-  if (HAS_SOFTCAP) {
-    let c = params.softcap * LOG2_E;
-    let x = score / c;
-    // Drivers make tanh from exp(), with an absolute error: its series serves the scores that are small beside the cap.
-    let x2 = x * x;
-    let series = x * (1.0 + x2 * (-1.0 / 3.0 + x2 * (2.0 / 15.0 + x2 * (-17.0 / 315.0 + x2 * (62.0 / 2835.0)))));
-    return c * select(tanh(clamp(x, -15.0, 15.0)), series, abs(x) < 0.25);
-  }
-  return score;
-}
+#include attention-softcap
 
-// Derivative of `cap` at a capped score.
-fn dcap(capped: f32) -> f32 {
-  if (HAS_SOFTCAP) {
-    let t = capped / (params.softcap * LOG2_E);
-    return 1.0 - t * t;
-  }
-  return 1.0;
-}
+#include attention-softcap-slope
 
-// & and | in the place of && and ||: SwiftShader's compiler does not end on sixteen of these branches in one loop.
-fn sees(query: u32, query_depth: u32, key: u32, key_end: u32, key_depth: u32) -> bool {
-  return (key <= query) & (query < key_end) & (!HAS_WINDOW | (query_depth - key_depth < params.window));
-}
+#include attention-sees
 
 @compute @workgroup_size(LANES)
 fn attention_dquery_lanes(

@@ -26,6 +26,8 @@ const LOG2_E: f32 = 1.4426950408889634;
 const LN_2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
 
+// What is capped at a time.
+alias Score = f32;
 #include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,23 +38,9 @@ const MASKED: f32 = -1e30;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 
-// Softcapped scores; scores and cap are in powers of two. The clamp keeps tanh finite where it overflows.
-fn cap(score: f32) -> f32 {
-  if (HAS_SOFTCAP) {
-    let c = params.softcap * LOG2_E;
-    let x = score / c;
-    // Drivers make tanh from exp(), with an absolute error: its series serves the scores that are small beside the cap.
-    let x2 = x * x;
-    let series = x * (1.0 + x2 * (-1.0 / 3.0 + x2 * (2.0 / 15.0 + x2 * (-17.0 / 315.0 + x2 * (62.0 / 2835.0)))));
-    return c * select(tanh(clamp(x, -15.0, 15.0)), series, abs(x) < 0.25);
-  }
-  return score;
-}
+#include attention-softcap
 
-// & and | in the place of && and ||: SwiftShader's compiler does not end on sixteen of these branches in one loop.
-fn sees(query: u32, query_depth: u32, key: u32, key_end: u32, key_depth: u32) -> bool {
-  return (key <= query) & (query < key_end) & (!HAS_WINDOW | (query_depth - key_depth < params.window));
-}
+#include attention-sees
 
 @compute @workgroup_size(LANES)
 fn attention_forward_lanes(

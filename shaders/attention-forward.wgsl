@@ -28,6 +28,8 @@ const LOG2_E: f32 = 1.4426950408889634;
 const LN_2: f32 = 0.6931471805599453;
 const MASKED: f32 = -1e30;
 
+// What is capped at a time.
+alias Score = vec4<f32>;
 #include attention-params
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,18 +47,7 @@ var<workgroup> p_tile: array<vec4<f32>, TILE * COLUMN_PITCH>;
 // What the 16 threads of a row have each found: maxima, at the end sums.
 var<workgroup> row_tile: array<vec4<f32>, 16u * COLUMN_PITCH>;
 
-// Softcapped scores; scores and cap are in powers of two. The clamp keeps tanh finite where it overflows.
-fn cap(score: vec4<f32>) -> vec4<f32> {
-  if (HAS_SOFTCAP) {
-    let c = params.softcap * LOG2_E;
-    let x = score / c;
-    // Drivers make tanh from exp(), with an absolute error: its series serves the scores that are small beside the cap.
-    let x2 = x * x;
-    let series = x * (1.0 + x2 * (-1.0 / 3.0 + x2 * (2.0 / 15.0 + x2 * (-17.0 / 315.0 + x2 * (62.0 / 2835.0)))));
-    return c * select(tanh(clamp(x, vec4<f32>(-15.0), vec4<f32>(15.0))), series, abs(x) < vec4<f32>(0.25));
-  }
-  return score;
-}
+#include attention-softcap
 
 fn sees(queries: vec4<u32>, depths: vec4<u32>, key: u32, key_span: vec2<u32>) -> vec4<bool> {
   var seen = (vec4<u32>(key) <= queries) & (queries < vec4<u32>(key_span.x));
