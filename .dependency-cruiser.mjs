@@ -38,7 +38,7 @@ export default {
       from: { path: "^(engine|cluster|src)/" },
       to: {
         dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"],
-        dependencyTypesNot: ["type-only"],
+        dependencyTypesNot: ["type-only", "npm-peer"],
       },
     },
     {

@@ -31,7 +31,7 @@ export default defineConfig({
           exclude: [
             "**/node_modules/**",
             "test/engine/**",
-            "test/src/{bench,doctor}/**",
+            "test/src/{bench,doctor,rollout}/**",
             "test/docs/**",
             "test/soak/**",
           ],
@@ -43,8 +43,8 @@ export default defineConfig({
         test: {
           ...timeouts,
           name: "gpu",
-          include: ["test/engine/**/*.test.ts", "test/src/{bench,doctor}/**/*.test.ts"],
-          exclude: ["test/engine/**/*.browser.test.ts"],
+          include: ["test/engine/**/*.test.ts", "test/src/{bench,doctor,rollout}/**/*.test.ts"],
+          exclude: ["test/{engine,src}/**/*.browser.test.ts"],
           // One process and one device for all files: opening a device and compiling are what costs.
           isolate: false,
           fileParallelism: false,
@@ -57,8 +57,8 @@ export default defineConfig({
         test: {
           ...timeouts,
           name: "browser",
-          include: ["test/engine/**/*.test.ts"],
-          exclude: ["test/engine/**/*.node.test.ts"],
+          include: ["test/{engine,src/rollout}/**/*.test.ts"],
+          exclude: ["test/{engine,src}/**/*.node.test.ts"],
           isolate: false,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
