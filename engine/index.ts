@@ -48,6 +48,12 @@ export {
   type PackedHeads,
   packedAttention,
 } from "./ops/attention.ts";
+export {
+  type CacheAttentionOptions,
+  type CacheRows,
+  cacheAttention,
+  copyCacheSlots,
+} from "./ops/cache-attention.ts";
 export { checkpoint } from "./ops/checkpoint.ts";
 export { concat, pad, stack } from "./ops/concat.ts";
 export { type CrossEntropyOptions, crossEntropy } from "./ops/cross-entropy.ts";

@@ -82,6 +82,8 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
 
 /** Oracles of families that are not called like their files. */
 const ORACLES: Readonly<Record<string, readonly string[]>> = {
+  "cache-copy": ["cache-attention"],
+  "cache-write": ["cache-attention"],
   "clip-factor": ["global-norm"],
   "norm-weight-gradient": ["layer-norm", "rms-norm"],
 };

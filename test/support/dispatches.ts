@@ -11,6 +11,7 @@ import {
   lanesVariant,
   workgroupVariant,
 } from "../../engine/ops/attention-variants.ts";
+import { cacheAttend, cacheCopy, cacheWrite } from "../../engine/ops/cache-variants.ts";
 import {
   embeddingBackward,
   embeddingForward,
@@ -88,6 +89,7 @@ export function dispatches(facts: KernelFacts): KernelDispatch[] {
   return [
     ...matmul(facts),
     ...attention(facts),
+    ...caches(facts),
     ...rows(facts),
     ...lookups(facts),
     ...optimizers(facts),
@@ -137,6 +139,22 @@ function attention(facts: KernelFacts): KernelDispatch[] {
         [forward, dquery, dkeyvalue].map((kernel) => dispatch(kernel, shape)),
       ),
   ]);
+}
+
+function caches(facts: KernelFacts): KernelDispatch[] {
+  const base = { slots: 3, positions: 100, rows: 40, heads: 4, kvHeads: 2, dtype: "f32" } as const;
+  const place = { qkvOffset: 0, qkvStride: 0, scale: 1 };
+  const limits = { window: 0, softcap: 0 };
+  const calls = [
+    ...[8, 12, 32, 64, 80, 128, 256].map((headDim) => ({ ...base, ...limits, headDim })),
+    { ...base, headDim: 8, window: 5, softcap: 0 },
+    { ...base, headDim: 8, window: 0, softcap: 5 },
+    { ...base, ...limits, headDim: 8, dtype: "f16" as const },
+  ].map((call) => ({ ...call, ...place }));
+  return [
+    ...calls.flatMap((call) => [cacheWrite(call), cacheAttend(facts, call)]),
+    ...(["f32", "f16"] as const).map((dtype) => cacheCopy({ ...base, width: 64, dtype }, 2)),
+  ];
 }
 
 function rows(facts: KernelFacts): KernelDispatch[] {
