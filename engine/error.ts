@@ -18,6 +18,7 @@ export type ErrorCode =
   | "disk_full"
   | "dtype_mismatch"
   | "dtype_unsupported"
+  | "file_invalid"
   | "gradient_missing"
   | "hash_mismatch"
   | "hub_answer_invalid"

@@ -15,6 +15,37 @@ export { getDefaultDevice, setDefaultDevice } from "./graph/default-device.ts";
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
 export type { Tree } from "./graph/tree.ts";
+export { type ByteSource, blobSource, bytesSource } from "./models/byte-source.ts";
+export {
+  bf16ToF32,
+  f16ToF32,
+  f32ToBf16,
+  f32ToF16,
+  firstNonFinite,
+  packPairs,
+} from "./models/float-formats.ts";
+export {
+  type FloatDType,
+  type ReadTensorOptions,
+  readSafetensorsHeader,
+  readTensor,
+  type SafetensorsDType,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+  type TensorInfo,
+} from "./models/safetensors.ts";
+export {
+  type SafetensorsTensor,
+  safetensorsHeader,
+  safetensorsParts,
+} from "./models/safetensors-writer.ts";
+export {
+  type CheckpointFiles,
+  type CheckpointIndex,
+  type CheckpointShard,
+  type CheckpointTensor,
+  openCheckpoint,
+} from "./models/shards.ts";
 export { SelfAttention, type SelfAttentionOptions } from "./nn/attention.ts";
 export {
   chainForest,
@@ -26,6 +57,7 @@ export {
 } from "./nn/forest.ts";
 export {
   constantInit,
+  type DrawnInit,
   type Init,
   kaimingNormalInit,
   kaimingUniformInit,
