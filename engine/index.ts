@@ -15,7 +15,25 @@ export { getDefaultDevice, setDefaultDevice } from "./graph/default-device.ts";
 export type { Plan } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
 export type { Tree } from "./graph/tree.ts";
+export { type TrainBpeOptions, trainBpe } from "./models/bpe-trainer.ts";
 export { type ByteSource, blobSource, bytesSource } from "./models/byte-source.ts";
+export { type ByteTokenizerOptions, byteTokenizer } from "./models/byte-tokenizer.ts";
+export { CausalLM, createModel, type ModelConfig } from "./models/causal-lm.ts";
+export {
+  type ChatInput,
+  type ChatMessage,
+  ChatTemplate,
+  type ChatTemplateFiles,
+} from "./models/chat-template.ts";
+export type { HfConfig } from "./models/config.ts";
+export { type DecodeOptions, Detokenizer } from "./models/detokenizer.ts";
+export {
+  FAMILIES,
+  type Family,
+  type FamilyName,
+  modelConfig,
+  modelOptions,
+} from "./models/families.ts";
 export {
   bf16ToF32,
   f16ToF32,
@@ -39,6 +57,7 @@ export {
   safetensorsHeader,
   safetensorsParts,
 } from "./models/safetensors-writer.ts";
+export { type ModelFile, modelFiles, type SaveOptions } from "./models/save.ts";
 export {
   type CheckpointFiles,
   type CheckpointIndex,
@@ -46,6 +65,15 @@ export {
   type CheckpointTensor,
   openCheckpoint,
 } from "./models/shards.ts";
+export { type StopResult, StopStrings } from "./models/stop-strings.ts";
+export {
+  checkVocabulary,
+  type EncodeOptions,
+  Tokenizer,
+  type TokenizerFiles,
+} from "./models/tokenizer.ts";
+export type { TokenizerJson } from "./models/tokenizer-json.ts";
+export { type LoadOptions, loadModel } from "./models/weights.ts";
 export { SelfAttention, type SelfAttentionOptions } from "./nn/attention.ts";
 export {
   chainForest,
@@ -67,6 +95,7 @@ export {
   xavierNormalInit,
   xavierUniformInit,
 } from "./nn/init.ts";
+export { KvCache, type KvCacheOptions } from "./nn/kv-cache.ts";
 export { Embedding, type EmbeddingOptions, Linear, type LinearOptions } from "./nn/linear.ts";
 export { GatedMlp, type GatedMlpOptions, Mlp, type MlpOptions } from "./nn/mlp.ts";
 export { namedParameters, parametersOf } from "./nn/module.ts";
