@@ -13,6 +13,7 @@ const chromium = chromiumForTests();
 const timeouts = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
+  assetsInclude: ["**/*.safetensors"],
   resolve: {
     alias: [
       { find: /^forge-gpu$/, replacement: at("src/index.ts") },

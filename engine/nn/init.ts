@@ -2,8 +2,11 @@
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Random } from "./random.ts";
 
-/** Initial values of a weight [..., in, out]. */
-export type Init = (shape: Shape, random: Random) => Float32Array;
+/** Initial values of a weight [..., in, out]; a number is that of every element. */
+export type Init = (shape: Shape, random: Random) => Float32Array | number;
+
+/** An {@link Init} that draws every element. */
+export type DrawnInit = (shape: Shape, random: Random) => Float32Array;
 
 function drawn(shape: Shape, draw: () => number): Float32Array {
   return Float32Array.from({ length: sizeOf(shape) }, draw);
@@ -17,21 +20,21 @@ function fans(shape: Shape): { fanIn: number; fanOut: number } {
 
 /** The same value everywhere. */
 export function constantInit(value: number): Init {
-  return (shape) => new Float32Array(sizeOf(shape)).fill(value);
+  return () => value;
 }
 
 /** Normal with mean 0. */
-export function normalInit(std: number): Init {
+export function normalInit(std: number): DrawnInit {
   return (shape, random) => drawn(shape, () => std * random.normal());
 }
 
 /** Uniform in [−bound, bound). */
-export function uniformInit(bound: number): Init {
+export function uniformInit(bound: number): DrawnInit {
   return (shape, random) => drawn(shape, () => bound * (2 * random.uniform() - 1));
 }
 
 /** Normal with variance gain² · 2 / (in + out). Source: Glorot & Bengio 2010, AISTATS, eq. 12. */
-export function xavierNormalInit(gain = 1): Init {
+export function xavierNormalInit(gain = 1): DrawnInit {
   return (shape, random) => {
     const { fanIn, fanOut } = fans(shape);
     return normalInit(gain * Math.sqrt(2 / (fanIn + fanOut)))(shape, random);
@@ -39,7 +42,7 @@ export function xavierNormalInit(gain = 1): Init {
 }
 
 /** Uniform with the variance of {@link xavierNormalInit}. Source: Glorot & Bengio 2010, AISTATS, eq. 16. */
-export function xavierUniformInit(gain = 1): Init {
+export function xavierUniformInit(gain = 1): DrawnInit {
   return (shape, random) => {
     const { fanIn, fanOut } = fans(shape);
     return uniformInit(gain * Math.sqrt(6 / (fanIn + fanOut)))(shape, random);
@@ -47,7 +50,7 @@ export function xavierUniformInit(gain = 1): Init {
 }
 
 /** Normal with variance gain² / in; the default gain √2 is ReLU's. Source: He et al. 2015, arXiv:1502.01852, eq. 10. */
-export function kaimingNormalInit(gain: number = Math.SQRT2): Init {
+export function kaimingNormalInit(gain: number = Math.SQRT2): DrawnInit {
   return (shape, random) => normalInit(gain / Math.sqrt(fans(shape).fanIn))(shape, random);
 }
 
@@ -55,7 +58,7 @@ export function kaimingNormalInit(gain: number = Math.SQRT2): Init {
  * Uniform with the variance of {@link kaimingNormalInit}. PyTorch's `nn.Linear` starts with gain 1/√3: bound 1/√in.
  * Source: He et al. 2015, arXiv:1502.01852, eq. 10.
  */
-export function kaimingUniformInit(gain: number = Math.SQRT2): Init {
+export function kaimingUniformInit(gain: number = Math.SQRT2): DrawnInit {
   return (shape, random) => uniformInit(gain * Math.sqrt(3 / fans(shape).fanIn))(shape, random);
 }
 
@@ -63,6 +66,6 @@ export function kaimingUniformInit(gain: number = Math.SQRT2): Init {
  * Normal with std / √(2 · layers), for projections that add to a residual stream: two a layer.
  * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", §2.3.
  */
-export function residualInit(layers: number, std = 0.02): Init {
+export function residualInit(layers: number, std = 0.02): DrawnInit {
   return normalInit(std / Math.sqrt(2 * layers));
 }

@@ -17,6 +17,8 @@ export interface LinearOptions {
   readonly init?: Init;
   /** How the bias starts. Default: zeros. */
   readonly biasInit?: Init;
+  /** What the weight is held in. Default `f32`. */
+  readonly dtype?: "f32" | "f16";
 }
 
 /** y = x · weight + bias. */
@@ -27,9 +29,9 @@ export class Linear {
   readonly bias: State | undefined;
 
   constructor(random: Random, options: LinearOptions) {
-    const { inputs, outputs, hasBias = true } = options;
+    const { inputs, outputs, hasBias = true, dtype = "f32" } = options;
     const { init = kaimingUniformInit(Math.sqrt(1 / 3)), biasInit = constantInit(0) } = options;
-    this.weight = parameter([inputs, outputs], init([inputs, outputs], random), "");
+    this.weight = parameter([inputs, outputs], init([inputs, outputs], random), "", dtype);
     this.bias = hasBias ? parameter([outputs], biasInit([outputs], random), "") : undefined;
   }
 
@@ -47,6 +49,8 @@ export interface EmbeddingOptions {
   readonly width: number;
   /** Default: normal with standard deviation 0.02. */
   readonly init?: Init;
+  /** What the table is held in. Default `f32`. */
+  readonly dtype?: "f32" | "f16";
 }
 
 /** Rows of a table by id. */
@@ -54,8 +58,9 @@ export class Embedding {
   /** [count, width]. */
   readonly weight: State;
 
-  constructor(random: Random, { count, width, init = normalInit(0.02) }: EmbeddingOptions) {
-    this.weight = parameter([count, width], init([count, width], random), "");
+  constructor(random: Random, options: EmbeddingOptions) {
+    const { count, width, init = normalInit(0.02), dtype = "f32" } = options;
+    this.weight = parameter([count, width], init([count, width], random), "", dtype);
   }
 
   /** ids [...] u32 or i32 → [..., width]. Errors: `dtype_mismatch`; `index_out_of_range` at the next read. */

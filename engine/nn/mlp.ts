@@ -16,6 +16,8 @@ export interface MlpOptions {
   /** How the first projection starts; and the last. Default: {@link Linear}'s. */
   readonly init?: Init;
   readonly outputInit?: Init;
+  /** What the matrices are held in. Default `f32`. */
+  readonly dtype?: "f32" | "f16";
 }
 
 /** Options of {@link GatedMlp}. */
@@ -26,7 +28,7 @@ export interface GatedMlpOptions extends MlpOptions {
 
 function projections(
   random: Random,
-  { width, hidden, hasBias = true, init, outputInit }: MlpOptions,
+  { width, hidden, hasBias = true, init, outputInit, dtype = "f32" }: MlpOptions,
   parts: number,
 ): [first: Linear, last: Linear] {
   return [
@@ -34,12 +36,14 @@ function projections(
       inputs: width,
       outputs: parts * hidden,
       hasBias,
+      dtype,
       ...(init ? { init } : {}),
     }),
     new Linear(random, {
       inputs: hidden,
       outputs: width,
       hasBias,
+      dtype,
       ...(outputInit ? { init: outputInit } : {}),
     }),
   ];

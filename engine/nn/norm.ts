@@ -11,6 +11,12 @@ export interface NormOptions {
   readonly eps?: number;
 }
 
+/** Options of {@link RmsNorm}. */
+export interface RmsNormLayerOptions extends NormOptions {
+  /** Added to the weight, which then starts at 1 − offset. Default 0; Gemma's weights are differences from 1. */
+  readonly offset?: number;
+}
+
 /** Layer normalization with scale and shift. Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450. */
 export class LayerNorm {
   /** Scale [width], ones at first. */
@@ -33,17 +39,19 @@ export class LayerNorm {
 
 /** Root-mean-square normalization with scale. Source: Zhang & Sennrich 2019, arXiv:1910.07467. */
 export class RmsNorm {
-  /** Scale [width], ones at first. */
+  /** Scale [width] less the offset: the two are 1 at first. */
   readonly weight: State;
   readonly eps: number;
+  readonly offset: number;
 
-  constructor({ width, eps = 1e-5 }: NormOptions) {
-    this.weight = parameter([width], 1, "");
+  constructor({ width, eps = 1e-5, offset = 0 }: RmsNormLayerOptions) {
+    this.weight = parameter([width], 1 - offset, "");
     this.eps = eps;
+    this.offset = offset;
   }
 
   /** [..., width] → the same. Errors: `shape_mismatch`. */
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight, { eps: this.eps });
+    return rmsNorm(x, this.weight, { eps: this.eps, weightOffset: this.offset });
   }
 }

@@ -1,16 +1,17 @@
 /** The decoder-only transformer. */
 import { ForgeError } from "../error.ts";
+import type { CacheRows } from "../ops/cache-attention.ts";
 import { checkpoint } from "../ops/checkpoint.ts";
-import { add } from "../ops/elementwise.ts";
+import { add, mul, tanh } from "../ops/elementwise.ts";
 import { type LmHeadOptions, type LmHeadResult, lmHead } from "../ops/lm-head.ts";
 import { matmul } from "../ops/matmul.ts";
 import type { RopeOptions } from "../ops/rope.ts";
 import { transpose } from "../ops/view.ts";
 import { parameter, type State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { SelfAttention } from "./attention.ts";
+import { depthOf, SelfAttention, type SelfAttentionOptions, type Sight } from "./attention.ts";
 import type { Forest } from "./forest.ts";
-import { normalInit, residualInit } from "./init.ts";
+import { type Init, normalInit, residualInit } from "./init.ts";
 import { Embedding } from "./linear.ts";
 import { GatedMlp, Mlp, type MlpOptions } from "./mlp.ts";
 import { namedParameters } from "./module.ts";
@@ -30,76 +31,141 @@ export interface TransformerOptions {
   readonly headDim?: number;
   /** Width inside the MLP. Default: 4 · width. */
   readonly mlpWidth?: number;
-  /** `gelu`: two matrices; `swiglu`, `geglu`: three. Default `swiglu`. */
+  /** `gelu`: two matrices; `swiglu`, `geglu`: three. GELU is its tanh form. Default `swiglu`. */
   readonly mlp?: "gelu" | "swiglu" | "geglu";
   /** Default `rms`. */
   readonly norm?: "rms" | "layer";
   /** Added inside the root of the norms. Default 1e-5. */
   readonly normEps?: number;
+  /** Added to the weights of RMS norms. Default 0. */
+  readonly normOffset?: number;
+  /** Whether what attention and MLP give is normalized before it is added (Gemma). Default false. */
+  readonly hasPostNorms?: boolean;
+  /** Whether each head of queries and keys is normalized. Default false. */
+  readonly hasHeadNorms?: boolean;
   /** How a token knows its depth: rotated queries and keys, or a learned vector for each depth. Default `rope`. */
   readonly position?: "rope" | "learned";
-  /** Depths that a learned table has. */
+  /** Depths that a learned table has; with `rope`, those that the model was made for. */
   readonly maxDepth?: number;
   readonly rope?: RopeOptions;
   /** Whether projections have a bias. Default false. */
   readonly hasBias?: boolean;
+  /** The same for the projection to queries, keys and values; that back; those of the MLP. Default: `hasBias`. */
+  readonly hasQkvBias?: boolean;
+  readonly hasOutputBias?: boolean;
+  readonly hasMlpBias?: boolean;
   /** Whether the head is the embedding's table. Default true. */
   readonly isTied?: boolean;
   /** A query sees keys less than this many tokens above it. Default: all. */
   readonly window?: number;
+  /** What single layers have instead, by their index. */
+  readonly layerAttention?: readonly LayerAttention[];
+  /** Attention scores become c · tanh(score / c). Default: off. */
+  readonly attentionSoftcap?: number;
+  /** Attention scores are multiplied by it. Default 1/√headDim. */
+  readonly attentionScale?: number;
+  /** Embeddings are multiplied by it. Default 1. */
+  readonly embeddingScale?: number;
+  /** Logits become c · tanh(logit / c). Default: off. */
+  readonly logitSoftcap?: number;
   /** Standard deviation of the initial weights. Default 0.02; residual projections start at std / √(2 · layers). */
   readonly initStd?: number;
+  /** How all matrices and tables start instead. */
+  readonly init?: Init;
+  /** What matrices and tables are held in; optimizers train f32 only. Default `f32`. */
+  readonly weightDtype?: "f32" | "f16";
   /** Compute each layer again in the backward instead of keeping its intermediates. Default false. */
   readonly isCheckpointed?: boolean;
 }
 
-/** One pre-norm layer: x + attention(norm(x)), then + mlp(norm(·)). Source: Xiong et al. 2020, arXiv:2002.04745. */
+/** What the attention of one layer has instead of the model's; a window of 0 is none. */
+export interface LayerAttention {
+  readonly window?: number;
+  readonly rope?: RopeOptions;
+}
+
+/**
+ * One pre-norm layer: x + attention(norm(x)), then + mlp(norm(·)); with post norms, what is added is normalized too.
+ * Source: Xiong et al. 2020, arXiv:2002.04745.
+ */
 export class TransformerLayer {
   readonly attentionNorm: LayerNorm | RmsNorm;
   readonly attention: SelfAttention;
+  readonly attentionPostNorm: LayerNorm | RmsNorm | undefined;
   readonly mlpNorm: LayerNorm | RmsNorm;
   readonly mlp: Mlp | GatedMlp;
+  readonly mlpPostNorm: LayerNorm | RmsNorm | undefined;
 
-  constructor(random: Random, options: TransformerOptions) {
-    const { width, layers, heads, kvHeads = heads, headDim = width / heads } = options;
-    const { initStd = 0.02, hasBias = false, position = "rope", window } = options;
-    const inits = { init: normalInit(initStd), outputInit: residualInit(layers, initStd) };
+  constructor(random: Random, options: TransformerOptions, index: number) {
+    const { width, hasPostNorms = false, hasBias = false } = options;
+    const inits = weightsOf(options);
+    const post = (): LayerNorm | RmsNorm | undefined =>
+      hasPostNorms ? makeNorm(options) : undefined;
     this.attentionNorm = makeNorm(options);
-    this.attention = new SelfAttention(random, {
-      ...{ width, heads, kvHeads, headDim, hasBias },
-      ...inits,
-      ...(position === "rope" ? { rope: options.rope ?? {} } : {}),
-      ...(window ? { window } : {}),
-    });
+    this.attention = new SelfAttention(random, { ...attentionOptions(options, index), ...inits });
+    this.attentionPostNorm = post();
     this.mlpNorm = makeNorm(options);
-    const { mlp = "swiglu", mlpWidth = 4 * width } = options;
-    const shape: MlpOptions = { width, hidden: mlpWidth, hasBias, ...inits };
+    const { mlp = "swiglu", mlpWidth = 4 * width, hasMlpBias = hasBias } = options;
+    const shape: MlpOptions = { width, hidden: mlpWidth, hasBias: hasMlpBias, ...inits };
     const activation = mlp === "swiglu" ? "silu" : "gelu";
     this.mlp =
       mlp === "gelu" ? new Mlp(random, shape) : new GatedMlp(random, { ...shape, activation });
+    this.mlpPostNorm = post();
   }
 
   /** x [T, width] → [T, width]. */
-  forward(x: Tensor, forest: Forest): Tensor {
-    const seen = add(x, this.attention.forward(this.attentionNorm.forward(x), forest));
-    return add(seen, this.mlp.forward(this.mlpNorm.forward(seen)));
+  forward(x: Tensor, sight: Sight): Tensor {
+    const attended = this.attention.forward(this.attentionNorm.forward(x), sight);
+    const seen = add(x, this.attentionPostNorm?.forward(attended) ?? attended);
+    const thought = this.mlp.forward(this.mlpNorm.forward(seen));
+    return add(seen, this.mlpPostNorm?.forward(thought) ?? thought);
   }
 }
 
-function makeNorm({
-  norm = "rms",
-  width,
-  normEps = 1e-5,
-}: TransformerOptions): LayerNorm | RmsNorm {
-  const options = { width, eps: normEps };
-  return norm === "rms" ? new RmsNorm(options) : new LayerNorm(options);
+function weightsOf({ layers, initStd = 0.02, init, weightDtype = "f32" }: TransformerOptions): {
+  init: Init;
+  outputInit: Init;
+  dtype: "f32" | "f16";
+} {
+  return {
+    init: init ?? normalInit(initStd),
+    outputInit: init ?? residualInit(layers, initStd),
+    dtype: weightDtype,
+  };
+}
+
+function makeNorm(options: TransformerOptions): LayerNorm | RmsNorm {
+  const { norm = "rms", width, normEps: eps = 1e-5, normOffset: offset = 0 } = options;
+  return norm === "rms" ? new RmsNorm({ width, eps, offset }) : new LayerNorm({ width, eps });
+}
+
+function attentionOptions(options: TransformerOptions, index: number): SelfAttentionOptions {
+  const { width, heads, kvHeads = heads, headDim = width / heads, hasBias = false } = options;
+  const { hasQkvBias = hasBias, hasOutputBias = hasBias, position = "rope" } = options;
+  const { normEps: eps = 1e-5, normOffset: offset = 0 } = options;
+  const { window = options.window ?? 0, rope = options.rope ?? {} } =
+    options.layerAttention?.[index] ?? {};
+  return {
+    ...{ width, heads, kvHeads, headDim, hasBias: hasQkvBias, hasOutputBias },
+    ...(options.hasHeadNorms ? { headNorm: { eps, offset } } : {}),
+    ...(position === "rope" ? { rope } : {}),
+    ...(window ? { window } : {}),
+    ...(options.attentionSoftcap ? { softcap: options.attentionSoftcap } : {}),
+    ...(options.attentionScale ? { scale: options.attentionScale } : {}),
+  };
+}
+
+/** Rows of tokens in the caches of all layers. */
+export interface CachedTokens extends CacheRows {
+  /** Keys and values of each layer, see `cacheAttention`. */
+  readonly caches: readonly State[];
 }
 
 /**
  * A decoder over a forest of tokens: embedding, layers, norm, head.
  *
  * With `norm: "layer", mlp: "gelu", position: "learned", hasBias: true` it is GPT-2 (with the tanh form of GELU); the
- * defaults are Llama's choices.
+ * defaults are Llama's choices. `engine/models/families.ts` has those of the other families.
  */
 export class Transformer {
   readonly options: TransformerOptions;
@@ -116,15 +182,20 @@ export class Transformer {
     check(options);
     this.options = options;
     const { vocab, width, layers, position = "rope", maxDepth = 0, isTied = true } = options;
-    const init = normalInit(options.initStd ?? 0.02);
-    this.embedding = new Embedding(random, { count: vocab, width, init });
+    const { init, dtype } = weightsOf(options);
+    this.embedding = new Embedding(random, { count: vocab, width, init, dtype });
     this.positions =
-      position === "learned" ? new Embedding(random, { count: maxDepth, width, init }) : undefined;
-    this.layers = Array.from({ length: layers }, () => new TransformerLayer(random, options));
+      position === "learned"
+        ? new Embedding(random, { count: maxDepth, width, init, dtype })
+        : undefined;
+    this.layers = Array.from(
+      { length: layers },
+      (_, index) => new TransformerLayer(random, options, index),
+    );
     this.norm = makeNorm(options);
     this.head = isTied
       ? this.embedding.weight
-      : parameter([vocab, width], init([vocab, width], random), "");
+      : parameter([vocab, width], init([vocab, width], random), "", dtype);
     namedParameters(this);
   }
 
@@ -134,13 +205,16 @@ export class Transformer {
    * Shapes    tokens [T] u32 or i32 → [T, width].
    * Errors    `index_out_of_range` at the next read, for a token beyond the vocabulary or a depth beyond the table.
    */
-  hidden(tokens: Tensor, forest: Forest): Tensor {
+  hidden(tokens: Tensor, sight: Forest | CachedTokens): Tensor {
+    const { embeddingScale = 1, isCheckpointed } = this.options;
     let x = this.embedding.forward(tokens);
-    if (this.positions) x = add(x, this.positions.forward(forest.depth));
-    for (const layer of this.layers) {
-      const run = (h: Tensor): Tensor => layer.forward(h, forest);
-      x = (this.options.isCheckpointed ? checkpoint(run) : run)(x);
-    }
+    if (embeddingScale !== 1) x = mul(x, embeddingScale);
+    if (this.positions) x = add(x, this.positions.forward(depthOf(sight)));
+    this.layers.forEach((layer, i) => {
+      const inLayer = "end" in sight ? sight : { ...sight, cache: sight.caches[i] as State };
+      const run = (h: Tensor): Tensor => layer.forward(h, inLayer);
+      x = (isCheckpointed ? checkpoint(run) : run)(x);
+    });
     return this.norm.forward(x);
   }
 
@@ -150,12 +224,16 @@ export class Transformer {
    * Shapes    tokens, labels [T] u32 or i32 (a label ≥ vocab, such as −1, is none) → [T].
    */
   score(tokens: Tensor, labels: Tensor, forest: Forest, options: LmHeadOptions = {}): LmHeadResult {
-    return lmHead(this.hidden(tokens, forest), this.head, labels, options);
+    const { logitSoftcap } = this.options;
+    const all = { ...(logitSoftcap ? { softcap: logitSoftcap } : {}), ...options };
+    return lmHead(this.hidden(tokens, forest), this.head, labels, all);
   }
 
   /** Logits [N, vocab] of rows of {@link hidden} [N, width]: for the few rows that are sampled from. */
   logits(hidden: Tensor): Tensor {
-    return matmul(hidden, transpose(this.head));
+    const logits = matmul(hidden, transpose(this.head));
+    const { logitSoftcap: cap } = this.options;
+    return cap ? mul(tanh(mul(logits, 1 / cap)), cap) : logits;
   }
 }
 

@@ -125,18 +125,34 @@ export class State extends Tensor implements Disposable {
     trace.assignments.set(this, value);
   }
 
-  /** Replaces the value from the host. */
-  write(device: Device, data: HostArray): void {
-    if (data.length !== this.size) {
+  /**
+   * Replaces the value, or the elements from `start` on, from the host.
+   *
+   * Errors    `shape_mismatch` for data that ends beyond the state, or is none of its parts when no `start` is given;
+   *           `argument_invalid` for a part of an f16 state that does not begin and end at an even element.
+   */
+  write(device: Device, data: HostArray, start?: number): void {
+    const first = start ?? 0;
+    const isFull = first === 0 && data.length === this.size;
+    if (!isFull && (start === undefined || first + data.length > this.size)) {
       throw new ForgeError({
         code: "shape_mismatch",
-        what: `write: the data does not fill state "${this.name}".`,
-        got: `${data.length} elements for [${this.shape.join(", ")}]`,
-        fix: "pass as many elements as the shape holds",
+        what: `write: the data does not fit state "${this.name}".`,
+        got: `${data.length} elements from ${first} on for [${this.shape.join(", ")}]`,
+        fix: "pass as many elements as the shape holds, or where a part begins",
       });
     }
     const { state, offset } = this.home;
-    state.#upload(device, state.buffer(device), offset * bytesOf(this.dtype), data);
+    const from = (offset + first) * bytesOf(this.dtype);
+    if (from % 4 !== 0 || (!isFull && data.byteLength % 4 !== 0)) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: `write: a part of state "${this.name}" does not lie at 4-byte boundaries.`,
+        got: `${data.length} elements of ${this.dtype} from ${first} on`,
+        fix: "write an even number of elements from an even one on",
+      });
+    }
+    state.#upload(device, state.buffer(device), from, data);
   }
 
   /** Frees the buffer; a flat one when the last state in it goes. Using the state afterwards is an error. */
