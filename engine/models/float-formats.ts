@@ -79,6 +79,7 @@ export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
  * `bytes` where they lie on a word boundary.
  */
 export function packPairs(bytes: Uint8Array): Uint32Array {
+  checkWhole(bytes, 2);
   if (bytes.length % 4 === 0) return words(bytes);
   const padded = new Uint8Array(bytes.length + 2);
   padded.set(bytes);
