@@ -42,6 +42,8 @@ export {
   firstNonFinite,
   packPairs,
 } from "./models/float-formats.ts";
+export { type GenerationDefaults, generationDefaults } from "./models/generation-config.ts";
+export { type LoadedModel, loadModelFiles, memoryFiles } from "./models/model-files.ts";
 export {
   type FloatDType,
   type ReadTensorOptions,
@@ -102,6 +104,7 @@ export { namedParameters, parametersOf } from "./nn/module.ts";
 export { LayerNorm, type NormOptions, RmsNorm } from "./nn/norm.ts";
 export { Random } from "./nn/random.ts";
 export { Transformer, TransformerLayer, type TransformerOptions } from "./nn/transformer.ts";
+export { advance, type SlotStates } from "./ops/advance.ts";
 export { argMax, argMin } from "./ops/arg-max.ts";
 export {
   type AttentionOptions,
@@ -142,6 +145,13 @@ export {
 export { addRmsNorm, type RmsNormOptions, rmsNorm } from "./ops/rms-norm.ts";
 export { type RopeOptions, rope } from "./ops/rope.ts";
 export type { RopeScaling } from "./ops/rope-frequencies.ts";
+export {
+  type Sampled,
+  type SampleInputs,
+  type SamplingOptions,
+  sample,
+  samplingWords,
+} from "./ops/sample.ts";
 export { logSoftmax, logSumExp, softmax } from "./ops/softmax.ts";
 export { type TopK, topK } from "./ops/top-k.ts";
 export {

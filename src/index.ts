@@ -4,3 +4,4 @@
  * `forge-gpu/engine` and `forge-gpu/cluster` give the parts without the rest.
  */
 export * from "../engine/index.ts";
+export { type ModelDirectory, openModelDirectory } from "./models/directory.ts";

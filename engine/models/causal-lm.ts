@@ -1,5 +1,6 @@
 /** Language models: a family, a configuration, and a decoder with its weights. */
 import { ForgeError } from "../error.ts";
+import { parametersOf } from "../nn/module.ts";
 import { Random } from "../nn/random.ts";
 import { Transformer, type TransformerOptions } from "../nn/transformer.ts";
 import type { State } from "../tensor/state.ts";
@@ -16,7 +17,7 @@ export interface ModelConfig extends TransformerOptions {
 }
 
 /** A model of one of the families in `families.ts`. */
-export class CausalLM {
+export class CausalLM implements Disposable {
   readonly family: FamilyName;
   /** Its config.json: as it was read, else as `modelOptions` would read it back. */
   readonly config: HfConfig;
@@ -44,6 +45,11 @@ export class CausalLM {
   /** Tokens that it was made for. */
   get maxLength(): number {
     return this.options.maxDepth ?? 2048;
+  }
+
+  /** Frees its weights. */
+  [Symbol.dispose](): void {
+    for (const state of parametersOf(this.transformer)) state[Symbol.dispose]();
   }
 }
 
