@@ -9,10 +9,6 @@
 //           adapter's. |normal| < 6.8 and -2.9 < gumbel < 23, finely spaced at those ends
 // Source    Salmon, Moraes, Dror & Shaw 2011, SC'11, doi:10.1145/2063384.2063405, §3.3 (Philox); Box & Muller 1958
 
-const PHILOX_M0 = 0xd2511f53u;
-const PHILOX_M1 = 0xcd9e8d57u;
-const PHILOX_W0 = 0x9e3779b9u;
-const PHILOX_W1 = 0xbb67ae85u;
 const RANDOM_HALF_PI: f32 = 1.5707963267948966;
 
 struct Params { count: u32 }
@@ -21,53 +17,9 @@ struct Params { count: u32 }
 @group(0) @binding(2) var<storage, read> call: array<u32>;
 @group(0) @binding(3) var<storage, read_write> values: array<u32>;
 
-// High 32 bits of a 32 × 32 bit product, by halves.
-fn multiply_high(a: u32, b: u32) -> u32 {
-  let low = (a & 0xffffu) * (b & 0xffffu);
-  let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
-  let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
-}
+#include philox
 
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  var c = counter;
-  var k = key;
-  for (var i = 0u; i < 10u; i++) {
-    c = vec4u(
-      multiply_high(PHILOX_M1, c.z) ^ c.y ^ k.x,
-      PHILOX_M1 * c.z,
-      multiply_high(PHILOX_M0, c.x) ^ c.w ^ k.y,
-      PHILOX_M0 * c.x,
-    );
-    k += vec2u(PHILOX_W0, PHILOX_W1);
-  }
-  return c;
-}
-
-// [0, 1) in steps of 2^-24: exact in f32.
-fn uniform_from_bits(bits: u32) -> f32 {
-  return f32(bits >> 8u) * 5.9604644775390625e-8;
-}
-
-// (0, 1): from 2^-33, finely spaced where small, to 1 - 2^-24 (the sum of the two parts may round up to 1).
-fn open_unit_from_bits(bits: u32) -> f32 {
-  return min(uniform_from_bits(bits) + (f32(bits & 0xffu) + 0.5) * 2.3283064365386963e-10, 0.99999994);
-}
-
-// -log(x) for x in (0, 1), where rest = 1 - x is known better than x. An adapter's log is not relative to its result near
-// x = 1; there log is 2 artanh, by its series.
-fn minus_log_unit(x: f32, rest: f32) -> f32 {
-  let s = rest / (1.0 + x);
-  let q = s * s;
-  let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0 + q / 15.0))))));
-  return select(-log(x), 2.0 * s * series, x > 0.5);
-}
-
-// Standard Gumbel: finely spaced where it is large.
-fn gumbel_from_bits(bits: u32) -> f32 {
-  let u = open_unit_from_bits(bits);
-  return -log(minus_log_unit(1.0 - u, u));
-}
+#include gumbel
 
 // (cos, sin) of 2πv for v in [0, 1): quadrants are cut off exactly, then Taylor series on [-π/4, π/4].
 fn cos_sin_turn(v: f32) -> vec2f {

@@ -4,6 +4,7 @@
  */
 import { ForgeError } from "../error.ts";
 import { BufferUsage, MAP_READ } from "./constants.ts";
+import { fault } from "./fault.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { waitGently } from "./polling.ts";
 import { Tuning, type TuningMode } from "./tuning.ts";
@@ -211,7 +212,7 @@ export class Device implements Disposable {
     return this.#status !== undefined;
   }
 
-  /** One u32 that kernels raise when they meet invalid data (an id outside of a table); every read checks it. */
+  /** One u32 that kernels raise when they meet invalid data (see {@link fault}); every read checks it. */
   get statusBuffer(): GPUBuffer {
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
     this.#status ??= this.createBuffer({ label: "status", sizeBytes: 16, usage });
@@ -221,13 +222,7 @@ export class Device implements Disposable {
   /** Clears the status word and throws what it says. */
   reportStatus(word: number): never {
     this.gpu.queue.writeBuffer(this.statusBuffer, 0, new Uint32Array([0]));
-    throw new ForgeError({
-      code: "index_out_of_range",
-      what: `embedding: an id is outside of the table (in ${this.#running} or earlier).`,
-      got: `position ${word - 1} of the ids`,
-      why: "ids run from 0 to the number of rows of the table",
-      fix: "check the tokenizer against the model's vocabulary",
-    });
+    throw fault(word, this.#running);
   }
 
   /** A buffer for reading back at least `sizeBytes`; give it back with `returnStaging`. */

@@ -42,6 +42,7 @@ import {
 import { fillRandom } from "../../engine/ops/random-variants.ts";
 import { ROPE } from "../../engine/ops/rope-variants.ts";
 import { chooseRow, type RowVariant } from "../../engine/ops/row-variants.ts";
+import { advanceLog, advanceSlots, SAMPLE } from "../../engine/ops/sample-variants.ts";
 import { ARG_MAX, CUMULATIVE_SUM, TOP_K } from "../../engine/ops/scan-variants.ts";
 import {
   LOG_SUM_EXP,
@@ -178,6 +179,7 @@ function rows(facts: KernelFacts): KernelDispatch[] {
     add(LOG_SUM_EXP, size);
     add(LOG_SUM_EXP_BACKWARD, size);
     add(ARG_MAX, size);
+    add(SAMPLE, { ...size, slots: 50 });
     for (const k of [5, 100]) add(TOP_K, { ...size, k });
     for (const weight of [LAYER_NORM_WEIGHT, RMS_NORM_WEIGHT]) add(weight, { ...size, blocks: 2 });
     add(COLUMN_SUM, size);
@@ -210,6 +212,9 @@ function lookups(facts: KernelFacts): KernelDispatch[] {
   for (const kind of ["bits", "uniform", "normal", "gumbel"] as const) {
     made.push(fillRandom(kind, 100));
   }
+  const view = { offset: 0, stride: 1 };
+  const log = { slots: 50, length: 8 };
+  made.push(advanceSlots(40, 50), advanceLog(40, log, { logprob: view, entropy: view }));
   return made;
 }
 
