@@ -5,3 +5,14 @@
  */
 export * from "../engine/index.ts";
 export { type ModelDirectory, openModelDirectory } from "./models/directory.ts";
+export type {
+  Alternative,
+  FinishReason,
+  Generation,
+  GenerationRequest,
+  GenerationTiming,
+  RepetitionStop,
+  SampledToken,
+} from "./rollout/request.ts";
+export { Sampler, type SamplerOptions, type SamplerStats } from "./rollout/sampler.ts";
+export type { Session } from "./rollout/session.ts";
