@@ -27,7 +27,12 @@ export class ActiveGeneration {
   reusedTokens = 0;
   /** Tokens of the prompt whose keys and values are in the cache. */
   prefilled = 0;
-  finishReason: FinishReason | undefined;
+  /** What it comes to; rejected with what `onToken` threw, or what befell the sampler. */
+  readonly finished: Promise<Generation>;
+  #resolve!: (generation: Generation) => void;
+  #reject!: (error: unknown) => void;
+  #finishReason: FinishReason | undefined;
+  #failure: { readonly error: unknown } | undefined;
   #stop: string | undefined;
   #text = "";
   readonly #ids: number[] = [];
@@ -45,6 +50,10 @@ export class ActiveGeneration {
   constructor(checked: CheckedRequest, tokenizer: Tokenizer | undefined, session?: object) {
     this.checked = checked;
     this.session = session;
+    this.finished = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
     const { stopStrings = [] } = checked.request;
     this.#detokenizer = tokenizer && new Detokenizer(tokenizer, { skipSpecialTokens: true });
     this.#stops = stopStrings.length > 0 ? new StopStrings(stopStrings) : undefined;
@@ -58,6 +67,15 @@ export class ActiveGeneration {
   /** Whether the prompt is in the cache and tokens are drawn. */
   get isDecoding(): boolean {
     return this.prefilled === this.checked.prompt.length;
+  }
+
+  /** Whether its text has ended, or cannot go on. */
+  get isOver(): boolean {
+    return this.#finishReason !== undefined || this.#failure !== undefined;
+  }
+
+  get isCancelled(): boolean {
+    return this.checked.request.signal?.aborted === true;
   }
 
   get remaining(): number {
@@ -84,19 +102,32 @@ export class ActiveGeneration {
     const isStop = stopIds.has(drawn.id);
     const isLast = isStop || this.#repeats(drawn.logprob) || this.remaining === 0;
     const text = this.#textOf(drawn.id, isLast);
-    if (this.#stop !== undefined) this.finishReason = "stop_string";
-    else if (isStop) this.finishReason = "stop";
-    else if (isLast) this.finishReason = this.remaining === 0 ? "length" : "repetition";
+    if (this.#stop !== undefined) this.#finishReason = "stop_string";
+    else if (isStop) this.#finishReason = "stop";
+    else if (isLast) this.#finishReason = this.remaining === 0 ? "length" : "repetition";
     this.#text += text;
     const { id, logprob, entropy, alternatives } = drawn;
     const token: SampledToken = { id, logprob, entropy, text, alternatives };
-    request.onToken?.(token);
+    try {
+      request.onToken?.(token);
+    } catch (error) {
+      this.#failure = { error };
+    }
   }
 
-  /** What it came to; cut short unless it was over. */
-  result(): Generation {
-    if (!this.finishReason) {
-      this.finishReason = "cancelled";
+  /** Ends it with what came so far, unless it has failed. */
+  finish(): void {
+    if (this.#failure) this.#reject(this.#failure.error);
+    else this.#resolve(this.#result());
+  }
+
+  fail(error: unknown): void {
+    this.#reject(error);
+  }
+
+  #result(): Generation {
+    if (!this.#finishReason) {
+      this.#finishReason = "cancelled";
       this.#text += this.#flush();
     }
     const now = performance.now();
@@ -109,7 +140,7 @@ export class ActiveGeneration {
       entropies: this.#entropies,
       alternatives: this.#alternatives,
       text: this.#text,
-      finishReason: this.finishReason,
+      finishReason: this.#finishReason,
       ...(this.#stop === undefined ? {} : { stop: this.#stop }),
       seed: this.checked.seed,
       reusedTokens: this.reusedTokens,

@@ -42,8 +42,8 @@ export class SlotTable {
     }));
   }
 
-  get free(): number {
-    return this.slots.reduce((count, slot) => count + (slot.isBusy ? 0 : 1), 0);
+  get hasFree(): boolean {
+    return this.slots.some((slot) => !slot.isBusy);
   }
 
   /**
@@ -109,7 +109,8 @@ function rank({ ids, session, usedAt }: Slot): number {
   return usedAt + (session ? 2 ** 52 : 0);
 }
 
-function commonPrefix(ids: readonly number[], prompt: readonly number[]): number {
+/** Tokens that a prompt has in common with others from the beginning on; its last one does not count. */
+export function commonPrefix(ids: readonly number[], prompt: readonly number[]): number {
   const most = Math.min(ids.length, prompt.length - 1);
   let at = 0;
   while (at < most && ids[at] === prompt[at]) at++;
