@@ -19,12 +19,14 @@ import {
 } from "./library.ts";
 import { TemplateError } from "./source.ts";
 import { passes } from "./tests.ts";
-import { contains, equal, isNumber, toText } from "./values.ts";
+import { contains, equal, isNumber, loopValue, modulo, toText } from "./values.ts";
 
-/** Steps of one rendering: a hundred times what a long chat takes. */
-const MAX_STEPS = 10_000_000;
-/** Characters of a text, items of a list. */
-const MAX_SIZE = 1 << 26;
+/** Steps of one rendering: what ten thousand messages take. */
+const MAX_STEPS = 1_000_000;
+/** Nodes within nodes and macros within macros. The library takes an overflow of the stack for a missing variable. */
+const MAX_DEPTH = 400;
+const MAX_TEXT = 1 << 26;
+const MAX_LIST = 1 << 20;
 
 /** Nodes in a block that print nothing, or what they print themselves. */
 const STATEMENTS = new Set(
@@ -47,6 +49,7 @@ export class Python extends Interpreter {
   readonly #scope: Scope;
   readonly #lines: ReadonlyMap<Node, number | undefined>;
   #steps = 0;
+  #depth = 0;
 
   /** `lines`: the nodes that stand in a block, and where that is known. */
   constructor(scope: Scope, lines: ReadonlyMap<Node, number | undefined>) {
@@ -67,21 +70,19 @@ export class Python extends Interpreter {
   override evaluate(node: Node | undefined, scope: Scope): Value {
     if (!node) return UNDEFINED;
     if (++this.#steps > MAX_STEPS) throw new Error("the template does not end");
-    if (!this.#lines.has(node)) return this.#bounded(this.#evaluate(node, scope));
+    if (++this.#depth > MAX_DEPTH) throw new Error("the template is nested too deeply");
     try {
-      const value = this.#evaluate(node, scope);
-      return this.#bounded(STATEMENTS.has(node.type) ? value : textValue(toText(value)));
+      const value = checkSize(this.#evaluate(node, scope));
+      const prints = this.#lines.has(node) && !STATEMENTS.has(node.type);
+      return prints ? textValue(toText(value)) : value;
     } catch (cause) {
+      if (!this.#lines.has(node)) throw cause;
       // The innermost block is the first to see it.
       if (cause instanceof TemplateError || cause instanceof LoopControl) throw cause;
       throw new TemplateError((cause as Error).message, this.#lines.get(node));
+    } finally {
+      this.#depth--;
     }
-  }
-
-  #bounded(value: Value): Value {
-    const { length } = (value.value ?? {}) as { readonly length?: unknown };
-    if (typeof length === "number" && length > MAX_SIZE) throw new Error("the text is too long");
-    return value;
   }
 
   #evaluate(node: Node, scope: Scope): Value {
@@ -267,6 +268,15 @@ export class Python extends Interpreter {
 /** Methods of a dict that go before its entries. */
 const DICT_METHODS = new Set(["get", "items", "keys", "values"]);
 
+function checkSize(value: Value): Value {
+  const text = value.type === "StringValue";
+  if (text || value.type === "ArrayValue") {
+    const { length } = value.value as string | readonly Value[];
+    if (length > (text ? MAX_TEXT : MAX_LIST)) throw new Error("a text or a list grows too long");
+  }
+  return value;
+}
+
 /** A value that stands where a node is expected. */
 function known(value: Value): Node {
   return { type: "Value", value };
@@ -283,28 +293,4 @@ function assign(scope: Scope, target: Node, item: Value): void {
   names.forEach((name, at) => {
     assign(scope, name, parts[at] as Value);
   });
-}
-
-function loopValue(all: readonly Value[], at: number): Value {
-  const { length } = all;
-  const loop = toValue({
-    index: at + 1,
-    index0: at,
-    revindex: length - at,
-    revindex0: length - at - 1,
-    first: at === 0,
-    last: at === length - 1,
-    length,
-    depth: 1,
-    depth0: 0,
-  });
-  const entries = loop.value as Map<string, Value>;
-  entries.set("previtem", all[at - 1] ?? UNDEFINED);
-  entries.set("nextitem", all[at + 1] ?? UNDEFINED);
-  return loop;
-}
-
-/** The remainder with the sign of the divisor. */
-function modulo(a: number, b: number): number {
-  return ((a % b) + b) % b;
 }

@@ -32,6 +32,8 @@ export class TemplateError extends Error {
 const MAX_LENGTH = 1 << 20;
 const LONG_SPACE = /\s{1024}/;
 
+const OPENING = /\{[{%#]/g;
+
 /** Tags of transformers that mark what an assistant wrote, and print nothing. */
 const GENERATION = /^\{%[-+]?\s*(end)?generation\s*[-+]?%\}$/;
 
@@ -55,8 +57,8 @@ export function trimBlocks(source: string): TemplateSource {
   let rest = (between: string): string => between;
   let lineStarts = true;
   while (at < text.length) {
-    const found = text.slice(at).search(/\{[{%#]/);
-    const begin = found < 0 ? text.length : at + found;
+    OPENING.lastIndex = at;
+    const begin = OPENING.exec(text)?.index ?? text.length;
     let between = rest(text.slice(at, begin));
     line += newlines(text, at, begin);
     const end = begin < text.length ? endOfTag(text, begin, line) : begin;

@@ -6,7 +6,7 @@ import { type Tag, TemplateError, trimBlocks } from "./source.ts";
 /** Keywords of the tags that become a node. */
 const KEYWORDS = new Set("if elif for set macro call filter break continue".split(" "));
 
-const MAX_RANGE = 1_000_000;
+const MAX_RANGE = 100_000;
 
 /** What every template knows. */
 const GLOBALS = {
