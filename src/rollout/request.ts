@@ -125,15 +125,17 @@ export function checkRequest(request: GenerationRequest, limits: RequestLimits):
       fix: "encode with the model's own tokenizer",
     });
   }
-  const { maxTokens = length - prompt.length, alternatives = 0, repetition } = request;
+  // the last token is never fed: it needs no place
+  const room = length + 1 - prompt.length;
+  const { maxTokens = room, alternatives = 0, repetition } = request;
   if (!Number.isInteger(maxTokens) || (maxTokens < 1 && request.maxTokens !== undefined))
     refuse("maxTokens", maxTokens, "it is a positive integer", "correct it");
-  if (maxTokens < 1 || prompt.length + maxTokens > length) {
+  if (maxTokens < 1 || maxTokens > room) {
     throw new ForgeError({
       code: "context_exceeded",
       what: "generate: prompt and continuation do not fit the context.",
       got: `${prompt.length} tokens of prompt + ${request.maxTokens ?? "at least 1"} to sample`,
-      why: `the sampler's context holds ${length}`,
+      why: `the context holds ${length} tokens, and the one after them can be sampled`,
       fix: "shorten the prompt, lower maxTokens, or open the sampler with a larger length",
     });
   }
