@@ -9,6 +9,10 @@ export interface Row extends Summary {
   /** Floating-point operations, or bytes moved, of one call; a rate is worked out of the one that is given. */
   readonly flops?: number;
   readonly bytes?: number;
+  /** Tokens of one call. */
+  readonly tokens?: number;
+  /** Share of the time in which the host, not the adapter, was waited for. */
+  readonly hostShare?: number;
   /** Whether it ran on something else than the adapter, whose limits then mean nothing. Default false. */
   readonly isElsewhere?: boolean;
 }
@@ -37,6 +41,8 @@ export function isMet({ measured, bar, isAtLeast }: Target): boolean {
   return isAtLeast ? measured >= bar : measured <= bar;
 }
 
+const SHARES = ["of the limit", "of the fastest"] as const;
+
 /** A section as Markdown. */
 export function sectionText({ rows, notes = [], roofs }: Section): string {
   const tasks = [...new Set(rows.map((r) => r.task))];
@@ -46,7 +52,7 @@ export function sectionText({ rows, notes = [], roofs }: Section): string {
     return own.map((row, i) => rowCells(row, i === 0, own.length > 1 ? fastest : undefined, roofs));
   });
   const header = [
-    ["task", "engine", "median", "best", "rate", "of the limit", "of the fastest", "load", "clean"],
+    ["task", "engine", "median", "best", "tokens", "host", "rate", ...SHARES, "load", "clean"],
   ];
   return [table([...header, ...lines]), ...notes, ...(roofs ? [roofsText(roofs)] : [])].join(
     "\n\n",
@@ -67,6 +73,8 @@ function rowCells(
     row.name,
     duration(row.medianMs),
     duration(row.bestMs),
+    row.tokens === undefined ? "" : `${digits((1000 * row.tokens) / row.medianMs)} /s`,
+    row.hostShare === undefined ? "" : percent(row.hostShare),
     rate?.text ?? "",
     rate?.share ?? "",
     share,

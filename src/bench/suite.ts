@@ -6,11 +6,12 @@ import { measureDispatch } from "./dispatch.ts";
 import { matmulContender, matmulFlops, matmulName, matmulSpecs } from "./matmul.ts";
 import { type MeasureOptions, measure, type Summary } from "./measure.ts";
 import type { Row, Section } from "./report.ts";
+import { rolloutRows } from "./rollout.ts";
 import { withRoofs } from "./roofs.ts";
 import { trainContender } from "./train.ts";
 
 /** The names of the benchmarks. */
-export type Benchmark = "matmul" | "attention" | "train" | "dispatch";
+export type Benchmark = "matmul" | "attention" | "train" | "rollout" | "dispatch";
 
 /** Runs one benchmark. */
 export function runBenchmark(
@@ -54,6 +55,10 @@ const RUNNERS: Readonly<
     const rows = result.map((s): Row => ({ ...s, task: TRAIN_TASK, flops: decoderFlops() }));
     return { rows, notes: [TRAIN_NOTE], roofs };
   },
+  rollout: async (device, options) => {
+    const { result, roofs } = await withRoofs(device, options, () => rolloutRows(device, options));
+    return { rows: result, notes: [ROLLOUT_NOTE], roofs };
+  },
   dispatch: async (device, options) => {
     const { script, replay } = await measureDispatch(device, options);
     const rows: Row[] = [
@@ -74,6 +79,12 @@ const ATTENTION_NOTE =
 /** What must be known to read the training table. */
 export const TRAIN_NOTE =
   "One call is forward, backward, AdamW, and the loss read back. Operations are those of the matrix products.";
+
+/** What must be known to read the rollout table. */
+const ROLLOUT_NOTE =
+  "A call decodes 128 tokens of each sequence after a prompt of one, or reads 8 prompts of 128. `tokens` is the rate, `host` " +
+  "the share of the time in which the host prepared or took in what the adapter did. Bytes are the weights once a step, and the " +
+  "keys and values; operations those of the weights.";
 
 /** What must be known to read the dispatch table. */
 const DISPATCH_NOTE =

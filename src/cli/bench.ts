@@ -6,7 +6,13 @@ import { Argument, Command, InvalidArgumentError } from "commander";
 import type { Section } from "../bench/report.ts";
 import type { Benchmark } from "../bench/suite.ts";
 
-const NAMES = ["matmul", "attention", "train", "dispatch"] as const satisfies readonly Benchmark[];
+const NAMES = [
+  "matmul",
+  "attention",
+  "train",
+  "rollout",
+  "dispatch",
+] as const satisfies readonly Benchmark[];
 
 interface BenchOptions {
   readonly json?: true;

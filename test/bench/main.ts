@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [matmul] [attention] [train] [dispatch] [readback] [compile]`: measures the engine, beside the best we know.
+ * `npm run bench -- [matmul] [attention] [train] [rollout] [dispatch] [readback] [compile]`: measures the engine, beside the best we know.
  *
  *   --peers         matmul and train beside TensorFlow.js and jax-js too (installed on first use)
  *   --rounds n      blocks for each figure (7)
@@ -23,6 +23,7 @@ import { type Outcome, outcomeOfRows } from "./outcome.ts";
 import { installPeers } from "./peers/install.ts";
 import { Peer } from "./peers/peer.ts";
 import { benchReadback } from "./readback.ts";
+import { benchRollout } from "./rollout.ts";
 import { benchTrain } from "./train.ts";
 
 /** All benchmarks, in the order in which they run. */
@@ -37,6 +38,7 @@ const BENCHMARKS: Readonly<
     return outcomeOfRows("attention", await runBenchmark(device, "attention", options));
   },
   train: benchTrain,
+  rollout: async (device, _peers, options) => benchRollout(device, options),
   dispatch: async (device, _peers, options) => {
     const section = await runBenchmark(device, "dispatch", options);
     const script = section.rows[0]?.medianMs ?? Number.NaN;
