@@ -22,8 +22,7 @@ alias Element = vec4u;
 const WORKGROUP_SIZE: u32 = 256u;
 // Lanes that share a row.
 const SHARE: u32 = WORKGROUP_SIZE;
-// Lanes that add up one of RADIX sums.
-const PARTS: u32 = WORKGROUP_SIZE / 8u;
+
 #include sample-row
 
 #include philox
@@ -33,19 +32,21 @@ const PARTS: u32 = WORKGROUP_SIZE / 8u;
 var<workgroup> partial_sums: array<f32, RADIX * WORKGROUP_SIZE>;
 var<workgroup> partial_candidates: array<Candidate, WORKGROUP_SIZE>;
 
-// Sums over the lanes of a workgroup in a fixed order; every lane gets them. Each lane adds up one of PARTS parts of one sum,
-// then RADIX lanes the parts of each: few barriers, since what a CPU driver compiles grows with them.
+// Sums over the lanes of a workgroup in a fixed tree; every lane gets them. Where the tree begins is no constant, since a CPU
+// driver would unroll its levels and compile for seconds.
 fn merge_sums(own: array<f32, RADIX>, lane: u32) -> array<f32, RADIX> {
   #for i in 0..RADIX
   partial_sums[${i}u * WORKGROUP_SIZE + lane] = own[${i}];
   #end
   workgroupBarrier();
-  add_up(lane / PARTS * WORKGROUP_SIZE + lane % PARTS, PARTS, (lane / PARTS + 1u) * WORKGROUP_SIZE);
-  workgroupBarrier();
-  if (lane < RADIX) {
-    add_up(lane * WORKGROUP_SIZE, 1u, lane * WORKGROUP_SIZE + PARTS);
+  for (var half = params.half; half > 0u; half >>= 1u) {
+    if (lane < half) {
+      #for i in 0..RADIX
+      partial_sums[${i}u * WORKGROUP_SIZE + lane] += partial_sums[${i}u * WORKGROUP_SIZE + lane + half];
+      #end
+    }
+    workgroupBarrier();
   }
-  workgroupBarrier();
   var sums: array<f32, RADIX>;
   #for i in 0..RADIX
   sums[${i}] = partial_sums[${i}u * WORKGROUP_SIZE];
@@ -55,35 +56,16 @@ fn merge_sums(own: array<f32, RADIX>, lane: u32) -> array<f32, RADIX> {
   return sums;
 }
 
-// Puts the sum of every `step`-th number from `first` on in the first one's place.
-fn add_up(first: u32, step: u32, end: u32) {
-  var sum = partial_sums[first];
-  for (var i = first + step; i < end; i += step) {
-    sum += partial_sums[i];
-  }
-  partial_sums[first] = sum;
-}
-
 fn merge_candidates(own: Candidate, lane: u32) -> Candidate {
   partial_candidates[lane] = own;
   workgroupBarrier();
-  if (lane < PARTS) {
-    keep_best(lane, PARTS, WORKGROUP_SIZE);
-  }
-  workgroupBarrier();
-  if (lane == 0u) {
-    keep_best(0u, 1u, PARTS);
+  for (var half = params.half; half > 0u; half >>= 1u) {
+    if (lane < half) {
+      partial_candidates[lane] = better(partial_candidates[lane], partial_candidates[lane + half]);
+    }
+    workgroupBarrier();
   }
   return workgroupUniformLoad(&partial_candidates[0]);
-}
-
-// Puts the best of every `step`-th candidate from `first` on in the first one's place.
-fn keep_best(first: u32, step: u32, end: u32) {
-  var best = partial_candidates[first];
-  for (var i = first + step; i < end; i += step) {
-    best = better(best, partial_candidates[i]);
-  }
-  partial_candidates[first] = best;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

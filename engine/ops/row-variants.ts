@@ -91,13 +91,19 @@ export interface RowSplit {
 export const LANE_A_ROW: RowSplit = { suffix: "", rowsPerGroup: LANES, constants: {} };
 
 /**
- * A workgroup a row: 32 lanes on a CPU behind the API, where lanes add nothing and every barrier and every unrolled step of
- * a tree costs; on hardware as many as the row has vectors, from 32 to 256.
+ * Lanes that share a row: 32 on a CPU behind the API, where lanes add nothing and every barrier and every unrolled step of a
+ * tree costs; on hardware as many as the row has vectors, from 32 to 256.
  */
-export function workgroupARow(device: DeviceFacts, cols: number): RowSplit {
+export function lanesARow(device: DeviceFacts, cols: number): number {
   let size = 32;
   while (!device.isSoftware && size < 256 && 4 * size < cols) size *= 2;
-  return { suffix: "_workgroup", rowsPerGroup: 1, constants: { WORKGROUP_SIZE: size } };
+  return size;
+}
+
+/** A workgroup a row, of {@link lanesARow}. */
+export function workgroupARow(device: DeviceFacts, cols: number): RowSplit {
+  const constants = { WORKGROUP_SIZE: lanesARow(device, cols) };
+  return { suffix: "_workgroup", rowsPerGroup: 1, constants };
 }
 
 /** The two variants of a family that has both classes: a lane a row, and a workgroup a row (entry point `*_workgroup`). */

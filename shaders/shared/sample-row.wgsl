@@ -18,6 +18,8 @@ struct Params {
   offset: u32,
   stride: u32,
   slots: u32,
+  // Half of the lanes that share a row.
+  half: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -143,8 +143,8 @@ const SIZES: Record<KernelClass, readonly (readonly [rows: number, cols: number]
   hardware: [
     [15, 1],
     [30, 7],
-    [45, 260],
-    [15, 1101],
+    [45, 124],
+    [15, 1028],
   ],
 };
 
