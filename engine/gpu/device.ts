@@ -236,11 +236,14 @@ export class Device implements Disposable {
     return this.createBuffer({ label: "staging", sizeBytes: Math.max(256, sizeBytes), usage });
   }
 
-  /** Keeps a staging buffer for the next read, or frees it when enough are kept. */
+  /** Keeps a staging buffer for the next read; of those kept, the one unused for longest goes when there are enough. */
   returnStaging(buffer: GPUBuffer): void {
-    if (this.#staging.length < MAX_STAGING && !this.#lost && !this.#isDisposed)
-      this.#staging.push(buffer);
-    else this.destroyBuffer(buffer);
+    if (this.#lost || this.#isDisposed) {
+      this.destroyBuffer(buffer);
+      return;
+    }
+    this.#staging.push(buffer);
+    if (this.#staging.length > MAX_STAGING) this.destroyBuffer(this.#staging.shift() as GPUBuffer);
   }
 
   /** Maps a staging buffer, hands its bytes to `use`, and unmaps it. */

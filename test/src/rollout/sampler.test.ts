@@ -208,6 +208,54 @@ describe("a text ends", () => {
   });
 });
 
+describe("the adapter", () => {
+  it("is asked for no memory once all plans have run", async () => {
+    const sampler = opened({ batch: 4 });
+    const ask = (seed: number) =>
+      Promise.all(
+        [1, 2, 3, 4].map((i) =>
+          sampler.generate({ prompt: [i, 5, seed], maxTokens: 60, sampling: { seed } }),
+        ),
+      );
+    await ask(1);
+    const [live, peak] = [on.liveBytes, on.peakBytes];
+    const make = on.gpu.createBuffer.bind(on.gpu);
+    let made = 0;
+    on.gpu.createBuffer = (descriptor) => {
+      made++;
+      return make(descriptor);
+    };
+    try {
+      for (let i = 2; i < 6; i++) await ask(i);
+    } finally {
+      on.gpu.createBuffer = make;
+    }
+    expect([on.liveBytes, on.peakBytes, made]).toEqual([live, peak, 0]);
+  });
+
+  it("finds weights that are no numbers; what follows is sound", async () => {
+    const broken = await loadGolden(on, "llama3");
+    const sampler = new Sampler({ device: on, model: broken, batch: 2, length: 64 });
+    const ask = () =>
+      Promise.allSettled([1, 2, 3].map((id) => sampler.generate({ prompt: [id], maxTokens: 9 })));
+    const { weight } = broken.transformer.norm;
+    const good = Float32Array.from(await weight.read());
+    const bad = good.slice();
+    bad[3] = Number.NaN;
+    weight.write(on, bad);
+    const lost = await ask();
+    expect(lost.map((r) => r.status === "rejected" && r.reason.code)).toEqual(
+      Array.from({ length: 3 }, () => "non_finite"),
+    );
+    weight.write(on, good);
+    const found = await ask();
+    const done = found.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
+    expect(done.map((g) => g.ids.length)).toEqual([9, 9, 9]);
+    expect((await mismatch(on, broken, done)).logprob).toBeLessThan(1e-5);
+    await sampler.close();
+  });
+});
+
 describe("text", () => {
   const tokenizer = Tokenizer.from({ tokenizer: byteTokenizer({ specialTokens: [] }) });
 
