@@ -4,7 +4,12 @@
  * `forge-gpu/engine` and `forge-gpu/cluster` give the parts without the rest.
  */
 export * from "../engine/index.ts";
-export { type ModelDirectory, openModelDirectory } from "./models/directory.ts";
+export {
+  type ModelDirectory,
+  openModelDirectory,
+  type SaveDirectoryOptions,
+  saveModelDirectory,
+} from "./models/directory.ts";
 export type {
   Alternative,
   FinishReason,

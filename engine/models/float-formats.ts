@@ -74,6 +74,22 @@ export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
   return bits;
 }
 
+/** Elements of any of the formats as f32; a view of the bytes where they are f32 on a word boundary. */
+export function toF32(bytes: Uint8Array, dtype: FloatDType): Float32Array {
+  if (dtype === "BF16") return bf16ToF32(bytes);
+  if (dtype === "F16") return f16ToF32(bytes);
+  checkWhole(bytes, 4);
+  const all = words(bytes);
+  return new Float32Array(all.buffer, all.byteOffset, all.length);
+}
+
+/** Values as bytes of one of the formats, the nearest that it has; a view of the values where it is f32. */
+export function fromF32(values: Float32Array, dtype: FloatDType): Uint8Array {
+  const { buffer, byteOffset, byteLength } =
+    dtype === "F32" ? values : dtype === "F16" ? f32ToF16(values) : f32ToBf16(values);
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
 /**
  * 16-bit elements two to a word, unchanged, the first in the low half; an odd last one is alone in its word. A view of
  * `bytes` where they lie on a word boundary.
@@ -114,7 +130,8 @@ function words(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(buffer, byteOffset, bytes.length / 4);
 }
 
-function halfWords(bytes: Uint8Array): Uint16Array {
+/** 16-bit elements; a view of the bytes where they lie on such a boundary. */
+export function halfWords(bytes: Uint8Array): Uint16Array {
   checkWhole(bytes, 2);
   const { buffer, byteOffset } = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint16Array(buffer, byteOffset, bytes.length / 2);

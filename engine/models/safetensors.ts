@@ -90,6 +90,11 @@ export function isSafetensorsDType(name: unknown): name is SafetensorsDType {
   return typeof name === "string" && Object.hasOwn(ELEMENT_BITS, name);
 }
 
+/** True for the element types that weights are loaded from. */
+export function isFloatDType(dtype: SafetensorsDType): dtype is FloatDType {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
 /**
  * Bytes of a tensor: no integer when sub-byte elements do not fill the last byte, infinity when its elements or bits
  * are more than 2^53.

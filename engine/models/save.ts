@@ -4,13 +4,20 @@ import type { HostArray } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { FAMILIES } from "./families.ts";
-import { f16ToF32, f32ToBf16, f32ToF16, firstNonFinite } from "./float-formats.ts";
-import { type FloatDType, readTensor, tensorBytes } from "./safetensors.ts";
+import { f16ToF32, firstNonFinite, fromF32, toF32 } from "./float-formats.ts";
+import {
+  type FloatDType,
+  isFloatDType,
+  readTensor,
+  type SafetensorsEntry,
+  tensorBytes,
+} from "./safetensors.ts";
 import { type SafetensorsTensor, safetensorsParts } from "./safetensors-writer.ts";
-import type { CheckpointTensor } from "./shards.ts";
-import { gather, type ParameterParts, parameterParts, type TensorPart } from "./tensor-map.ts";
+import { type CheckpointIndex, type CheckpointShard, INDEX_FILE, SINGLE_FILE } from "./shards.ts";
+import { gather } from "./tensor-copy.ts";
+import { type ParameterParts, parameterParts, type TensorPart, tensorsOf } from "./tensor-map.ts";
 
-/** A file to be written: parts come one after the other, each when it is asked for. */
+/** A file to be written: parts come one after the other, each when it is asked for, and once only. */
 export interface ModelFile {
   readonly name: string;
   readonly parts: AsyncIterable<Uint8Array>;
@@ -18,24 +25,21 @@ export interface ModelFile {
 
 /** Options of {@link modelFiles}. */
 export interface SaveOptions {
-  /** What weights are written in. Default: what each was read in, `F32` for a new model. */
+  /** What weights are written in. Default: what each was read in; for a new model what it is held in, `F32` or `F16`. */
   readonly dtype?: FloatDType;
   /** Files of weights end before they get larger; a model that was read keeps its own. Default 5 GB. */
   readonly maxShardBytes?: number;
 }
 
-/** A tensor to be written, and the columns of a parameter that it holds; or the tensor that it is copied from. */
-interface SavedTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly place?: { readonly parameter: ParameterParts; readonly part: TensorPart };
-  readonly origin?: CheckpointTensor;
+/** A parameter, and the columns of it that a tensor holds. */
+interface Place {
+  readonly parameter: ParameterParts;
+  readonly part: TensorPart;
 }
 
 interface Shard {
   readonly name: string;
-  readonly tensors: readonly SavedTensor[];
+  readonly tensors: readonly SafetensorsTensor[];
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -43,22 +47,25 @@ interface Shard {
  * The files of a model: config.json, its weights, and their index when there are several files of them.
  *
  * Tensors of a model that was read keep their names, order, file and dtype, those that it does not use are copied: what
- * no training has touched is the same to the byte. Weights held in f16 that were read from wider ones are copied too.
+ * no training has touched is the same to the byte. Weights held in f16 that were read from wider ones are taken from there,
+ * unless they are among `model.changed`.
  *
- * Errors    while parts are read: `non_finite` for weights that the dtype cannot hold; those of reading the origin.
+ * Errors    `argument_invalid` for a model with adapters; while parts are read: `non_finite` for weights that the dtype
+ *           cannot hold; those of reading the origin.
  */
 export function modelFiles(model: CausalLM, options: SaveOptions = {}): ModelFile[] {
-  const shards = model.checkpoint ? originalShards(model, options) : newShards(model, options);
-  const read = cachedReader();
-  const files: ModelFile[] = shards.map((shard) => ({
-    name: shard.name,
-    parts: safetensorsParts(
-      shard.tensors.map((tensor) => writable(tensor, shard.name, read)),
-      shard.metadata,
-    ),
-  }));
+  const { checkpoint } = model;
+  const shards = checkpoint
+    ? originalShards(model, checkpoint, options)
+    : newShards(model, options);
+  const files = shards.map(
+    ({ name, tensors, metadata }): ModelFile => ({
+      name,
+      parts: safetensorsParts(tensors, metadata),
+    }),
+  );
   files.push(jsonFile("config.json", savedConfig(model, options)));
-  if (shards.length > 1) files.push(jsonFile("model.safetensors.index.json", indexOf(shards)));
+  if (shards[0]?.name !== SINGLE_FILE) files.push(jsonFile(INDEX_FILE, indexOf(shards)));
   return files;
 }
 
@@ -70,58 +77,80 @@ function savedConfig({ config }: CausalLM, { dtype }: SaveOptions): object {
   return { ...config, [key]: DTYPE_NAMES[dtype] };
 }
 
-function placesOf(model: CausalLM): NonNullable<SavedTensor["place"]>[] {
-  return parameterParts(model.transformer, FAMILIES[model.family].names).flatMap((parameter) =>
-    parameter.parts.map((part) => ({ parameter, part })),
-  );
+function placesOf(model: CausalLM): Place[] {
+  return parameterParts(model.transformer, FAMILIES[model.family].names).flatMap((parameter) => {
+    if (parameter.parts.length === 0) throw homeless(model, parameter.state);
+    return parameter.parts.map((part) => ({ parameter, part }));
+  });
+}
+
+function homeless({ family }: CausalLM, state: State): ForgeError {
+  return new ForgeError({
+    code: "argument_invalid",
+    what: "modelFiles: the model has a parameter that its files have no place for.",
+    got: `"${state.name}" in a model of the family ${family}`,
+    why: "saving the others alone would lose it",
+    fix: "save adapters with loraFiles, or the model with them as mergeLora gives it",
+  });
 }
 
 /** The files that the model was read from. */
-function originalShards(model: CausalLM, { dtype }: SaveOptions): Shard[] {
-  const places = new Map(
-    placesOf(model).flatMap((p) => [
-      [p.part.shortName, p],
-      [p.part.name, p],
-    ]),
-  );
-  const shards = model.checkpoint?.shards ?? [];
-  return shards.map(({ source, header }, i) => ({
-    name: shards.length === 1 ? "model.safetensors" : shardName(i, shards.length),
-    metadata: header.metadata,
-    tensors: [...header.entries.values()].map((entry): SavedTensor => {
-      const place = places.get(entry.name);
-      const isNarrowed =
-        place?.parameter.state.dtype === "f16" &&
-        entry.dtype !== "F16" &&
-        !model.changed.has(place.parameter.state);
-      const { name, shape } = entry;
-      if (!place || isNarrowed)
-        return { name, shape, dtype: entry.dtype, origin: { source, entry } };
-      return { name, shape, dtype: dtype ?? entry.dtype, place };
+function originalShards(
+  model: CausalLM,
+  checkpoint: CheckpointIndex,
+  { dtype }: SaveOptions,
+): Shard[] {
+  const places = new Map<SafetensorsEntry, Place>();
+  for (const place of placesOf(model)) {
+    for (const { entry } of tensorsOf(checkpoint, place.part)) places.set(entry, place);
+  }
+  const read = cachedReader();
+  return checkpoint.shards.map((shard) => ({
+    name: shard.name,
+    metadata: shard.header.metadata,
+    tensors: [...shard.header.entries.values()].map((entry) => {
+      const place = places.get(entry);
+      if (!place || !isFloatDType(entry.dtype)) return copied(shard, entry);
+      const { state } = place.parameter;
+      const as = dtype ?? entry.dtype;
+      const isNarrowed = state.dtype === "f16" && entry.dtype !== "F16";
+      if (isNarrowed && !model.changed.has(state)) return copied(shard, entry, as);
+      return gathered(entry.name, as, place, { file: shard.name, read });
     }),
   }));
 }
 
-function newShards(model: CausalLM, options: SaveOptions): Shard[] {
-  const { maxShardBytes = 5e9 } = options;
-  const shards: SavedTensor[][] = [[]];
+function newShards(model: CausalLM, { dtype, maxShardBytes = 5e9 }: SaveOptions): Shard[] {
+  if (!(maxShardBytes > 0)) {
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: "modelFiles: maxShardBytes is no positive number.",
+      got: String(maxShardBytes),
+      fix: "leave it out, for files of at most 5 GB",
+    });
+  }
+  const dtypeOf = ({ parameter }: Place): FloatDType =>
+    dtype ?? (parameter.state.dtype === "f16" ? "F16" : "F32");
+  const groups: Place[][] = [[]];
   let bytes = 0;
   for (const place of placesOf(model)) {
-    const { name, shape } = place.part;
-    const dtype = options.dtype ?? (place.parameter.state.dtype === "f16" ? "F16" : "F32");
-    const size = tensorBytes(dtype, shape);
+    const size = tensorBytes(dtypeOf(place), place.part.shape);
     if (bytes > 0 && bytes + size > maxShardBytes) {
-      shards.push([]);
+      groups.push([]);
       bytes = 0;
     }
     bytes += size;
-    shards.at(-1)?.push({ name, shape, dtype, place });
+    groups.at(-1)?.push(place);
   }
-  return shards.map((tensors, i) => ({
-    name: shards.length === 1 ? "model.safetensors" : shardName(i, shards.length),
-    tensors,
-    metadata: { format: "pt" }, // without it the original library refuses the file
-  }));
+  const read = cachedReader();
+  return groups.map((places, i) => {
+    const file = groups.length === 1 ? SINGLE_FILE : shardName(i, groups.length);
+    return {
+      name: file,
+      tensors: places.map((p) => gathered(p.part.name, dtypeOf(p), p, { file, read })),
+      metadata: { format: "pt" }, // without it the original library refuses the file
+    };
+  });
 }
 
 function shardName(index: number, count: number): string {
@@ -131,82 +160,108 @@ function shardName(index: number, count: number): string {
 
 function indexOf(shards: readonly Shard[]): object {
   const all = shards.flatMap((s) => s.tensors.map((t) => ({ ...t, file: s.name })));
+  const sum = (sizes: readonly number[]): number => sizes.reduce((a, b) => a + b, 0);
   return {
     metadata: {
-      total_size: all.reduce((sum, t) => sum + tensorBytes(t.dtype as FloatDType, t.shape), 0),
+      total_parameters: sum(all.map((t) => t.shape.reduce((a, b) => a * b, 1))),
+      total_size: sum(all.map((t) => tensorBytes(t.dtype, t.shape))),
     },
-    weight_map: Object.fromEntries(all.map((t) => [t.name, t.file])),
+    weight_map: Object.fromEntries(
+      all.map((t) => [t.name, t.file] as const).sort(([a], [b]) => (a < b ? -1 : 1)),
+    ),
   };
 }
 
-function jsonFile(name: string, value: object): ModelFile {
+/** A file of one value, as Hugging Face's tools format it. */
+export function jsonFile(name: string, value: object): ModelFile {
   async function* parts(): AsyncGenerator<Uint8Array> {
     yield new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
   }
   return { name, parts: parts() };
 }
 
-type Reader = (state: State) => Promise<HostArray>;
+/** A tensor as it is in the origin, or its values in another dtype. */
+function copied(
+  { name: file, source }: CheckpointShard,
+  entry: SafetensorsEntry,
+  dtype = entry.dtype,
+): SafetensorsTensor {
+  const { name, shape, dtype: from } = entry;
+  async function* converted(to: FloatDType): AsyncGenerator<Uint8Array> {
+    for await (const bytes of readTensor(source, entry)) {
+      yield encoded(toF32(bytes, from as FloatDType), to, name, file);
+    }
+  }
+  const isSame = dtype === from || !isFloatDType(dtype);
+  return {
+    name,
+    shape,
+    dtype,
+    bytes: () => (isSame ? readTensor(source, entry) : converted(dtype)),
+  };
+}
 
 /** Values of states. The last few are kept: a fused parameter is asked for once for each of its tensors. */
-function cachedReader(): Reader {
+function cachedReader(): (state: State) => Promise<HostArray> {
   const kept = new Map<State, Promise<HostArray>>();
   return (state) => {
     const known = kept.get(state);
     if (known) return known;
     const values = state.read();
     kept.set(state, values);
-    if (kept.size > 3) kept.delete(kept.keys().next().value as State);
+    if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value as State);
     return values;
   };
 }
 
-function writable(tensor: SavedTensor, file: string, read: Reader): SafetensorsTensor {
-  const { name, shape, origin, place } = tensor;
-  const dtype = tensor.dtype as FloatDType;
-  if (origin) return { name, shape, dtype, bytes: () => readTensor(origin.source, origin.entry) };
-  return { name, shape, dtype, bytes: () => encoded(place as NonNullable<typeof place>) };
-
-  /** In pieces of a few MiB. */
-  async function* encoded({
-    parameter: { state, isTransposed },
-    part,
-  }: NonNullable<SavedTensor["place"]>): AsyncGenerator<Uint8Array> {
-    const values = await read(state);
-    const stride = state.shape.at(-1) as number;
-    const { start, columns } = part;
-    const rows = state.size / stride;
-    const size = rows * columns;
-    const make = (n: number): HostArray =>
-      values instanceof Float32Array ? new Float32Array(n) : new Uint16Array(n);
-    for (let at = 0; at < size; at += CHUNK) {
-      const chunk = make(Math.min(CHUNK, size - at));
-      gather(values, at, { stride, start, columns, rows, isTransposed }, chunk);
-      yield checked(toBytes(chunk, dtype), dtype, name, file);
-    }
-  }
-}
-
+/** Weight and bias of the two projections of attention, whose tensors come in any order. */
+const MOST_KEPT = 4;
 /** Elements encoded at once. */
 const CHUNK = 2 ** 20;
 
-function toBytes(values: HostArray, dtype: FloatDType): Uint8Array {
-  if (values instanceof Uint16Array && dtype === "F16") return bytesOf(values);
-  const wide = values instanceof Float32Array ? values : f16ToF32(bytesOf(values));
-  if (dtype === "F32") return bytesOf(wide);
-  return bytesOf(dtype === "BF16" ? f32ToBf16(wide) : f32ToF16(wide));
+/** A tensor out of the parameter that it is some columns of. */
+function gathered(
+  name: string,
+  dtype: FloatDType,
+  { parameter: { state, isTransposed }, part: { shape, start, columns } }: Place,
+  to: { readonly file: string; readonly read: (state: State) => Promise<HostArray> },
+): SafetensorsTensor {
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    const values = await to.read(state);
+    const stride = state.shape.at(-1) as number;
+    const rows = state.size / stride;
+    const size = rows * columns;
+    for (let at = 0; at < size; at += CHUNK) {
+      const length = Math.min(CHUNK, size - at);
+      const chunk = state.dtype === "f16" ? new Uint16Array(length) : new Float32Array(length);
+      gather(values, at, { rows, stride, start, columns, isTransposed }, chunk);
+      yield encoded(chunk, dtype, name, to.file);
+    }
+  }
+  return { name, dtype, shape, bytes };
 }
 
-function bytesOf(values: HostArray): Uint8Array {
-  return new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
-}
-
-function checked(bytes: Uint8Array, dtype: FloatDType, name: string, file: string): Uint8Array {
-  if (firstNonFinite(bytes, dtype) < 0) return bytes;
+/** Values of a tensor as bytes of a file. Errors: `non_finite` for those that the dtype cannot hold. */
+export function encoded(
+  values: HostArray,
+  dtype: FloatDType,
+  name: string,
+  file: string,
+): Uint8Array {
+  const bytes = toBytes(values, dtype);
+  const bad = firstNonFinite(bytes, dtype);
+  if (bad < 0) return bytes;
   throw new ForgeError({
     code: "non_finite",
     what: `${file}: the tensor "${name}" is not written.`,
-    got: `NaN, or a value beyond what ${dtype} holds`,
+    got: `NaN, infinity, or a value beyond what ${dtype} holds`,
+    why: "what is saved must be readable again",
     fix: 'pass dtype: "F32" if training went well; else go back to an earlier checkpoint',
   });
+}
+
+function toBytes(values: HostArray, dtype: FloatDType): Uint8Array {
+  if (values instanceof Float32Array) return fromF32(values, dtype);
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return dtype === "F16" ? bytes : fromF32(f16ToF32(bytes), dtype);
 }

@@ -12,8 +12,10 @@ import {
   type SafetensorsHeader,
 } from "./safetensors.ts";
 
-const SINGLE = "model.safetensors";
-const INDEX = "model.safetensors.index.json";
+/** The weights of a model in one file. */
+export const SINGLE_FILE = "model.safetensors";
+/** The list of its files, where there are several. */
+export const INDEX_FILE = "model.safetensors.index.json";
 
 /** A folder of files. Whoever made it closes what it opened. */
 export interface CheckpointFiles {
@@ -23,6 +25,8 @@ export interface CheckpointFiles {
 
 /** One file of a checkpoint. */
 export interface CheckpointShard {
+  /** Its plain name, as the index has it. */
+  readonly name: string;
   readonly source: ByteSource;
   readonly header: SafetensorsHeader;
 }
@@ -49,13 +53,13 @@ export interface CheckpointIndex {
  *           is a path, a mapped tensor is not in its shard, or two shards hold the same tensor.
  */
 export async function openCheckpoint(files: CheckpointFiles): Promise<CheckpointIndex> {
-  const single = await files.open(SINGLE);
-  if (single !== undefined) return joined([await openShard(single)]);
-  const index = await files.open(INDEX);
+  const single = await files.open(SINGLE_FILE);
+  if (single !== undefined) return joined([await openShard(SINGLE_FILE, single)]);
+  const index = await files.open(INDEX_FILE);
   if (index === undefined) {
-    throw fileInvalid(SINGLE, {
+    throw fileInvalid(SINGLE_FILE, {
       what: "there are no weights.",
-      got: `neither ${SINGLE} nor ${INDEX}`,
+      got: `neither ${SINGLE_FILE} nor ${INDEX_FILE}`,
       why: "only the safetensors format is read",
       fix: "convert other formats with save_pretrained(…, safe_serialization=True)",
     });
@@ -69,7 +73,7 @@ export async function openCheckpoint(files: CheckpointFiles): Promise<Checkpoint
       const what = "its shard does not exist.";
       throw fileInvalid(index.name, { tensor, what, got: quote(name), fix: "fetch all files" });
     }
-    shards.set(name, await openShard(source));
+    shards.set(name, await openShard(name, source));
   }
   for (const [tensor, name] of map) {
     const shard = shards.get(name);
@@ -83,8 +87,8 @@ export async function openCheckpoint(files: CheckpointFiles): Promise<Checkpoint
   return joined([...shards.values()]);
 }
 
-async function openShard(source: ByteSource): Promise<CheckpointShard> {
-  return { source, header: await readSafetensorsHeader(source) };
+async function openShard(name: string, source: ByteSource): Promise<CheckpointShard> {
+  return { name, source, header: await readSafetensorsHeader(source) };
 }
 
 function joined(shards: readonly CheckpointShard[]): CheckpointIndex {

@@ -1,4 +1,4 @@
-/** The way of weights from the tensors of a checkpoint into a model's states, and back. */
+/** The way of weights from the tensors of a checkpoint into a model's states. */
 import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
 import { Random } from "../nn/random.ts";
@@ -8,10 +8,22 @@ import type { State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
 import type { HfConfig } from "./config.ts";
 import { FAMILIES, modelOptions } from "./families.ts";
-import { bf16ToF32, f16ToF32, f32ToF16, firstNonFinite } from "./float-formats.ts";
-import { type FloatDType, readTensor } from "./safetensors.ts";
+import { f32ToF16, firstNonFinite, halfWords, toF32 } from "./float-formats.ts";
+import type { NameMap } from "./names.ts";
+import { type FloatDType, isFloatDType, readTensor } from "./safetensors.ts";
 import type { CheckpointIndex, CheckpointTensor } from "./shards.ts";
-import { type ParameterParts, parameterParts, scatter, type TensorPart } from "./tensor-map.ts";
+import { scatter } from "./tensor-copy.ts";
+import {
+  embeddingAndHead,
+  type ParameterParts,
+  parameterParts,
+  type TensorPart,
+  tensorsOf,
+} from "./tensor-map.ts";
+
+/** Elements written to the GPU in one call, and bytes that may be written before it is waited for. */
+const MOST_AT_ONCE = 2 ** 22;
+const MOST_AHEAD_BYTES = 2 ** 25;
 
 /** Options of {@link loadModel}. */
 export interface LoadOptions {
@@ -21,7 +33,7 @@ export interface LoadOptions {
   /** Recompute layers in the backward instead of keeping their intermediates. */
   readonly isCheckpointed?: boolean;
   /** Called as bytes arrive. */
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
 /** A part of a parameter with the tensor that fills it. */
@@ -30,13 +42,14 @@ interface Source extends TensorPart {
 }
 
 /**
- * A model from its config.json and its weights, tensor by tensor: no more than one parameter is on the host at a time.
+ * A model from its config.json and its weights: no more than one parameter is on the host at a time.
  *
  * Everything is checked before the first byte is sent to the GPU, but non-finite weights: those end the loading, and what
- * was allocated is freed.
+ * was allocated is freed. Where config.json ties head and embedding but the files hold two that differ, they stay two, as
+ * in the original library.
  *
  * Errors    `config_invalid`; `model_unsupported`; `checkpoint_invalid`, naming file and tensor, for one that is missing, has
- *           another shape, is no float, or holds NaN or infinity; those of reading.
+ *           another shape, is no float, or holds NaN or infinity; `device_limit`, `out_of_memory`; those of reading.
  */
 export async function loadModel(
   config: HfConfig,
@@ -44,25 +57,51 @@ export async function loadModel(
   options: LoadOptions,
 ): Promise<CausalLM> {
   const { family, options: sizes } = modelOptions(config);
-  const transformer = emptyTransformer(sizes, options);
-  const parameters = parameterParts(transformer, FAMILIES[family].names);
+  const { names } = FAMILIES[family];
+  const isTied = sizes.isTied !== false && (await isHeadTied(checkpoint, names));
+  const transformer = emptyTransformer({ ...sizes, isTied }, options);
+  const parameters = parameterParts(transformer, names);
   const sources = parameters.map((p) => p.parts.map((part) => sourceOf(checkpoint, part)));
-  const total = sources
-    .flat()
-    .reduce((sum, s) => sum + s.tensor.entry.end - s.tensor.entry.begin, 0);
-  let done = 0;
-  const report = (bytes: number): void => {
-    done += bytes;
-    options.onProgress?.(done, total);
-  };
+  for (const { state } of parameters) checkFits(options.device, state);
+  const upload = new Upload(options.device, reporter(sources.flat(), options));
   try {
     for (const [i, parameter] of parameters.entries())
-      await fill(options.device, parameter, sources[i] as Source[], report);
+      await fill(parameter, sources[i] as Source[], upload);
+    await upload.finish();
   } catch (error) {
     for (const { state } of parameters) state[Symbol.dispose]();
     throw error;
   }
   return new CausalLM(family, transformer, { config, checkpoint });
+}
+
+/** Whether the head may be the embedding's table: unless the files hold both, and they differ. */
+async function isHeadTied(checkpoint: CheckpointIndex, names: NameMap): Promise<boolean> {
+  const [table, head] = embeddingAndHead(checkpoint, names);
+  if (!table || !head) return true;
+  const [a, b] = [table.entry, head.entry];
+  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+  const theirs = readTensor(head.source, b);
+  for await (const bytes of readTensor(table.source, a)) {
+    const { value } = await theirs.next();
+    if (!value || !isSame(bytes, value)) return false;
+  }
+  return true;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return a.length === b.length;
+}
+
+/** Tells whoever wants to know how many of the bytes of all tensors have been read. */
+function reporter(sources: readonly Source[], { onProgress }: LoadOptions): Upload["onRead"] {
+  const total = sources.reduce((sum, { tensor: { entry } }) => sum + entry.end - entry.begin, 0);
+  let done = 0;
+  return (bytes) => {
+    done += bytes;
+    onProgress?.(done, total);
+  };
 }
 
 /** A decoder whose states hold nothing yet. */
@@ -77,19 +116,19 @@ function emptyTransformer(sizes: TransformerOptions, options: LoadOptions): Tran
 }
 
 function sourceOf(checkpoint: CheckpointIndex, part: TensorPart): Source {
-  const tensor = checkpoint.tensors.get(part.name) ?? checkpoint.tensors.get(part.shortName);
+  const [tensor] = tensorsOf(checkpoint, part);
   if (!tensor) {
+    const files = checkpoint.shards.map(({ source }) => source.name);
     throw new ForgeError({
       code: "checkpoint_invalid",
-      what: `${checkpoint.shards[0]?.source.name}: the tensor "${part.name}" is missing.`,
+      what: `${files[0]}${files.length > 1 ? " and the other shards" : ""}: the tensor "${part.name}" is missing.`,
       got: `${checkpoint.tensors.size} other tensors`,
       why: "the model that config.json describes has it",
       fix: "check that config.json and the weights are of one model",
     });
   }
   const { entry, source } = tensor;
-  const isFloat = entry.dtype === "F32" || entry.dtype === "F16" || entry.dtype === "BF16";
-  if (!isFloat || entry.shape.join() !== part.shape.join()) {
+  if (!isFloatDType(entry.dtype) || entry.shape.join() !== part.shape.join()) {
     throw new ForgeError({
       code: "checkpoint_invalid",
       what: `${source.name}: the tensor "${entry.name}" is not what config.json describes.`,
@@ -101,57 +140,82 @@ function sourceOf(checkpoint: CheckpointIndex, part: TensorPart): Source {
   return { ...part, tensor };
 }
 
-/** Fills a parameter: in one piece when it must be put together, else as it is read. */
+function checkFits({ maxBufferBytes }: Device, { name, sizeBytes, dtype }: State): void {
+  if (sizeBytes <= maxBufferBytes) return;
+  throw new ForgeError({
+    code: "device_limit",
+    what: `the model's "${name}" is larger than this adapter allows.`,
+    got: `${sizeBytes} bytes of ${dtype}`,
+    why: `a buffer may have ${maxBufferBytes}`,
+    fix: dtype === "f32" ? "load it as f16, or use a smaller model" : "use a smaller model",
+  });
+}
+
+/** Fills a parameter: as it is read when one tensor is all of it, else put together first. */
 async function fill(
-  device: Device,
   { state, isTransposed }: ParameterParts,
   sources: readonly Source[],
-  report: (bytes: number) => void,
+  upload: Upload,
 ): Promise<void> {
   const stride = state.shape.at(-1) as number;
   const rows = state.size / stride;
-  const isDirect = sources.length === 1 && !isTransposed;
+  const isDirect = sources.length === 1 && !isTransposed && canPart(state);
   const whole = isDirect ? undefined : hostArray(state.dtype, state.size);
   for (const { tensor, start, columns } of sources) {
     let at = 0;
     for await (const bytes of readTensor(tensor.source, tensor.entry)) {
       const values = decoded(tensor, bytes, at, state);
-      if (whole) scatter(values, at, { stride, start, columns, rows, isTransposed }, whole);
-      else state.write(device, values, at);
+      if (whole) scatter(values, at, { rows, stride, start, columns, isTransposed }, whole);
+      else await upload.write(state, values, at);
       at += values.length;
-      report(bytes.length);
+      upload.onRead(bytes.length);
     }
   }
-  if (whole) state.write(device, whole);
+  if (whole) await upload.write(state, whole, 0);
+}
+
+/** Whether a state may be written in parts: f16 is written in pairs. */
+function canPart({ dtype, size }: State): boolean {
+  return dtype === "f32" || size % 2 === 0;
+}
+
+/** Values on their way to the GPU. Until it has taken them, the driver keeps a copy of its own on the host. */
+class Upload {
+  readonly onRead: (bytes: number) => void;
+  readonly #device: Device;
+  #aheadBytes = 0;
+
+  constructor(device: Device, onRead: (bytes: number) => void) {
+    this.#device = device;
+    this.onRead = onRead;
+  }
+
+  async write(state: State, values: HostArray, start: number): Promise<void> {
+    const step = canPart(state) ? MOST_AT_ONCE : state.size;
+    for (let at = 0; at < values.length; at += step) {
+      const part = values.subarray(at, at + step);
+      state.write(this.#device, part, start + at);
+      this.#aheadBytes += part.byteLength;
+      if (this.#aheadBytes >= MOST_AHEAD_BYTES) await this.finish();
+    }
+  }
+
+  async finish(): Promise<void> {
+    await this.#device.idle();
+    this.#aheadBytes = 0;
+  }
 }
 
 function decoded(tensor: CheckpointTensor, bytes: Uint8Array, at: number, state: State): HostArray {
-  const { entry } = tensor;
-  const dtype = entry.dtype as FloatDType;
+  const dtype = tensor.entry.dtype as FloatDType;
   const bad = firstNonFinite(bytes, dtype);
   if (bad >= 0) throw notFinite(tensor, at + bad, "it holds NaN or infinity");
   if (state.dtype === "f32") return toF32(bytes, dtype);
-  if (dtype === "F16") return aligned(bytes, 2, (b, o) => new Uint16Array(b, o, bytes.length / 2));
+  if (dtype === "F16") return halfWords(bytes);
   const narrow = f32ToF16(toF32(bytes, dtype));
   const lost = firstNonFinite(new Uint8Array(narrow.buffer), "F16");
   if (lost >= 0) throw notFinite(tensor, at + lost, "f16 ends at 65,504: load it as f32");
   return narrow;
-}
-
-function toF32(bytes: Uint8Array, dtype: FloatDType): Float32Array {
-  if (dtype === "BF16") return bf16ToF32(bytes);
-  if (dtype === "F16") return f16ToF32(bytes);
-  return aligned(bytes, 4, (b, o) => new Float32Array(b, o, bytes.length / 4));
-}
-
-/** A view of the bytes as wider elements; of a copy where they do not lie on such a boundary. */
-function aligned<A>(
-  bytes: Uint8Array,
-  size: number,
-  view: (buffer: ArrayBufferLike, offset: number) => A,
-): A {
-  const from = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
-  return view(from.buffer, from.byteOffset);
 }
 
 function notFinite({ entry, source }: CheckpointTensor, at: number, why: string): ForgeError {

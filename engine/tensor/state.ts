@@ -7,14 +7,14 @@
 import { ForgeError } from "../error.ts";
 import { BufferUsage } from "../gpu/constants.ts";
 import type { Device } from "../gpu/device.ts";
-import { bytesOf, type DType, type HostArray, hostArray } from "./dtype.ts";
+import { bytesOf, type DType, type HostArray, hostArray, toHalf } from "./dtype.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 import { makeNode, type Op, Tensor } from "./tensor.ts";
 
 /** A state as a source of the graph. Attributes: `state`. */
 export const stateOp: Op = { name: "state", kind: "source" };
 
-/** What a state starts as: host data, or one number for every element. */
+/** What a state starts as: host data, or one number for every element. For f16 both f32 values and patterns will do. */
 export type Initial = HostArray | number;
 
 /** A value that lives on the GPU between plans. */
@@ -217,7 +217,12 @@ export class State extends Tensor implements Disposable {
   }
 
   #asData(initial: Initial): HostArray {
-    return typeof initial === "number" ? hostArray(this.dtype, this.size).fill(initial) : initial;
+    if (typeof initial !== "number") {
+      const isWide = this.dtype === "f16" && initial instanceof Float32Array;
+      return isWide ? Uint16Array.from(initial, toHalf) : initial;
+    }
+    const value = this.dtype === "f16" ? toHalf(initial) : initial;
+    return hostArray(this.dtype, this.size).fill(value);
   }
 
   #upload(device: Device, buffer: GPUBuffer, offsetBytes: number, data: HostArray): void {

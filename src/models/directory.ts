@@ -1,16 +1,19 @@
 /** Model directories in the Hugging Face layout, on disk. */
-import { stat } from "node:fs/promises";
+import { copyFile, open, readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
   type ByteSource,
+  type CausalLM,
   type CheckpointFiles,
   ForgeError,
   type LoadedModel,
   type LoadOptions,
   loadModelFiles,
+  modelFiles,
+  type SaveOptions,
 } from "../../engine/index.ts";
 import { type FileSource, openFileSource } from "./file-source.ts";
-import { recoverFolder } from "./folder.ts";
+import { recoverFolder, syncFile, writeFolder } from "./folder.ts";
 
 /** A model that was read from a directory, whose files stay open: what is saved unchanged is copied from them. */
 export interface ModelDirectory extends LoadedModel, AsyncDisposable {
@@ -34,7 +37,7 @@ export async function openModelDirectory(
   await recoverFolder(folder);
   await checkDirectory(folder);
   const opened: FileSource[] = [];
-  const closeAll = async (): Promise<void> => {
+  const closeFiles = async (): Promise<void> => {
     await Promise.all(opened.splice(0).map((file) => file.close()));
   };
   const files: CheckpointFiles = {
@@ -50,13 +53,133 @@ export async function openModelDirectory(
     const loaded = await loadModelFiles(files, options);
     const close = async (): Promise<void> => {
       loaded.model[Symbol.dispose]();
-      await closeAll();
+      await closeFiles();
     };
     return { ...loaded, path: folder, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await closeAll();
+    await closeFiles();
     throw error;
   }
+}
+
+/** Options of {@link saveModelDirectory}. */
+export interface SaveDirectoryOptions extends SaveOptions {
+  /** The directory that the model was read from: its tokenizer, templates and other small files are copied as they are. */
+  readonly from?: Pick<ModelDirectory, "path">;
+  /** Further files by name, such as the tokenizer.json of a new model; objects are written as JSON. */
+  readonly files?: Readonly<Record<string, string | Uint8Array | object>>;
+  /** Take the place of a model directory that is there, and of all that is in it. Default false. */
+  readonly overwrite?: boolean;
+}
+
+/**
+ * Saves a model as a directory that the Hugging Face tools read, whole or not at all: whoever is killed on the way leaves
+ * what was there before.
+ *
+ * Errors    `argument_invalid` for a target that is there already, or that is not to be overwritten: a file, a folder
+ *           without config.json or with folders in it; `disk_full`; those of `modelFiles`.
+ */
+export async function saveModelDirectory(
+  model: CausalLM,
+  path: string,
+  options: SaveDirectoryOptions = {},
+): Promise<void> {
+  const { from, files = {}, overwrite = false, ...saveOptions } = options;
+  // through links: the folder is replaced, not the link to it
+  const target = await realpath(path).catch(() => resolve(path));
+  await recoverFolder(target);
+  await checkTarget(target, overwrite);
+  const weights = modelFiles(model, saveOptions);
+  const taken = new Set(weights.map(({ name }) => name));
+  for (const name of Object.keys(files)) checkName(name, taken);
+  const added = new Set([...taken, ...Object.keys(files)]);
+  const copied = from ? (await companions(from.path)).filter((name) => !added.has(name)) : [];
+  try {
+    await writeFolder(target, async (draft) => {
+      for (const { name, parts } of weights) await writeFile(join(draft, name), parts);
+      for (const [name, content] of Object.entries(files))
+        await writeFile(join(draft, name), [textOf(content)]);
+      for (const name of copied) {
+        await copyFile(join((from as ModelDirectory).path, name), join(draft, name));
+        await syncFile(join(draft, name));
+      }
+    });
+  } catch (error) {
+    throw saveError(error, target);
+  }
+}
+
+/** What is no companion of the weights: weights in any format, their lists, what is written anew, what is hidden. */
+const NO_COMPANION =
+  /^\.|^config\.json$|\.index\.json$|\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|ot|tflite)$/;
+
+async function companions(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of await readdir(folder)) {
+    if (!NO_COMPANION.test(name) && (await stat(join(folder, name))).isFile()) names.push(name);
+  }
+  return names;
+}
+
+async function writeFile(
+  path: string,
+  parts: AsyncIterable<Uint8Array> | readonly (string | Uint8Array)[],
+): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    for await (const part of parts) await handle.writeFile(part);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function textOf(content: string | Uint8Array | object): string | Uint8Array {
+  if (typeof content === "string" || content instanceof Uint8Array) return content;
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+function checkName(name: string, taken: ReadonlySet<string>): void {
+  if (!/^\.|[/\\:]|^$/.test(name) && !taken.has(name)) return;
+  throw new ForgeError({
+    code: "argument_invalid",
+    what: "saveModelDirectory: a further file cannot have this name.",
+    got: JSON.stringify(name),
+    why: taken.has(name) ? "the model itself is written there" : "it must be a plain file name",
+    fix: "pass names such as tokenizer.json",
+  });
+}
+
+/** Errors: `argument_invalid` unless the target is free, empty, or may be replaced. */
+async function checkTarget(path: string, overwrite: boolean): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return;
+  if (!found.isDirectory()) throw notReplaced(path, "it is a file", "pass another path");
+  const entries = await readdir(path, { withFileTypes: true });
+  if (entries.length === 0) return;
+  if (!overwrite) throw notReplaced(path, "it is there already", "pass another path, or overwrite");
+  const folder = entries.find((entry) => entry.isDirectory());
+  if (folder) throw notReplaced(path, `it has a folder: ${folder.name}`, "pass another path");
+  if (!entries.some(({ name }) => name === "config.json"))
+    throw notReplaced(path, "it is no model directory: it has no config.json", "pass another path");
+}
+
+function notReplaced(path: string, why: string, fix: string): ForgeError {
+  const what = "saveModelDirectory: the target is not replaced.";
+  return new ForgeError({ code: "argument_invalid", what, got: path, why, fix });
+}
+
+function saveError(cause: unknown, path: string): unknown {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (cause instanceof ForgeError || code === undefined) return cause;
+  const isFull = code === "ENOSPC" || code === "EDQUOT";
+  return new ForgeError({
+    code: isFull ? "disk_full" : "argument_invalid",
+    what: `the model cannot be saved to ${path}.`,
+    got: message,
+    fix: isFull ? "make room, or save to another disk" : "pass a path that can be written to",
+    cause,
+  });
 }
 
 async function checkDirectory(path: string): Promise<void> {
