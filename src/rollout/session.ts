@@ -1,4 +1,5 @@
 /** Conversations: what was said stays in the cache, and each turn computes only what is new. */
+import { ForgeError } from "../../engine/index.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { Sampler } from "./sampler.ts";
 
@@ -7,6 +8,7 @@ export class Session implements Disposable {
   readonly #sampler: Sampler;
   readonly #forget: (session: Session) => void;
   #ids: number[] = [];
+  #isBusy = false;
 
   constructor(sampler: Sampler, forget: (session: Session) => void) {
     this.#sampler = sampler;
@@ -18,15 +20,32 @@ export class Session implements Disposable {
     return this.#ids;
   }
 
-  /** Appends ids (a user's turn, a tool's result) and continues. Errors: as {@link Sampler.generate}. */
+  /**
+   * Appends ids (a user's turn, a tool's result) and continues. What was sampled before an end, whatever its reason, is
+   * part of the conversation; after an error it is as it was.
+   *
+   * Errors    as {@link Sampler.generate}; `state_conflict` while another turn is under way.
+   */
   async generate(
     request: Omit<GenerationRequest, "prompt"> & { readonly append: ArrayLike<number> },
   ): Promise<Generation> {
+    if (this.#isBusy) {
+      throw new ForgeError({
+        code: "state_conflict",
+        what: "session: another turn is under way.",
+        fix: "wait for it, or open a session for each conversation",
+      });
+    }
     const { append, ...rest } = request;
     const prompt = [...this.#ids, ...Array.from(append)];
-    const generation = await this.#sampler.generate({ ...rest, prompt }, this);
-    this.#ids = [...prompt, ...generation.ids];
-    return generation;
+    this.#isBusy = true;
+    try {
+      const generation = await this.#sampler.generate({ ...rest, prompt }, this);
+      this.#ids = [...prompt, ...generation.ids];
+      return generation;
+    } finally {
+      this.#isBusy = false;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -99,7 +99,9 @@ describe("the cache", () => {
   it("keeps the slots of sessions while there are others", async () => {
     const sampler = opened({ batch: 2, slots: 3 });
     using session = sampler.session();
-    await session.generate({ append: [5, 6, 7, 8, 9], maxTokens: 5 });
+    const turn = session.generate({ append: [5, 6, 7, 8, 9], maxTokens: 5 });
+    expect(await rejectionOf(session.generate({ append: [4] }))).toBe("state_conflict");
+    await turn;
     for (let i = 0; i < 6; i++) await sampler.generate({ prompt: [20 + i, 30, 31], maxTokens: 3 });
     const next = await session.generate({ append: [4], maxTokens: 5 });
     expect(next.reusedTokens).toBe(5 + 4);
