@@ -4,6 +4,7 @@ import { embedding } from "../ops/embedding.ts";
 import { matmul } from "../ops/matmul.ts";
 import { parameter, type State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { LowRankAdapter } from "./adapter.ts";
 import { constantInit, type Init, kaimingUniformInit, normalInit } from "./init.ts";
 import type { Random } from "./random.ts";
 
@@ -27,6 +28,8 @@ export class Linear {
   readonly weight: State;
   /** [outputs]. */
   readonly bias: State | undefined;
+  /** What is added to x · weight, for fine-tuning. */
+  adapter: LowRankAdapter | undefined;
 
   constructor(random: Random, options: LinearOptions) {
     const { inputs, outputs, hasBias = true, dtype = "f32" } = options;
@@ -37,7 +40,8 @@ export class Linear {
 
   /** x [..., inputs] → [..., outputs]. Errors: `shape_mismatch`. */
   forward(x: Tensor): Tensor {
-    const y = matmul(x, this.weight);
+    const product = matmul(x, this.weight);
+    const y = this.adapter ? add(product, this.adapter.forward(x)) : product;
     return this.bias ? add(y, this.bias) : y;
   }
 }

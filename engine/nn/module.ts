@@ -8,28 +8,71 @@ import { Tensor } from "../tensor/tensor.ts";
 /**
  * Trainable states of a model by their path, such as `blocks.0.attention.qkv.weight`, in the order of the properties.
  *
- * A state found twice (tied weights) counts once, at its first path. A state without a name takes its path as name.
+ * A state found twice (tied weights) counts once, at its first path. A state without a name takes its path as name. Those
+ * that the model has borrowed ({@link borrowStates}) are left out: it does not train them.
  */
 export function namedParameters(model: object): Map<string, State> {
-  const found = new Map<string, State>();
-  const seen = new Set<object>();
-  const walk = (value: unknown, path: string): void => {
-    if (typeof value !== "object" || value === null || seen.has(value)) return;
-    if (ArrayBuffer.isView(value) || (value instanceof Tensor && !(value instanceof State))) return;
-    seen.add(value);
-    if (value instanceof State) {
-      if (!value.isTrainable) return;
-      if (value.name === "") value.name = path;
-      found.set(path, value);
-      return;
-    }
-    for (const [key, part] of Object.entries(value)) walk(part, path ? `${path}.${key}` : key);
-  };
-  walk(model, "");
-  return found;
+  return named(model, (isBorrowed) => !isBorrowed);
 }
 
 /** Trainable states of a model, each once: what optimizers take. See {@link namedParameters}. */
 export function parametersOf(model: object): State[] {
   return [...namedParameters(model).values()];
+}
+
+/** As {@link namedParameters}, with those that are borrowed. */
+export function namedStates(model: object): Map<string, State> {
+  return named(model, () => true);
+}
+
+function named(model: object, isWanted: (isBorrowed: boolean) => boolean): Map<string, State> {
+  const paths = new Map<State, string>();
+  walk(model, (state, path, isBorrowed) => {
+    if (!isWanted(isBorrowed) || paths.has(state)) return;
+    if (state.name === "") state.name = path;
+    paths.set(state, path);
+  });
+  return new Map([...paths].map(([state, path]) => [path, state]));
+}
+
+/** States that belong to another model, by the models that hold them nevertheless. */
+const borrowers = new WeakMap<object, ReadonlySet<State>>();
+
+/**
+ * Puts the states of a model in the places of those of another, made with the same options: they share them from then on,
+ * whatever either changes. The borrower neither trains them nor frees them.
+ */
+export function borrowStates(borrower: object, lender: object): void {
+  const theirs = namedStates(lender);
+  const own = [...namedStates(borrower)];
+  const lentFor = new Map(own.map(([path, state]) => [state, theirs.get(path) ?? state]));
+  walk(borrower, (state, _path, _isBorrowed, holder, key) => {
+    // layers declare their states readonly: here alone is one exchanged, before anybody has used the model
+    Object.assign(holder, { [key]: lentFor.get(state) });
+  });
+  borrowers.set(borrower, new Set(lentFor.values()));
+}
+
+type Visit = (state: State, path: string, isBorrowed: boolean, holder: object, key: string) => void;
+
+/** Visits every property of a model that is a trainable state: that of tied weights once for each place. */
+function walk(model: object, visit: Visit): void {
+  const seen = new Set<object>();
+  const into = (holder: object, path: string, lent: ReadonlySet<State>): void => {
+    seen.add(holder);
+    const borrowed = borrowers.get(holder) ?? lent;
+    for (const [key, part] of Object.entries(holder)) {
+      const at = path ? `${path}.${key}` : key;
+      if (part instanceof State) {
+        if (part.isTrainable) visit(part, at, borrowed.has(part), holder, key);
+      } else if (isObject(part) && !seen.has(part)) into(part, at, borrowed);
+    }
+  };
+  into(model, "", new Set());
+}
+
+/** Whether states may lie in it: numbers of the host and constant tensors are skipped. */
+function isObject(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  return !ArrayBuffer.isView(value) && !(value instanceof Tensor);
 }
