@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
+import { pullCommand } from "./pull.ts";
 import { tuningCommand } from "./tuning.ts";
 
 const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
@@ -14,7 +15,7 @@ const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
 };
 
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
-const SUBCOMMANDS = [doctorCommand, benchCommand, tuningCommand];
+const SUBCOMMANDS = [doctorCommand, pullCommand, benchCommand, tuningCommand];
 
 function forgeGpu(): Command {
   const program = new Command("forge-gpu")
