@@ -141,6 +141,12 @@ const SPLITS: readonly {
     hardware: "a workgroup a row",
     sharedUse: "long rows, or few",
   },
+  {
+    family: "sampling",
+    software: "a lane a row",
+    hardware: "a workgroup a row",
+    sharedUse: "rows of more than 4096 columns",
+  },
   { family: "LM head", software: "a lane a row", hardware: "a workgroup a row" },
   { family: "reductions", software: "a lane a result", hardware: "a workgroup a result" },
   { family: "optimizers", software: "a lane a run", hardware: "coalesced" },

@@ -7,6 +7,7 @@ import { matmulTests } from "./families/matmul.ts";
 import { optimizerTests } from "./families/optimizers.ts";
 import { randomTests } from "./families/random.ts";
 import { rowTests } from "./families/rows.ts";
+import { samplingTests } from "./families/sampling.ts";
 import type { SelfTest } from "./self-test.ts";
 
 /** One or more tests of every family of kernels, and of every variant that is on. */
@@ -19,5 +20,6 @@ export function allSelfTests(device: Device): SelfTest[] {
     ...elementwiseTests(device),
     ...optimizerTests(),
     ...randomTests(),
+    ...samplingTests(),
   ];
 }

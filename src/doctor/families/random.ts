@@ -41,7 +41,7 @@ export function randomTests(): SelfTest[] {
       expected: () => [
         { name: "uniform", values: words(0).map(uniform) },
         { name: "normal", values: words(1).map(normal) },
-        { name: "gumbel", values: words(2).map((w) => -Math.log(-Math.log1p(-openUnit(w)))) },
+        { name: "gumbel", values: words(2).map(gumbel) },
       ],
     },
   ];
@@ -56,8 +56,8 @@ function words(stream: number): number[] {
   return blocks.flat().slice(0, COUNT);
 }
 
-/** Salmon et al. 2011, doi:10.1145/2063384.2063405, §3.3. */
-function philox(counter: readonly number[], key: readonly number[]): number[] {
+/** Four random words of a counter: Salmon et al. 2011, doi:10.1145/2063384.2063405, §3.3. */
+export function philox(counter: readonly number[], key: readonly number[]): number[] {
   let [x = 0n, y = 0n, z = 0n, w = 0n] = counter.map(BigInt);
   let [k0 = 0n, k1 = 0n] = key.map(BigInt);
   const low = (n: bigint): bigint => BigInt.asUintN(32, n);
@@ -78,6 +78,11 @@ function uniform(word: number): number {
 function openUnit(word: number): number {
   const fine = ((word % 256) + 0.5) / 2 ** 32;
   return Math.min(Math.fround(uniform(word) + fine), 1 - 2 ** -24);
+}
+
+/** Standard Gumbel. */
+export function gumbel(word: number): number {
+  return -Math.log(-Math.log1p(-openUnit(word)));
 }
 
 /** Box & Muller 1958: words 2i and 2i + 1 make numbers 2i and 2i + 1. */
