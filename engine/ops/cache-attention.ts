@@ -1,14 +1,19 @@
 /** Attention over a static cache of keys and values: prefill in chunks and decoding, many sequences at once. */
 import { ForgeError } from "../error.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
-import type { KernelOp, LowerContext } from "../graph/kernel.ts";
+import type { KernelOp, LowerContext, Slot } from "../graph/kernel.ts";
 import type { Layout } from "../tensor/layout.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { activeTrace, type State } from "../tensor/state.ts";
 import { makeTensor, type Node, type Tensor } from "../tensor/tensor.ts";
 import type { PackedHeads } from "./attention.ts";
 import { shapeRefusal } from "./attention-variants.ts";
-import { type CacheAttentionCall, cacheAttend, cacheCopy, cacheWrite } from "./cache-variants.ts";
+import {
+  type CacheAttentionCall,
+  cacheCopy,
+  cacheWrite,
+  chooseCacheAttention,
+} from "./cache-variants.ts";
 import { cast } from "./elementwise.ts";
 import { asIndices } from "./indices.ts";
 
@@ -77,11 +82,22 @@ const attentionOp: KernelOp = {
   lower: (context, node) => {
     const call = callOf(context, node);
     if (call.rows === 0) return;
-    emitDispatch(context, cacheAttend(context.device, call), {
-      bindings: [...[0, 1, 2, 3].map((i) => context.input(i).slot), context.output(0).slot],
+    const { attend, combine } = chooseCacheAttention(context.device).plan(context.device, call);
+    const [qkv, slots, positions, cache] = [0, 1, 2, 3].map((i) => context.input(i).slot) as [
+      Slot,
+      Slot,
+      Slot,
+      Slot,
+    ];
+    const out = context.output(0).slot;
+    const parts = combine ? context.scratch("cache attention parts", combine.elements).slot : out;
+    emitDispatch(context, attend, {
+      bindings: [qkv, slots, positions, cache, parts],
       // At most: lengths are data.
       flops: 4 * call.rows * call.positions * call.heads * call.headDim,
     });
+    if (!combine) return;
+    emitDispatch(context, combine.dispatch, { bindings: [parts, slots, positions, out] });
   },
 };
 

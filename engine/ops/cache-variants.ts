@@ -1,7 +1,13 @@
 /**
  * The kernels on caches of keys and values: writing rows, copying slots, attention.
  */
-import { type DeviceFacts, foldGrid, type KernelDispatch, paramWords } from "../gpu/dispatch.ts";
+import {
+  type DeviceFacts,
+  foldGrid,
+  type KernelDispatch,
+  MAX_GRID,
+  paramWords,
+} from "../gpu/dispatch.ts";
 import type { ShaderOptions } from "../gpu/shader.ts";
 import type { DType } from "../tensor/dtype.ts";
 
@@ -40,7 +46,7 @@ const WIDEN =
 const NARROW =
   "fn narrow(value: vec4<f32>) -> Element {\n  return vec2<u32>(pack2x16float(value.xy), pack2x16float(value.zw));\n}";
 
-function params(call: CacheAttentionCall): Uint32Array {
+function params(call: CacheAttentionCall, spans: Spans = oneSpan(call)): Uint32Array {
   return paramWords([
     call.rows,
     call.slots,
@@ -51,6 +57,8 @@ function params(call: CacheAttentionCall): Uint32Array {
     call.window,
     call.qkvOffset,
     call.qkvStride,
+    spans.count,
+    spans.length,
     { f32: call.scale },
     { f32: call.softcap },
   ]);
@@ -68,19 +76,165 @@ export function cacheWrite(call: CacheAttentionCall): KernelDispatch {
   };
 }
 
-/** Attention of rows over a cache. Bindings: 1 qkv · 2 slots · 3 positions · 4 cache · 5 out. */
-export function cacheAttend(_device: DeviceFacts, call: CacheAttentionCall): KernelDispatch {
+/** The dispatches of one attention over a cache. */
+export interface CacheAttention {
+  /** Bindings: 1 qkv · 2 slots · 3 positions · 4 cache · 5 out, or the parts. */
+  readonly attend: KernelDispatch;
+  /** Where keys are shared out over workgroups: puts the parts together. */
+  readonly combine?: {
+    /** Numbers in the parts. */
+    readonly elements: number;
+    /** Bindings: 1 parts · 2 slots · 3 positions · 4 out. */
+    readonly dispatch: KernelDispatch;
+  };
+}
+
+/** Kernels of attention over a cache for one class of adapter. */
+export interface CacheAttentionVariant {
+  readonly name: "lanes" | "workgroup";
+  /** Why this variant cannot run there, or undefined when it can. */
+  refusal(device: DeviceFacts): string | undefined;
+  plan(device: DeviceFacts, call: CacheAttentionCall): CacheAttention;
+}
+
+/** Consecutive positions that a workgroup has of each row. */
+interface Spans {
+  readonly count: number;
+  readonly length: number;
+}
+
+function oneSpan(call: CacheAttentionCall): Spans {
+  return { count: 1, length: call.positions };
+}
+
+/** Tile of the workgroup kernel: spans begin at multiples of it. */
+const TILE = 64;
+const MOST_SPANS = 16;
+
+/**
+ * Few rows of long sequences leave most of a GPU idle unless their keys are shared out. The spans depend on the cache's shape
+ * only, so that a row's bits depend on nothing else.
+ */
+function spansOf(call: CacheAttentionCall): Spans {
+  const { positions, heads } = call;
+  if (positions <= 1024) return oneSpan(call);
+  const count = Math.min(Math.ceil(positions / 512), MOST_SPANS, Math.floor(MAX_GRID / heads));
+  const length = Math.ceil(positions / count / TILE) * TILE;
+  return { count: Math.ceil(positions / length), length };
+}
+
+/** What a workgroup of an attention kernel has. */
+interface Share {
+  readonly rows: number;
+  /** Query heads of a row. */
+  readonly group: number;
+}
+
+/**
+ * Queries of one workgroup: as many as share a key head, within limits on their number and on their numbers in registers. More
+ * rows than slots are chunks of prompts, in which neighbours share a slot.
+ */
+function shareOf(call: CacheAttentionCall, mostQueries: number, mostNumbers: number): Share {
+  const { rows, slots, heads, kvHeads, headDim } = call;
+  const most = Math.max(1, Math.min(mostQueries, Math.floor(mostNumbers / headDim)));
+  const perKey = heads / kvHeads;
+  const group = Math.ceil(perKey / Math.ceil(perKey / most));
+  const shared = [4, 2].find((count) => count * group <= most);
+  return { rows: rows > slots ? (shared ?? 1) : 1, group };
+}
+
+function attendDispatch(
+  name: string,
+  entry: string,
+  call: CacheAttentionCall,
+  share: Share,
+  spans: Spans,
+  constants: Readonly<Record<string, number | boolean>>,
+): KernelDispatch {
+  const { heads, kvHeads, headDim, window, softcap } = call;
+  const groups = kvHeads * Math.ceil(heads / kvHeads / share.group);
   return {
-    name: "cache-attention",
-    entry: "cache_attention",
+    name,
+    entry,
     options: elementOptions(
       call.dtype,
       { widen: WIDEN },
-      { HEAD_DIM: call.headDim, HAS_WINDOW: call.window > 0, HAS_SOFTCAP: call.softcap > 0 },
+      {
+        HEAD_DIM: headDim,
+        ROWS: share.rows,
+        GROUP: share.group,
+        HAS_WINDOW: window > 0,
+        HAS_SOFTCAP: softcap > 0,
+        ...constants,
+      },
     ),
-    params: params(call),
-    grid: [...foldGrid(Math.ceil(call.rows / 8)), call.heads],
+    params: params(call, spans),
+    grid: [groups * spans.count, ...foldGrid(Math.ceil(call.rows / share.rows))],
   };
+}
+
+/**
+ * For drivers on a CPU: a lane has every n-th key of a row, and exchanges nothing until the end. Such a driver takes long to
+ * compile what is in registers, so a text holds few queries, and few vectors at a time of a key. Measured on lavapipe, 8 lanes.
+ */
+export const cacheLanesVariant: CacheAttentionVariant = {
+  name: "lanes",
+  refusal: ({ subgroupSize: size }) => {
+    if (size === 4 || size === 8 || size === 16) return undefined;
+    return size === undefined
+      ? "the adapter has no subgroups of one fixed size"
+      : `written for subgroups of 4, 8 or 16 lanes; the adapter has ${size}`;
+  },
+  plan: (device, call) => {
+    const share = shareOf(call, 8, 256);
+    const vectors = call.headDim / 4;
+    const most = share.rows > 1 ? 8 : 4;
+    const chunk = Array.from({ length: most }, (_, i) => most - i).find((n) => vectors % n === 0);
+    return {
+      attend: attendDispatch(
+        "cache-attention-lanes",
+        "cache_attention_lanes",
+        call,
+        share,
+        oneSpan(call),
+        { LANES: device.subgroupSize ?? 8, CHUNK: chunk ?? 1 },
+      ),
+    };
+  },
+};
+
+/** For hardware: a workgroup a row and key head, or a few rows, or a span of positions. Runs everywhere. */
+export const cacheWorkgroupVariant: CacheAttentionVariant = {
+  name: "workgroup",
+  refusal: () => undefined,
+  plan: (_device, call) => {
+    const spans = spansOf(call);
+    const hasSpans = spans.count > 1;
+    const attend = attendDispatch(
+      "cache-attention",
+      "cache_attention_workgroup",
+      call,
+      shareOf(call, 8, 512),
+      spans,
+      { HAS_SPANS: hasSpans },
+    );
+    if (!hasSpans) return { attend };
+    const { rows, heads, headDim, window } = call;
+    const dispatch: KernelDispatch = {
+      name: "cache-attention-combine",
+      entry: "cache_attention_combine",
+      options: { constants: { HAS_WINDOW: window > 0 } },
+      params: params(call, spans),
+      grid: [...foldGrid(Math.ceil((rows * heads * headDim) / 4 / 64)), 1],
+    };
+    return { attend, combine: { elements: rows * heads * spans.count * (headDim + 4), dispatch } };
+  },
+};
+
+/** The variant for an adapter: lanes on a driver that computes on the CPU and has the subgroups for it. */
+export function chooseCacheAttention(device: DeviceFacts): CacheAttentionVariant {
+  const isLanes = device.isSoftware && cacheLanesVariant.refusal(device) === undefined;
+  return isLanes ? cacheLanesVariant : cacheWorkgroupVariant;
 }
 
 /** A cache [S, T, W]. */

@@ -1,4 +1,4 @@
-// The uniform of the kernels on a cache [S, T, 2 · Hkv · D]: offsets and strides in elements.
+// The uniform of the kernels of attention over a cache [S, T, 2·Hkv·D]: offsets and strides in elements.
 struct Params {
   rows: u32,
   slots: u32,
@@ -9,6 +9,9 @@ struct Params {
   window: u32,
   qkv_offset: u32,
   qkv_stride: u32,
+  // Positions are cut into so many spans of so many positions; one span where the kernel has no such cut.
+  spans: u32,
+  span: u32,
   scale: f32,
   softcap: f32,
 }

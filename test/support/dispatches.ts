@@ -11,7 +11,12 @@ import {
   lanesVariant,
   workgroupVariant,
 } from "../../engine/ops/attention-variants.ts";
-import { cacheAttend, cacheCopy, cacheWrite } from "../../engine/ops/cache-variants.ts";
+import {
+  cacheCopy,
+  cacheLanesVariant,
+  cacheWorkgroupVariant,
+  cacheWrite,
+} from "../../engine/ops/cache-variants.ts";
 import {
   embeddingBackward,
   embeddingForward,
@@ -143,18 +148,32 @@ function attention(facts: KernelFacts): KernelDispatch[] {
 }
 
 function caches(facts: KernelFacts): KernelDispatch[] {
-  const base = { slots: 3, positions: 100, rows: 40, heads: 4, kvHeads: 2, dtype: "f32" } as const;
-  const place = { qkvOffset: 0, qkvStride: 0, scale: 1 };
-  const limits = { window: 0, softcap: 0 };
+  const place = { slots: 30, positions: 100, qkvOffset: 0, qkvStride: 0, dtype: "f32" } as const;
+  const base = { ...place, heads: 4, kvHeads: 2, scale: 1, window: 0, softcap: 0 };
+  const sizes = [8, 12, 32, 64, 80, 128, 256].map((headDim) => ({ ...base, headDim, rows: 30 }));
+  const small = { ...base, headDim: 8, rows: 40 };
   const calls = [
-    ...[8, 12, 32, 64, 80, 128, 256].map((headDim) => ({ ...base, ...limits, headDim })),
-    { ...base, headDim: 8, window: 5, softcap: 0 },
-    { ...base, headDim: 8, window: 0, softcap: 5 },
-    { ...base, ...limits, headDim: 8, dtype: "f16" as const },
-  ].map((call) => ({ ...call, ...place }));
+    ...sizes,
+    ...sizes.slice(0, 4).map((size) => ({ ...size, rows: 40 })),
+    { ...small, heads: 32 },
+    { ...small, positions: 2000 },
+    { ...small, positions: 2000, window: 5, softcap: 5 },
+    { ...small, window: 5 },
+    { ...small, softcap: 5 },
+    { ...small, dtype: "f16" as const },
+  ];
+  const variants = [cacheLanesVariant, cacheWorkgroupVariant].filter(
+    (variant) => variant.refusal(facts) === undefined,
+  );
   return [
-    ...calls.flatMap((call) => [cacheWrite(call), cacheAttend(facts, call)]),
-    ...(["f32", "f16"] as const).map((dtype) => cacheCopy({ ...base, width: 64, dtype }, 2)),
+    ...calls.flatMap((call) => [
+      cacheWrite(call),
+      ...variants.flatMap((variant) => {
+        const { attend, combine } = variant.plan(facts, call);
+        return combine ? [attend, combine.dispatch] : [attend];
+      }),
+    ]),
+    ...(["f32", "f16"] as const).map((dtype) => cacheCopy({ ...place, width: 64, dtype }, 2)),
   ];
 }
 
