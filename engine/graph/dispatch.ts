@@ -34,6 +34,7 @@ export function emitDispatch(
           fields: epilogue.fields,
           declarations: epilogue.declarations,
           functions: { [hook]: epilogue.hook },
+          ...(epilogue.usesF16 ? { usesF16: true } : {}),
         }
       : use.accumulate
         ? { functions: { [use.accumulate]: accumulating(dispatch.name, use.accumulate) } }

@@ -44,6 +44,7 @@ export function makeEpilogue(expression: Expression, anchor: Tensor, target: Ope
         declarations,
         bindings: access.bindings,
         hook,
+        usesF16: expression.usesF16,
       };
     },
   };

@@ -130,6 +130,8 @@ export interface EpilogueText {
   readonly bindings: readonly Slot[];
   /** Definition of `store` (width 1) or `store4` (width 4), to replace the file's own. */
   readonly hook: string;
+  /** Whether it reads f16, or computes in it. */
+  readonly usesF16: boolean;
 }
 
 /** A fused epilogue; the kernel variant knows which hook it has. */

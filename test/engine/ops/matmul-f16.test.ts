@@ -24,6 +24,15 @@ describe.skipIf(!hasF16)("matrix products with f16 operands", () => {
     expect(await narrow[0]?.read()).toEqual(await full[0]?.read());
   });
 
+  it("adds f16 to a product of f32 in the kernel that computes it", async () => {
+    const { floats } = randoms(11);
+    const [a, b] = [tensor(floats(12), [3, 4]), tensor(floats(32), [4, 8])];
+    const c = tensor(floats(24), [3, 8], "f16");
+    const [product, wide] = [await a.matmul(b).read(), await c.cast("f32").read()];
+    const sum = Float32Array.from(product, (p, i) => p + (wide[i] as number));
+    expect(await a.matmul(b).add(c.cast("f32")).read()).toEqual(sum);
+  });
+
   it("gives f16 from two f16 operands, rounded once", async () => {
     const { floats } = randoms(8);
     const [a, b] = [tensor(floats(12), [3, 4], "f16"), tensor(floats(8), [4, 2], "f16")];
