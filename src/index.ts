@@ -20,4 +20,11 @@ export type {
   SampledToken,
 } from "./rollout/request.ts";
 export { Sampler, type SamplerOptions, type SamplerStats } from "./rollout/sampler.ts";
+export {
+  type ScoreOptions,
+  Scorer,
+  type ScorerOptions,
+  type SequenceScore,
+  type SequenceToScore,
+} from "./rollout/scorer.ts";
 export type { Session } from "./rollout/session.ts";
