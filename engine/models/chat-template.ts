@@ -8,7 +8,7 @@ import { JinjaTemplate } from "./jinja/template.ts";
 export interface ChatMessage {
   readonly role: string;
   readonly content?: unknown;
-  readonly tool_calls?: readonly unknown[];
+  readonly tool_calls?: readonly unknown[] | undefined;
   readonly [field: string]: unknown;
 }
 
@@ -91,17 +91,23 @@ export class ChatTemplate {
    * The text of a chat.
    *
    * Errors    `template_invalid` for what the template raises, what is not supported, and what does not end;
-   *           `argument_invalid` for input that is not JSON.
+   *           `argument_invalid` for no messages, and for input that is not JSON.
    */
   render({ messages, tools, addGenerationPrompt = false, ...variables }: ChatInput): string {
     const template =
       (tools && this.#templates.get("tool_use")) ??
       (this.#templates.get("default") as JinjaTemplate);
+    if (messages.length === 0) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: "ChatTemplate: there are no messages.",
+      });
+    }
     const input = plain({ documents: null, ...variables, messages, tools: tools ?? null });
     const all = {
       ...this.#variables,
       ...input,
-      messages: (input["messages"] as ChatMessage[]).map(withReasoning),
+      messages: (input["messages"] as ChatMessage[]).map(normalized),
       add_generation_prompt: addGenerationPrompt,
     };
     return report(this.#file, "does not render these messages", () => template.render(all));
@@ -142,13 +148,15 @@ function sourcesOf(source: unknown, file: string): Map<string, string> {
   );
 }
 
-/** As transformers does: thoughts under any name are there under the standard one, and under that of gpt-oss. */
-function withReasoning(message: ChatMessage): ChatMessage {
-  const thoughts = REASONING.map((name) => message[name]).find(
-    (t) => t !== undefined && t !== null,
-  );
-  if (thoughts === undefined) return message;
-  return { thinking: thoughts, ...message, reasoning_content: thoughts };
+/**
+ * A message as transformers hands it to templates: without fields that are null, since many templates print them as
+ * None, and with the model's thoughts under the standard name and that of gpt-oss, whichever name they came under.
+ */
+function normalized(message: ChatMessage): Record<string, unknown> {
+  const given = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null));
+  const thoughts = REASONING.map((name) => given[name]).find((value) => value !== undefined);
+  if (thoughts === undefined) return given;
+  return { thinking: thoughts, ...given, reasoning_content: thoughts };
 }
 
 /** Input as JSON, without what is undefined. */

@@ -19,14 +19,13 @@ import {
 } from "./library.ts";
 import { TemplateError } from "./source.ts";
 import { passes } from "./tests.ts";
-import { contains, equal, isNumber, loopValue, modulo, toText } from "./values.ts";
+import { checkSize, contains, equal, isNumber, loopValue, modulo, toText } from "./values.ts";
 
-/** Steps of one rendering: what ten thousand messages take. */
+/** Nodes that one rendering may visit, as for ten thousand messages; a round of a loop costs as much as ten. */
 const MAX_STEPS = 1_000_000;
+const STEPS_OF_ROUND = 10;
 /** Nodes within nodes and macros within macros. The library takes an overflow of the stack for a missing variable. */
 const MAX_DEPTH = 400;
-const MAX_TEXT = 1 << 26;
-const MAX_LIST = 1 << 20;
 
 /** Nodes in a block that print nothing, or what they print themselves. */
 const STATEMENTS = new Set(
@@ -69,7 +68,7 @@ export class Python extends Interpreter {
 
   override evaluate(node: Node | undefined, scope: Scope): Value {
     if (!node) return UNDEFINED;
-    if (++this.#steps > MAX_STEPS) throw new Error("the template does not end");
+    this.#count(1);
     if (++this.#depth > MAX_DEPTH) throw new Error("the template is nested too deeply");
     try {
       const value = checkSize(this.#evaluate(node, scope));
@@ -83,6 +82,11 @@ export class Python extends Interpreter {
     } finally {
       this.#depth--;
     }
+  }
+
+  #count(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > MAX_STEPS) throw new Error("the template does not end");
   }
 
   #evaluate(node: Node, scope: Scope): Value {
@@ -134,26 +138,14 @@ export class Python extends Interpreter {
     return textValue(this.#block(node[holds ? "body" : "alternate"] as Node[], scope));
   }
 
-  /** Every round has its own variables. */
   #for(node: Node, scope: Scope): Value {
-    const iterable = node["iterable"] as Node;
-    const filtered = iterable.type === "SelectExpression";
-    const source = filtered ? (iterable["lhs"] as Node) : iterable;
-    const roundOf = (item: Value): Scope => {
-      const round = new Environment(scope);
-      assign(round, node["loopvar"] as Node, item);
-      return round;
-    };
-    const all = elements(this.evaluate(source, scope)).filter(
-      (item) =>
-        !filtered || this.evaluate(iterable["test"] as Node, roundOf(item)).__bool__().value,
-    );
+    const all = this.#loopItems(node, scope);
     let text = "";
     if (all.length === 0) {
       text = this.#block(node["defaultBlock"] as Node[], new Environment(scope));
     }
     for (const [at, item] of all.entries()) {
-      const round = roundOf(item);
+      const round = roundOf(node, item, scope);
       round.setVariable("loop", loopValue(all, at));
       try {
         text += this.#block(node["body"] as Node[], round);
@@ -166,13 +158,24 @@ export class Python extends Interpreter {
     return textValue(text);
   }
 
+  #loopItems(node: Node, scope: Scope): readonly Value[] {
+    const iterable = node["iterable"] as Node;
+    const filtered = iterable.type === "SelectExpression";
+    const source = this.evaluate(filtered ? (iterable["lhs"] as Node) : iterable, scope);
+    const all = elements(source);
+    this.#count(all.length * STEPS_OF_ROUND);
+    if (!filtered) return all;
+    const test = iterable["test"] as Node;
+    return all.filter((item) => this.evaluate(test, roundOf(node, item, scope)).__bool__().value);
+  }
+
   #call(node: Node, scope: Scope): Value {
     const callee = node["callee"] as Node;
     if (callee.type === "Identifier" && callee["value"] === "dict") {
       return dictValue(this.#arguments(node["args"] as readonly Node[], scope).named);
     }
-    if (callee.type !== "MemberExpression" || callee["computed"])
-      return super.evaluate(node, scope);
+    const isMethod = callee.type === "MemberExpression" && !callee["computed"];
+    if (!isMethod) return super.evaluate(node, scope);
     const object = this.evaluate(callee["object"] as Node, scope);
     const name = (callee["property"] as Node)["value"] as string;
     const args = node["args"] as readonly Node[];
@@ -268,18 +271,16 @@ export class Python extends Interpreter {
 /** Methods of a dict that go before its entries. */
 const DICT_METHODS = new Set(["get", "items", "keys", "values"]);
 
-function checkSize(value: Value): Value {
-  const text = value.type === "StringValue";
-  if (text || value.type === "ArrayValue") {
-    const { length } = value.value as string | readonly Value[];
-    if (length > (text ? MAX_TEXT : MAX_LIST)) throw new Error("a text or a list grows too long");
-  }
-  return value;
-}
-
 /** A value that stands where a node is expected. */
 function known(value: Value): Node {
   return { type: "Value", value };
+}
+
+/** The variables of a round of a loop, which end with it. */
+function roundOf(loop: Node, item: Value, scope: Scope): Scope {
+  const round = new Environment(scope);
+  assign(round, loop["loopvar"] as Node, item);
+  return round;
 }
 
 function assign(scope: Scope, target: Node, item: Value): void {

@@ -17,6 +17,7 @@ export interface Node {
 
 /** The variables of a part of a template. */
 export interface Scope {
+  readonly variables: Map<string, Value>;
   /** Declares a variable, from a value of JavaScript. */
   set(name: string, value: unknown): Value;
   setVariable(name: string, value: Value): Value;
@@ -43,9 +44,12 @@ const library = jinja as unknown as Library;
 
 export const { Environment, Interpreter, tokenize, parse } = library;
 
+const scratch = new Environment();
+
 /** A value of JavaScript as one of a template. */
 export function toValue(value: unknown): Value {
-  return new Environment().set("value", value);
+  scratch.variables.delete("value");
+  return scratch.set("value", value);
 }
 
 /** The value that is none. */

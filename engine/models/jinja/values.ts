@@ -152,6 +152,19 @@ export function modulo(a: number, b: number): number {
   return ((a % b) + b) % b;
 }
 
+const MAX_TEXT = 1 << 26;
+const MAX_LIST = 1 << 20;
+
+/** The value, unless it is a text or a list that no chat needs. */
+export function checkSize(value: Value): Value {
+  const text = value.type === "StringValue";
+  if (text || value.type === "ArrayValue") {
+    const { length } = value.value as string | readonly Value[];
+    if (length > (text ? MAX_TEXT : MAX_LIST)) throw new Error("a text or a list grows too long");
+  }
+  return value;
+}
+
 /** Whether a value is an integer, a float, or a boolean, which counts as 0 or 1. */
 export function isNumber({ type }: Value): boolean {
   return type === "IntegerValue" || type === "FloatValue" || type === "BooleanValue";
