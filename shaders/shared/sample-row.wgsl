@@ -170,7 +170,8 @@ fn least_kept(row: Row, lane: u32) -> u32 {
       let shift = max(left, BITS) - BITS;
       let sums = merge_sums(sums_of(row, lane, bar, low, shift, is_mass), lane);
       if (is_mass && left == 32u) {
-        goal = row.top_p * sums[0];
+        // More than 0, so that the largest logit is kept.
+        goal = max(row.top_p * sums[0], 1.0e-37);
       }
       // A bound is at most the key that is looked for exactly if the keys from the bound on reach the goal.
       #for i in 1..RADIX
@@ -223,9 +224,7 @@ fn sample_row(at: u32, lane: u32) {
   let highest = merge_candidates(highest_of(row, lane), lane);
   row.top = values_of(vec4u(highest.key)).x;
   let sums = merge_sums(moments_of(row, lane), lane);
-  // The largest logit is kept, however small top-p is.
-  let bar = min(least_kept(row, lane), highest.key);
-  let drawn = merge_candidates(drawn_from(row, lane, bar), lane);
+  let drawn = merge_candidates(drawn_from(row, lane, least_kept(row, lane)), lane);
   if (lane > 0u) {
     return;
   }

@@ -108,6 +108,7 @@ const SETTINGS: readonly SamplingOptions[] = [
   { topK: 4_000_000_000 },
   { topP: 0.9 },
   { topP: 1e-6 },
+  { topP: 1e-46 },
   { minP: 0.05 },
   { minP: 1 },
   { topK: 20, topP: 0.8 },
