@@ -18,9 +18,9 @@ export function fileOf(
 
 /** Bytes that came in parts. */
 export async function joined(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const all: number[] = [];
-  for await (const part of parts) for (const byte of part) all.push(byte);
-  return Uint8Array.from(all);
+  const all: Uint8Array<ArrayBuffer>[] = [];
+  for await (const part of parts) all.push(new Uint8Array(part));
+  return new Uint8Array(await new Blob(all).arrayBuffer());
 }
 
 /** A one-dimensional F32 tensor of these values. */
