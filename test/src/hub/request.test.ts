@@ -12,10 +12,10 @@ import { useEmptyCache } from "../../support/hub-cache.ts";
 const TOKEN = "hf_secret-of-nobody";
 const scratch = useEmptyCache();
 const retry = { attempts: 2, firstWaitMs: 1 };
-const policy = { ...RETRY_POLICY, ...retry, stallMs: 300 };
 
-async function list(hub: TestHub, name = "org/name"): Promise<Listing> {
+async function list(hub: TestHub, name = "org/name", stallMs = 60_000): Promise<Listing> {
   const { signal } = new AbortController();
+  const policy = { ...RETRY_POLICY, ...retry, stallMs };
   const repository = repositoryOf(name, hub.endpoint);
   return listRepository(repository, { policy, signal, onWait: () => undefined });
 }
@@ -158,7 +158,7 @@ describe("an answer that no hub gives", () => {
     await using hub = await TestHub.open();
     const silent: Fault = { stallAfter: 0 };
     hub.fail("revision", silent, silent);
-    expect(await rejectionOf(list(hub))).toBe("hub_unreachable");
+    expect(await rejectionOf(list(hub, "org/name", 200))).toBe("hub_unreachable");
   });
 
   const sha = "0".repeat(40);
