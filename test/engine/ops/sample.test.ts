@@ -7,6 +7,7 @@ import {
   tensor,
 } from "../../../engine/index.ts";
 import * as oracle from "../../reference/sample.ts";
+import { type Drawn, draw, type Row } from "../../support/draw-rows.ts";
 import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { evaluate, KERNEL_CLASSES, type KernelClass } from "../../support/evaluate.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
@@ -19,55 +20,6 @@ beforeAll(async () => {
 
 /** A few roundings of numbers up to log V, and an exp and a log that WGSL lets be off by 2^-21. */
 const scored = { abs: 1e-6, rel: 1e-6 };
-
-/** A row: its logits, and the settings and the position of its slot. */
-interface Row {
-  readonly logits: ArrayLike<number>;
-  readonly options?: SamplingOptions;
-  readonly position?: number;
-}
-
-interface Drawn {
-  readonly tokens: readonly number[];
-  readonly logprob: Float32Array;
-  readonly entropy: Float32Array;
-  readonly logSumExp: Float32Array;
-}
-
-/** Draws a token for each row; row i belongs to slot `slotOf(i)`. */
-async function draw(
-  rows: readonly Row[],
-  kernels?: KernelClass,
-  slotOf: (row: number) => number = (row) => row,
-): Promise<Drawn> {
-  const cols = rows[0]?.logits.length ?? 1;
-  const slots = Uint32Array.from(rows, (_, i) => slotOf(i));
-  const count = Math.max(...slots) + 1;
-  const settings = new Uint32Array(8 * count);
-  const positions = new Uint32Array(count);
-  const logits = new Float32Array(rows.length * cols);
-  rows.forEach((row, i) => {
-    settings.set(samplingWords(row.options), 8 * slotOf(i));
-    positions[slotOf(i)] = row.position ?? 0;
-    logits.set(row.logits, i * cols);
-  });
-  const inputs = {
-    slots: tensor(slots),
-    settings: tensor(settings, [count, 8]),
-    positions: tensor(positions),
-  };
-  const { values } = await evaluate(
-    gpu,
-    () => ({ ...sample(tensor(logits, [rows.length, cols]), inputs) }),
-    kernels,
-  );
-  return {
-    tokens: [...values.token],
-    logprob: values.logprob as Float32Array,
-    entropy: values.entropy as Float32Array,
-    logSumExp: values.logSumExp as Float32Array,
-  };
-}
 
 /** What the oracle says of a row. */
 function expected({ logits, options = {}, position = 0 }: Row): oracle.Draw {
@@ -151,7 +103,7 @@ const SIZES: Record<KernelClass, readonly (readonly [rows: number, cols: number]
 describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
   it.each(SIZES[kernels])("draws the oracle's tokens from %i rows of %i", async (count, cols) => {
     const rows = randomRows(count, cols);
-    const close = expectDrawn(rows, await draw(rows, kernels));
+    const close = expectDrawn(rows, await draw(gpu, rows, kernels));
     expect(close).toBeLessThanOrEqual(Math.ceil(count / 20));
   });
 
@@ -164,7 +116,7 @@ describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
       [5, 5, 5, 5, 5],
       [-1e30, -1e30, -1e30, -1e30, -1e30],
     ].map((logits) => ({ logits, options: greedy }));
-    expect((await draw(rows, kernels)).tokens).toEqual([1, 0, 1, 0, 0]);
+    expect((await draw(gpu, rows, kernels)).tokens).toEqual([1, 0, 1, 0, 0]);
   });
 
   it("keeps all that equal the k-th largest, and none below", async () => {
@@ -174,7 +126,7 @@ describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
       options: { topK: 3, temperature: 50, seed: 9 },
       position,
     }));
-    const drawn = await draw(rows, kernels);
+    const drawn = await draw(gpu, rows, kernels);
     expectDrawn(rows, drawn);
     expect([...new Set(drawn.tokens)].sort()).toEqual([0, 1, 2, 4, 5, 7]);
   });
@@ -187,7 +139,7 @@ describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
       options: { topP: 0.5, seed: 2 },
       position,
     }));
-    const { tokens } = await draw(rows, kernels);
+    const { tokens } = await draw(gpu, rows, kernels);
     expect([...new Set(tokens)].sort()).toEqual([0, 1, 2, 3]);
   });
 
@@ -207,21 +159,21 @@ describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
         options: { ...options, seed: 1 },
       })),
     );
-    expectDrawn(rows, await draw(rows, kernels));
+    expectDrawn(rows, await draw(gpu, rows, kernels));
   });
 
   it("gives a row the same bits in any company, order and slot", async () => {
     const rows = randomRows(45, 62);
-    const all = await draw(rows, kernels);
+    const all = await draw(gpu, rows, kernels);
     const bits = ({ logprob, entropy, logSumExp }: Drawn, i: number) =>
       [logprob, entropy, logSumExp].map((x) => x[i]);
-    const reversed = await draw([...rows].reverse(), kernels, (row) => (row * 7) % 45);
+    const reversed = await draw(gpu, [...rows].reverse(), kernels, (row) => (row * 7) % 45);
     rows.forEach((_, i) => {
       expect(reversed.tokens[44 - i]).toBe(all.tokens[i]);
       expect(bits(reversed, 44 - i)).toEqual(bits(all, i));
     });
     for (const i of [0, 7, 12, 44]) {
-      const alone = await draw([rows[i] as Row], kernels, () => 3);
+      const alone = await draw(gpu, [rows[i] as Row], kernels, () => 3);
       expect(alone.tokens).toEqual([all.tokens[i]]);
       expect(bits(alone, 0)).toEqual(bits(all, i));
     }
@@ -254,73 +206,8 @@ describe.each(KERNEL_CLASSES)("sample by %s kernels", (kernels) => {
     async (bad) => {
       const good = { logits: [1, 2, 3, 4, 5] };
       const rows = [good, { logits: [1, 2, bad, 4, 5], options: { temperature: 0 } }];
-      expect(await rejectionOf(draw(rows, kernels))).toBe("non_finite");
-      expectDrawn([good], await draw([good], kernels));
-    },
-  );
-});
-
-/** χ² of counts against shares, as a number of standard deviations (Wilson & Hilferty 1931). */
-function deviations(counts: readonly number[], shares: readonly number[]): number {
-  const draws = counts.reduce((a, b) => a + b, 0);
-  let [chi, bins, restCount, restShare] = [0, 0, 0, 0];
-  shares.forEach((share, i) => {
-    // bins that expect few draws go together
-    restCount += Number(counts[i]);
-    restShare += share;
-    if (restShare * draws < 10 && i + 1 < shares.length) return;
-    if (restShare > 0) {
-      chi += (restCount - restShare * draws) ** 2 / (restShare * draws);
-      bins++;
-    }
-    [restCount, restShare] = [0, 0];
-  });
-  const freedom = bins - 1;
-  const spread = 2 / (9 * freedom);
-  return (Math.cbrt(chi / freedom) - (1 - spread)) / Math.sqrt(spread);
-}
-
-/** What is as rare as 1 in 10,000: the normal distribution's quantile. */
-const RARE = 3.719;
-
-describe("frequencies", () => {
-  const draws = 20_000;
-  const modes: readonly (readonly [string, SamplingOptions, KernelClass])[] = [
-    ["nothing", {}, "software"],
-    ["a temperature", { temperature: 0.5 }, "software"],
-    ["top-k", { topK: 7 }, "software"],
-    ["top-p", { topP: 0.8 }, "software"],
-    ["min-p", { minP: 0.1 }, "software"],
-    ["everything", { temperature: 1.4, topK: 16, topP: 0.9, minP: 0.05 }, "software"],
-    ["everything", { temperature: 1.4, topK: 16, topP: 0.9, minP: 0.05 }, "hardware"],
-  ];
-  it.each(modes)(
-    "match the softmax under %s %o, by %s kernels",
-    async (_name, options, kernels) => {
-      const logits = randoms(77).floats(26, -2, 2);
-      const rows = Array.from({ length: draws }, (_, position) => ({
-        logits,
-        options: { ...options, seed: 2n ** 40n + 5n },
-        position,
-      }));
-      const { tokens } = await draw(rows, kernels);
-      const { temperature = 1 } = options;
-      const top = Math.max(...logits);
-      const distances = [...logits].map((l) => (l - top) / temperature);
-      const keep = oracle.kept(distances, { ...oracle.PLAIN, ...options, seed: 0n });
-      const powers = distances.map((d, i) => (keep[i] ? Math.exp(d) : 0));
-      const mass = powers.reduce((a, b) => a + b, 0);
-      const counts = new Array<number>(logits.length).fill(0);
-      for (const token of tokens) counts[token] = Number(counts[token]) + 1;
-      counts.forEach((count, i) => {
-        if (!keep[i]) expect(count, `token ${i}`).toBe(0);
-      });
-      const found = deviations(
-        counts,
-        powers.map((p) => p / mass),
-      );
-      expect(found).toBeLessThan(RARE);
-      expect(found).toBeGreaterThan(-RARE);
+      expect(await rejectionOf(draw(gpu, rows, kernels))).toBe("non_finite");
+      expectDrawn([good], await draw(gpu, [good], kernels));
     },
   );
 });
@@ -357,7 +244,7 @@ describe("sample", () => {
       position,
     });
     const rows = [at(4, 1), at(5, 1), at(4, 2), at(4, 2n ** 32n + 1n), at(4, 1)];
-    const { tokens } = await draw(rows);
+    const { tokens } = await draw(gpu, rows);
     expect(new Set(tokens).size).toBe(4);
     expect(tokens[4]).toBe(tokens[0]);
   });
