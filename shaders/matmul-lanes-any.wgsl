@@ -31,6 +31,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Elements as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> f32 {
+  return f32(a[i]);
+}
+
+fn read_b(i: u32) -> f32 {
+  return f32(b[i]);
+}
+
 fn store(batch: u32, row: u32, col: u32, value: f32) {
   c[index_c(row, col)] = ElementC(value);
 }
@@ -78,12 +87,12 @@ fn matmul_lanes_any(
     // Row by row: rows a power of two apart share cache sets, and a line must be used up before the next rows evict it.
     #for r in 0..ROW_BLOCKS
     #for j in 0..STEP
-    let a${r}_${j} = select(0.0, f32(a[at_a${r} + k${j} * params.a_k]), k + ${j}u <= last);
+    let a${r}_${j} = select(0.0, read_a(at_a${r} + k${j} * params.a_k), k + ${j}u <= last);
     #end
     #end
     #for v in 0..COLUMNS
     #for j in 0..STEP
-    let b${j}_${v} = f32(b[at_b${v} + k${j} * b_k]);
+    let b${j}_${v} = read_b(at_b${v} + k${j} * b_k);
     #end
     #end
     #for j in 0..STEP

@@ -56,6 +56,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Vectors as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> vec4f {
+  return vec4f(a[i]);
+}
+
+fn read_b(i: u32) -> vec4f {
+  return vec4f(b[i]);
+}
+
 fn store4(batch: u32, row: u32, col: u32, value: vec4f) {
   c[index_c(row, col) / 4u] = ElementC(value);
 }
@@ -74,7 +83,7 @@ fn fetch_a(at: u32, row0: u32, k0: u32) -> vec4f {
   if (row >= params.m || k >= params.k) {
     return vec4f();
   }
-  return vec4f(a[(base_a + row * params.a_row + k * params.a_k) / 4u]);
+  return read_a((base_a + row * params.a_row + k * params.a_k) / 4u);
 }
 
 fn fetch_b(at: u32, col0: u32, k0: u32) -> vec4f {
@@ -90,7 +99,7 @@ fn fetch_b(at: u32, col0: u32, k0: u32) -> vec4f {
   if (col >= params.n || k >= params.k) {
     return vec4f();
   }
-  return vec4f(b[(base_b + col * params.b_col + k * params.b_k) / 4u]);
+  return read_b((base_b + col * params.b_col + k * params.b_k) / 4u);
 }
 
 fn put_a(at: u32, value: vec4f) {

@@ -23,6 +23,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Elements as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> f32 {
+  return f32(a[i]);
+}
+
+fn read_b(i: u32) -> f32 {
+  return f32(b[i]);
+}
+
 fn store(batch: u32, row: u32, col: u32, value: f32) {
   c[index_c(row, col)] = ElementC(value);
 }
@@ -47,7 +56,7 @@ fn matmul_plain(
   base_c = params.offset_c + outer * params.outer_c + inner * params.inner_c;
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) {
-    sum += f32(a[at_a + k * params.a_k]) * f32(b[at_b + k * params.b_k]);
+    sum += read_a(at_a + k * params.a_k) * read_b(at_b + k * params.b_k);
   }
   store(batch, row, col, sum);
 }

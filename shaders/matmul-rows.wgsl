@@ -34,6 +34,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Elements of a and vectors of b as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> f32 {
+  return f32(a[i]);
+}
+
+fn read_b(i: u32) -> vec4f {
+  return vec4f(b[i]);
+}
+
 fn store4(batch: u32, row: u32, col: u32, value: vec4f) {
   c[index_c(row, col) / 4u] = ElementC(value);
 }
@@ -54,7 +63,7 @@ fn stage_a(k0: u32, thread: u32) {
     let row = at / CHUNK;
     let k = k0 + at % CHUNK;
     let from_a = base_a + min(row, params.m - 1u) * params.a_row + min(k, params.k - 1u) * params.a_k;
-    rows_a[at] = select(0.0, f32(a[from_a]), row < params.m && k < params.k);
+    rows_a[at] = select(0.0, read_a(from_a), row < params.m && k < params.k);
   }
   // Publishes the chunk.
   workgroupBarrier();
@@ -85,7 +94,7 @@ fn matmul_rows_nn_workgroup(
     stage_a(k0, thread);
     let end = min(CHUNK, params.k - k0);
     for (var k = slice; k < end; k += SLICES) {
-      let line = vec4f(b[(at_b + (k0 + k) * params.b_k) / 4u]);
+      let line = read_b((at_b + (k0 + k) * params.b_k) / 4u);
       #for r in 0..ROWS
       c${r} += rows_a[${r}u * CHUNK + k] * line;
       #end
@@ -138,7 +147,7 @@ fn matmul_rows_nt_workgroup(
     for (var k = 4u * lane; k < end; k += 4u * LANES) {
       let at = at_b + k0 + k;
       #for i in 0..4
-      let b${i} = vec4f(b[(at + ${i}u * params.b_col) / 4u]);
+      let b${i} = read_b((at + ${i}u * params.b_col) / 4u);
       #end
       #for r in 0..ROWS
       {

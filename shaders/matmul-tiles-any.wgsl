@@ -48,6 +48,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Elements as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> f32 {
+  return f32(a[i]);
+}
+
+fn read_b(i: u32) -> f32 {
+  return f32(b[i]);
+}
+
 fn store(batch: u32, row: u32, col: u32, value: f32) {
   c[index_c(row, col)] = ElementC(value);
 }
@@ -62,10 +71,10 @@ fn line_a(row: u32, k: u32) -> vec4f {
   let last = params.m - 1u;
   let at = base_a + min(k, params.k - 1u) * params.a_k;
   let line = vec4f(
-    f32(a[at + min(row, last) * params.a_row]),
-    f32(a[at + min(row + 1u, last) * params.a_row]),
-    f32(a[at + min(row + 2u, last) * params.a_row]),
-    f32(a[at + min(row + 3u, last) * params.a_row]),
+    read_a(at + min(row, last) * params.a_row),
+    read_a(at + min(row + 1u, last) * params.a_row),
+    read_a(at + min(row + 2u, last) * params.a_row),
+    read_a(at + min(row + 3u, last) * params.a_row),
   );
   return select(vec4f(), line, k < params.k);
 }
@@ -74,10 +83,10 @@ fn line_b(col: u32, k: u32) -> vec4f {
   let last = params.n - 1u;
   let at = base_b + min(k, params.k - 1u) * params.b_k;
   return vec4f(
-    f32(b[at + min(col, last) * params.b_col]),
-    f32(b[at + min(col + 1u, last) * params.b_col]),
-    f32(b[at + min(col + 2u, last) * params.b_col]),
-    f32(b[at + min(col + 3u, last) * params.b_col]),
+    read_b(at + min(col, last) * params.b_col),
+    read_b(at + min(col + 1u, last) * params.b_col),
+    read_b(at + min(col + 2u, last) * params.b_col),
+    read_b(at + min(col + 3u, last) * params.b_col),
   );
 }
 

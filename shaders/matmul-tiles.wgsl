@@ -48,6 +48,15 @@ var<private> base_c: u32;
 
 #include matmul-index
 
+// Vectors as f32: the host replaces these functions for operands that are packed in words.
+fn read_a(i: u32) -> vec4f {
+  return vec4f(a[i]);
+}
+
+fn read_b(i: u32) -> vec4f {
+  return vec4f(b[i]);
+}
+
 fn store4(batch: u32, row: u32, col: u32, value: vec4f) {
   c[index_c(row, col) / 4u] = ElementC(value);
 }
@@ -66,20 +75,20 @@ fn load_a(row: u32, k: u32) -> mat4x4f {
     let last = params.m - 1u;
     let at = base_a + k;
     return transpose(mat4x4f(
-      vec4f(a[(at + row * params.a_row) / 4u]),
-      vec4f(a[(at + min(row + 1u, last) * params.a_row) / 4u]),
-      vec4f(a[(at + min(row + 2u, last) * params.a_row) / 4u]),
-      vec4f(a[(at + min(row + 3u, last) * params.a_row) / 4u]),
+      read_a((at + row * params.a_row) / 4u),
+      read_a((at + min(row + 1u, last) * params.a_row) / 4u),
+      read_a((at + min(row + 2u, last) * params.a_row) / 4u),
+      read_a((at + min(row + 3u, last) * params.a_row) / 4u),
     ));
   }
   let last = params.k - 1u;
   let at = base_a + row;
   // A line past the last k is a zero on this side and a repeated line on b's.
   return mat4x4f(
-    vec4f(a[(at + k * params.a_k) / 4u]),
-    vec4f(a[(at + min(k + 1u, last) * params.a_k) / 4u]) * f32(k + 1u <= last),
-    vec4f(a[(at + min(k + 2u, last) * params.a_k) / 4u]) * f32(k + 2u <= last),
-    vec4f(a[(at + min(k + 3u, last) * params.a_k) / 4u]) * f32(k + 3u <= last),
+    read_a((at + k * params.a_k) / 4u),
+    read_a((at + min(k + 1u, last) * params.a_k) / 4u) * f32(k + 1u <= last),
+    read_a((at + min(k + 2u, last) * params.a_k) / 4u) * f32(k + 2u <= last),
+    read_a((at + min(k + 3u, last) * params.a_k) / 4u) * f32(k + 3u <= last),
   );
 }
 
@@ -92,19 +101,19 @@ fn load_b(col: u32, k: u32) -> mat4x4f {
     let last = params.n - 1u;
     let at = base_b + k;
     return transpose(mat4x4f(
-      vec4f(b[(at + col * params.b_col) / 4u]),
-      vec4f(b[(at + min(col + 1u, last) * params.b_col) / 4u]),
-      vec4f(b[(at + min(col + 2u, last) * params.b_col) / 4u]),
-      vec4f(b[(at + min(col + 3u, last) * params.b_col) / 4u]),
+      read_b((at + col * params.b_col) / 4u),
+      read_b((at + min(col + 1u, last) * params.b_col) / 4u),
+      read_b((at + min(col + 2u, last) * params.b_col) / 4u),
+      read_b((at + min(col + 3u, last) * params.b_col) / 4u),
     ));
   }
   let last = params.k - 1u;
   let at = base_b + col;
   return mat4x4f(
-    vec4f(b[(at + k * params.b_k) / 4u]),
-    vec4f(b[(at + min(k + 1u, last) * params.b_k) / 4u]),
-    vec4f(b[(at + min(k + 2u, last) * params.b_k) / 4u]),
-    vec4f(b[(at + min(k + 3u, last) * params.b_k) / 4u]),
+    read_b((at + k * params.b_k) / 4u),
+    read_b((at + min(k + 1u, last) * params.b_k) / 4u),
+    read_b((at + min(k + 2u, last) * params.b_k) / 4u),
+    read_b((at + min(k + 3u, last) * params.b_k) / 4u),
   );
 }
 

@@ -21,6 +21,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> b: array<Element>;
 @group(0) @binding(2) var<storage, read_write> t: array<Element>;
 
+// Column i of four rows: the host replaces this function for elements that are packed in words.
+fn column(i: u32, r0: Element, r1: Element, r2: Element, r3: Element) -> Element {
+  return Element(r0[i], r1[i], r2[i], r3[i]);
+}
+
 @compute @workgroup_size(LANES)
 fn matmul_transpose(
   @builtin(workgroup_id) group: vec3u,
@@ -48,9 +53,8 @@ fn matmul_transpose(
     #for i in 0..4
     let r${i} = b[at_b + ${i}u * b_col + k / 4u];
     #end
-    t[at_t + k * t_k] = Element(r0.x, r1.x, r2.x, r3.x);
-    t[at_t + (k + 1u) * t_k] = Element(r0.y, r1.y, r2.y, r3.y);
-    t[at_t + (k + 2u) * t_k] = Element(r0.z, r1.z, r2.z, r3.z);
-    t[at_t + (k + 3u) * t_k] = Element(r0.w, r1.w, r2.w, r3.w);
+    #for i in 0..4
+    t[at_t + (k + ${i}u) * t_k] = column(${i}u, r0, r1, r2, r3);
+    #end
   }
 }

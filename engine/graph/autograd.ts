@@ -2,7 +2,7 @@
  * Reverse-mode automatic differentiation on the graph: gradients are tensors like all others.
  */
 import { ForgeError } from "../error.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { isFloat, isHeldOnly } from "../tensor/dtype.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { full, type Node, type Tensor } from "../tensor/tensor.ts";
 
@@ -26,7 +26,8 @@ export interface GradOptions {
  * Gradients of `loss` with respect to `wrt`.
  *
  * Errors    `shape_mismatch` when the loss is no scalar and no seed is given; `dtype_mismatch` when it is no float;
- *           the same for a seed that does not fit; `gradient_missing` when the path runs through an op without a gradient.
+ *           the same for a seed that does not fit; `gradient_missing` when the path runs through an op without a gradient;
+ *           `dtype_unsupported` for a tensor of bf16 in `wrt`.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   if (!isFloat(loss.dtype)) {
@@ -46,6 +47,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], options: GradOptions 
     });
   }
   if (options.seed) checkSeed(loss, options.seed);
+  checkTrainable(wrt);
   const found = pullback([loss], [options.seed ?? full(loss.shape, 1, loss.dtype)], wrt);
   return wrt.map((t, i) => {
     const gradient = found[i];
@@ -96,6 +98,18 @@ export function pullback(
     if (!targets.has(node)) gradients.delete(node);
   }
   return wrt.map((t) => gradients.get(t.node)?.[t.output]);
+}
+
+function checkTrainable(wrt: readonly Tensor[]): void {
+  const held = wrt.find((t) => isHeldOnly(t.dtype));
+  if (!held) return;
+  throw new ForgeError({
+    code: "dtype_unsupported",
+    what: "grad: what is held in bf16 has no gradient.",
+    got: `${held}`,
+    why: "bf16 holds weights that nobody trains: an update would be lost in its rounding",
+    fix: "leave it out of `wrt`, or hold it in f32",
+  });
 }
 
 function checkSeed(loss: Tensor, seed: Tensor): void {

@@ -28,16 +28,22 @@ export function emitDispatch(
   const params = new Uint32Array(own.length + extra.length);
   params.set(own);
   params.set(extra, own.length);
+  const { functions } = dispatch.options;
   const fused =
     epilogue && hook
       ? {
           fields: epilogue.fields,
           declarations: epilogue.declarations,
-          functions: { [hook]: epilogue.hook },
+          functions: { ...functions, [hook]: epilogue.hook },
           ...(epilogue.usesF16 ? { usesF16: true } : {}),
         }
       : use.accumulate
-        ? { functions: { [use.accumulate]: accumulating(dispatch.name, use.accumulate) } }
+        ? {
+            functions: {
+              ...functions,
+              [use.accumulate]: accumulating(dispatch.name, use.accumulate),
+            },
+          }
         : {};
   context.call({
     label: `${dispatch.name}.wgsl:${dispatch.entry}${epilogue ? "+epilogue" : ""}`,

@@ -92,9 +92,11 @@ export class Expression {
     return new Expression(like, { canonical: (t) => t, operand: () => operand });
   }
 
-  /** Whether any step or leaf is f16. */
+  /** Whether any step or leaf is f16. A leaf that is packed becomes f32 as it is read. */
   get usesF16(): boolean {
-    return this.#steps.some((s) => s.dtype === "f16");
+    return this.#steps.some(
+      (s) => s.dtype === "f16" && !(s.kind === "leaf" && this.leaves[s.leaf]?.slot?.packing),
+    );
   }
 
   /** Number of map steps, for FLOP counts. */

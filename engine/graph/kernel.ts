@@ -8,6 +8,7 @@ import type { DType, HostArray } from "../tensor/dtype.ts";
 import type { Layout } from "../tensor/layout.ts";
 import type { State } from "../tensor/state.ts";
 import type { Node, Op, TensorType } from "../tensor/tensor.ts";
+import type { Packing } from "./packing.ts";
 
 /** Where a slot's memory comes from. */
 export type SlotKind =
@@ -32,6 +33,8 @@ export interface Slot {
   readonly label: string;
   readonly kind: SlotKind;
   readonly dtype: DType;
+  /** Set where kernels read the elements out of words. */
+  readonly packing?: Packing | undefined;
   readonly elements: number;
   readonly sizeBytes: number;
   readonly state?: State;

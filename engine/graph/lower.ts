@@ -24,6 +24,7 @@ import type {
 } from "./kernel.ts";
 import { mapKernel } from "./map-kernel.ts";
 import { updatesLast } from "./order.ts";
+import { packingOf } from "./packing.ts";
 import { reduceKernels } from "./reduce-kernel.ts";
 import { Graph, keyOf, type Schedule, schedule } from "./schedule.ts";
 
@@ -183,7 +184,9 @@ class Lowering {
   ): Operand {
     const elements = sizeOf(shape);
     const sizeBytes = Math.ceil((elements * bytesOf(dtype)) / 16) * 16;
-    const slot: Slot = { id: this.#slots.length, label, kind, dtype, elements, sizeBytes, ...more };
+    const packing = packingOf(dtype, this.#device);
+    const id = this.#slots.length;
+    const slot: Slot = { id, label, kind, dtype, packing, elements, sizeBytes, ...more };
     this.#slots.push(slot);
     return { slot, layout: contiguous(shape) };
   }
@@ -311,22 +314,17 @@ class Lowering {
     return this.#statusOperand;
   }
 
-  /** A kernel's input: in place when the op takes its layout, else copied into a contiguous slot. */
+  /** A kernel's input: in place when the op takes its layout, else copied into a contiguous slot (in f32 what is packed). */
   #kernelInput(op: KernelOp, tensor: Tensor, index: number): Operand {
     const operand = this.#operandOf(tensor, false);
     if (operand) {
       const isPlain = isContiguous(operand.layout) && operand.layout.offset === 0;
       if (isPlain || op.takesLayout?.(index, operand.layout)) return operand;
     }
-    const copy = this.#allocate(
-      `${op.name} input ${index}`,
-      tensor.shape,
-      tensor.dtype,
-      "temporary",
-    );
+    const dtype = packingOf(tensor.dtype, this.#device) ? "f32" : tensor.dtype;
+    const copy = this.#allocate(`${op.name} input ${index}`, tensor.shape, dtype, "temporary");
     const expression = new Expression(tensor, this.#scope);
-    if (tensor.size > 0)
-      this.#calls.push(mapKernel(this.#device, "copy", expression, copy, tensor.dtype));
+    if (tensor.size > 0) this.#calls.push(mapKernel(this.#device, "copy", expression, copy, dtype));
     return copy;
   }
 

@@ -3,7 +3,7 @@
  */
 import type { Device } from "../gpu/device.ts";
 import { paramWords } from "../gpu/dispatch.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { type DType, heldOnly, isHeldOnly } from "../tensor/dtype.ts";
 import { type Layout, mergeTogether } from "../tensor/layout.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import {
@@ -15,6 +15,7 @@ import {
   typeAt,
 } from "./expression.ts";
 import type { KernelCall, Operand, Slot } from "./kernel.ts";
+import { packedType, unpacked } from "./packing.ts";
 import { homeOf } from "./slot.ts";
 
 const WORKGROUP = 64;
@@ -52,7 +53,7 @@ export class LeafAccess {
   }
 
   /** Registers a binding, or returns the one that the same slot has at the same element type. */
-  bind(slot: Slot, element: string): string {
+  #bind(slot: Slot, element: string): string {
     const key = `${slot.id}:${element}`;
     let name = this.#slots.get(key);
     if (!name) {
@@ -72,6 +73,13 @@ export class LeafAccess {
     this.#slots.set(`${slot.id}:${element}`, name);
   }
 
+  /** WGSL of what lies at an index of a slot, counted in steps of `width`; out of packed words in f32. */
+  #element(slot: Slot, dtype: DType, width: 1 | 4): (index: string) => string {
+    const { packing } = slot;
+    const name = this.#bind(slot, packing ? packedType(width) : typeAt(dtype, width));
+    return (index) => (packing ? unpacked(packing, name, index, width) : `${name}[${index}]`);
+  }
+
   /**
    * WGSL of a leaf's value. `strides` are over `coordinates`, whose innermost counts in steps of `width`.
    */
@@ -85,17 +93,20 @@ export class LeafAccess {
     const inner = strides.length - 1;
     const { offset } = leaf.layout;
     const scaled = strides.map((s, i) => (i === inner ? s * width : s));
+    const valueType = leaf.slot?.packing ? "f32" : leaf.dtype;
     if (leaf.slot && leaf.along && index) {
-      const name = this.bind(leaf.slot, leaf.dtype);
+      const element = this.#element(leaf.slot, leaf.dtype, 1);
       const base = indexText(scaled, coordinates, offset, this.#params);
       const [last, stride] = [
         this.#params.u32(leaf.along.size - 1),
         this.#params.u32(leaf.along.stride),
       ];
       const at = (lane: number, position: string): string =>
-        `${name}[${base} + ${lane * (strides[inner] ?? 0)}u + min(u32(${position}), ${last}) * ${stride}]`;
+        element(
+          `${base} + ${lane * (strides[inner] ?? 0)}u + min(u32(${position}), ${last}) * ${stride}`,
+        );
       if (width === 1) return at(0, index);
-      return `${typeAt(leaf.dtype, 4)}(${["x", "y", "z", "w"].map((c, lane) => at(lane, `${index}.${c}`)).join(", ")})`;
+      return `${typeAt(valueType, 4)}(${["x", "y", "z", "w"].map((c, lane) => at(lane, `${index}.${c}`)).join(", ")})`;
     }
     if (!leaf.slot) {
       const index = indexText(scaled, coordinates, offset, this.#params);
@@ -109,17 +120,21 @@ export class LeafAccess {
       return `${type}(vec4<u32>(${index})${lanes})`;
     }
     if (width === 4 && strides[inner] === 1) {
-      const name = this.bind(leaf.slot, typeAt(leaf.dtype, 4));
       const quarters = strides.map((s, i) => (i === inner ? 1 : s / 4));
-      return `${name}[${indexText(quarters, coordinates, offset / 4, this.#params)}]`;
+      const element = this.#element(leaf.slot, leaf.dtype, 4);
+      return element(indexText(quarters, coordinates, offset / 4, this.#params));
     }
-    const name = this.bind(leaf.slot, leaf.dtype);
-    const value = `${name}[${indexText(scaled, coordinates, offset, this.#params)}]`;
-    return width === 4 ? `${typeAt(leaf.dtype, 4)}(${value})` : value;
+    const element = this.#element(leaf.slot, leaf.dtype, 1);
+    const value = element(indexText(scaled, coordinates, offset, this.#params));
+    return width === 4 ? `${typeAt(valueType, 4)}(${value})` : value;
   }
 }
 
-/** The kernel that stores `expression` into `target` (any layout over the same shape), at most `widest` elements at a time. */
+/**
+ * The kernel that stores `expression` into `target` (any layout over the same shape), at most `widest` elements at a time.
+ *
+ * Errors    `dtype_unsupported` for a target that can only be held.
+ */
 export function mapKernel(
   device: Device,
   label: string,
@@ -128,6 +143,7 @@ export function mapKernel(
   dtype: DType,
   widest: 1 | 4 = 4,
 ): KernelCall {
+  if (isHeldOnly(dtype)) throw heldOnly(label, `[${target.layout.shape.join(", ")}] ${dtype}`);
   const layouts: Layout[] = [target.layout, ...expression.leaves.map((l) => l.layout)];
   const { shape: sizes, strides } = mergeTogether(layouts);
   const offsets = layouts.map((l) => l.offset);

@@ -197,14 +197,14 @@ function planned(
 
 function checkF16(device: Device, program: Program, label: string): void {
   if (device.hasF16) return;
-  const call = program.calls.find((c) => /^enable f16;/m.test(c.source));
+  const call = program.calls.find((c) => c.options?.usesF16 || /^enable f16;/m.test(c.source));
   if (!call) return;
   throw new ForgeError({
     code: "dtype_unsupported",
     what: `plan "${label}" computes in f16, which this device can not.`,
     got: `${call.label} on ${device.name}`,
     why: "the adapter or the device lacks the feature shader-f16",
-    fix: "use f32: x.cast('f32') before the value is used, or load the model as f32",
+    fix: "use f32: x.cast('f32') before the value is used; weights held in f16 are read all the same",
   });
 }
 

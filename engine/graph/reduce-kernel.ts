@@ -21,7 +21,7 @@ import {
 } from "./expression.ts";
 import type { KernelCall, Operand, ReduceKind } from "./kernel.ts";
 import { LeafAccess, vectorWidth } from "./map-kernel.ts";
-import { COMBINE, neutral, reduceText } from "./reduce-text.ts";
+import { accumulatorOf, COMBINE, neutral, reduceText } from "./reduce-text.ts";
 
 /** Lanes that fill an adapter, the fewest elements that one part of a split reduction takes, and lanes of a workgroup. */
 const SPLIT = {
@@ -75,7 +75,7 @@ export function reduceKernels(
   const space = spaceOf(reduction);
   const outputs = sizeOf(space.outerSizes);
   const length = sizeOf(space.reduceSizes);
-  const accumulator = dtype === "f16" ? "f32" : dtype;
+  const accumulator = accumulatorOf(dtype);
   const whole: Stage = {
     label,
     kind,
@@ -201,7 +201,7 @@ function widthOf(stage: Stage): { mode: Mode; width: 1 | 4 } {
 
 function emit(device: Device, stage: Stage): KernelCall {
   const { space, kind, target, parts, epilogue } = stage;
-  const accumulator = stage.dtype === "f16" ? "f32" : stage.dtype;
+  const accumulator = accumulatorOf(stage.dtype);
   const { mode, width } = widthOf(stage);
   const outWidth = mode === "across" ? 4 : 1;
   const reduceWidth = mode === "along" ? 4 : 1;

@@ -10,12 +10,17 @@ export const COMBINE: Readonly<Record<ReduceKind, (a: string, b: string) => stri
   min: (a, b) => `min(${a}, ${b})`,
 };
 
+/** What values of a dtype are combined in: floats in f32. */
+export function accumulatorOf(dtype: DType): "f32" | "i32" | "u32" {
+  return dtype === "i32" || dtype === "u32" ? dtype : "f32";
+}
+
 /** Neutral elements; WGSL may assume finite values, so the extremes of a type stand for infinities. */
-export function neutral(kind: ReduceKind, dtype: DType): string {
+export function neutral(kind: ReduceKind, dtype: "f32" | "i32" | "u32"): string {
   if (kind === "sum") return "0";
   if (kind === "product") return "1";
-  const low = { f32: "-3.4028234e38", f16: "-65504.0", i32: "-2147483648", u32: "0" }[dtype];
-  const high = { f32: "3.4028234e38", f16: "65504.0", i32: "2147483647", u32: "4294967295" }[dtype];
+  const low = { f32: "-3.4028234e38", i32: "-2147483648", u32: "0" }[dtype];
+  const high = { f32: "3.4028234e38", i32: "2147483647", u32: "4294967295" }[dtype];
   return kind === "max" ? low : high;
 }
 

@@ -4,6 +4,7 @@ import { type CacheRows, cacheAttention } from "../ops/cache-attention.ts";
 import { concat } from "../ops/concat.ts";
 import { type RopeOptions, rope } from "../ops/rope.ts";
 import { reshape, slice } from "../ops/view.ts";
+import type { WeightDType } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Forest } from "./forest.ts";
@@ -38,7 +39,7 @@ export interface SelfAttentionOptions {
   readonly init?: Init;
   readonly outputInit?: Init;
   /** What the matrices are held in. Default `f32`. */
-  readonly dtype?: "f32" | "f16";
+  readonly dtype?: WeightDType;
 }
 
 /** Rows of tokens in the cache of one layer. */

@@ -2,6 +2,7 @@
 import { add } from "../ops/elementwise.ts";
 import { embedding } from "../ops/embedding.ts";
 import { matmul } from "../ops/matmul.ts";
+import type { WeightDType } from "../tensor/dtype.ts";
 import { parameter, type State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LowRankAdapter } from "./adapter.ts";
@@ -19,7 +20,7 @@ export interface LinearOptions {
   /** How the bias starts. Default: zeros. */
   readonly biasInit?: Init;
   /** What the weight is held in. Default `f32`. */
-  readonly dtype?: "f32" | "f16";
+  readonly dtype?: WeightDType;
 }
 
 /** y = x · weight + bias. */
@@ -54,7 +55,7 @@ export interface EmbeddingOptions {
   /** Default: normal with standard deviation 0.02. */
   readonly init?: Init;
   /** What the table is held in. Default `f32`. */
-  readonly dtype?: "f32" | "f16";
+  readonly dtype?: WeightDType;
 }
 
 /** Rows of a table by id. */

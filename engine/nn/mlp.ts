@@ -1,6 +1,7 @@
 /** The position-wise part of a transformer layer. */
 import { gelu } from "../ops/elementwise.ts";
 import { packedGeglu, packedSwiglu } from "../ops/gated.ts";
+import type { WeightDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Init } from "./init.ts";
 import { Linear } from "./linear.ts";
@@ -17,7 +18,7 @@ export interface MlpOptions {
   readonly init?: Init;
   readonly outputInit?: Init;
   /** What the matrices are held in. Default `f32`. */
-  readonly dtype?: "f32" | "f16";
+  readonly dtype?: WeightDType;
 }
 
 /** Options of {@link GatedMlp}. */

@@ -7,6 +7,7 @@ import { type LmHeadOptions, type LmHeadResult, lmHead } from "../ops/lm-head.ts
 import { matmul } from "../ops/matmul.ts";
 import type { RopeOptions } from "../ops/rope.ts";
 import { transpose } from "../ops/view.ts";
+import type { WeightDType } from "../tensor/dtype.ts";
 import { parameter, type State } from "../tensor/state.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { depthOf, SelfAttention, type SelfAttentionOptions, type Sight } from "./attention.ts";
@@ -73,7 +74,7 @@ export interface TransformerOptions {
   /** How all matrices and tables start instead. */
   readonly init?: Init;
   /** What matrices and tables are held in; optimizers train f32 only. Default `f32`. */
-  readonly weightDtype?: "f32" | "f16";
+  readonly weightDtype?: WeightDType;
   /** Compute each layer again in the backward instead of keeping its intermediates. Default false. */
   readonly isCheckpointed?: boolean;
 }
@@ -125,7 +126,7 @@ export class TransformerLayer {
 function weightsOf({ layers, initStd = 0.02, init, weightDtype = "f32" }: TransformerOptions): {
   init: Init;
   outputInit: Init;
-  dtype: "f32" | "f16";
+  dtype: WeightDType;
 } {
   return {
     init: init ?? normalInit(initStd),

@@ -203,9 +203,10 @@ const stopOp = define(
 const castOp: MapOp = {
   name: "cast",
   kind: "map",
+  readsHeld: [0],
   // a driver may drop a rounding that is undone at once, but not one that is asked for by name
-  wgsl: ([a], { typeName, type, inputTypes }) =>
-    type.dtype === "f16" && inputTypes[0]?.dtype === "f32"
+  wgsl: ([a], { typeName, type, inputTypes: [from] }) =>
+    type.dtype === "f16" && (from?.dtype === "f32" || from?.dtype === "bf16")
       ? `${typeName("f16")}(quantizeToF16(${a}))`
       : `${typeName(type.dtype)}(${a})`,
   gradient: (node: Node, [dy]) => {
@@ -405,7 +406,7 @@ export function finiteMask(x: Tensor): Tensor {
 export function stopGradient(x: Tensor): Tensor {
   return make(stopOp, [x]);
 }
-/** Conversion to another dtype: floats to integers truncate, f32 to f16 rounds. */
+/** Conversion to another dtype: floats to integers truncate, f32 to f16 rounds. Errors: `dtype_unsupported` to bf16. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : make(castOp, [x], dtype);
 }

@@ -27,10 +27,11 @@ const LINKS_OWN = 8;
  */
 export function embeddingForward({ tokens, cols, vocab }: EmbeddingShape): KernelDispatch {
   const element = elementOf(cols);
+  const { constants } = element.options;
   return {
     name: "embedding",
     entry: "embedding_forward",
-    options: element.options,
+    options: { constants: { ...constants, ElementTable: constants.Element } },
     params: paramWords([tokens, element.cols, vocab]),
     grid: rowGrid(tokens, element.cols),
   };
@@ -104,7 +105,7 @@ function backwardDispatch(
 /** Rows of vec4s where they divide evenly: a lane then shares one id load among four columns. */
 function elementOf(cols: number): {
   readonly cols: number;
-  readonly options: KernelDispatch["options"];
+  readonly options: { readonly constants: { readonly Element: string } };
 } {
   const isWide = cols % 4 === 0;
   return {

@@ -2,6 +2,7 @@
 import { ForgeError } from "../error.ts";
 import { emitDispatch } from "../graph/dispatch.ts";
 import type { KernelOp } from "../graph/kernel.ts";
+import { isFloat, isHeldOnly } from "../tensor/dtype.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import { makeTensor, type Tensor, type TensorType } from "../tensor/tensor.ts";
 import { cast } from "./elementwise.ts";
@@ -12,6 +13,7 @@ import {
   embeddingLinks,
   embeddingZero,
 } from "./embedding-variants.ts";
+import { withHeld } from "./held-operands.ts";
 import { asIndices } from "./indices.ts";
 import { reshape } from "./view.ts";
 
@@ -22,22 +24,19 @@ function shapeOf(ids: Tensor, vocab: number, cols: number): EmbeddingShape {
 const embeddingOp: KernelOp = {
   name: "embedding",
   kind: "kernel",
+  readsHeld: [1],
   lower: (context, node) => {
     const [ids, table] = node.inputs as readonly [Tensor, Tensor];
     const [vocab, cols] = table.shape as readonly [number, number];
     if (ids.size === 0) return;
-    emitDispatch(context, embeddingForward(shapeOf(ids, vocab, cols)), {
-      bindings: [
-        context.input(0).slot,
-        context.input(1).slot,
-        context.output(0).slot,
-        context.status().slot,
-      ],
+    const held = context.input(1).slot;
+    emitDispatch(context, withHeld(embeddingForward(shapeOf(ids, vocab, cols)), { table: held }), {
+      bindings: [context.input(0).slot, held, context.output(0).slot, context.status().slot],
     });
   },
-  gradient: (node, [dy]) => {
+  gradient: (node, [dy], isNeeded) => {
     const [ids, table] = node.inputs as readonly [Tensor, Tensor];
-    if (!dy) return [undefined, undefined];
+    if (!dy || !isNeeded(1)) return [undefined, undefined];
     const links = makeTensor(linksOp, [ids], {}, { shape: [2, ids.size], dtype: "u32" });
     const dtable = makeTensor(
       embeddingGradientOp,
@@ -45,7 +44,7 @@ const embeddingOp: KernelOp = {
       {},
       { shape: table.shape, dtype: "f32" },
     );
-    return [undefined, dtable];
+    return [undefined, cast(dtable, table.dtype)];
   },
 };
 
@@ -84,7 +83,7 @@ const embeddingGradientOp: KernelOp = {
 /**
  * Rows of `table` by id.
  *
- * Shapes    ids [...] u32 or i32, table [V, C] f32 → [..., C].
+ * Shapes    ids [...] u32 or i32, table [V, C] → [..., C] f32. A table of f16 or bf16 is read in place.
  * Gradient  dtable[v] = Σ over positions of id v, in ascending order of position: the same bits every time.
  * Errors    `rank_mismatch`; `dtype_mismatch`; an id outside of the table gives zeros, and `index_out_of_range` at the
  *           next read.
@@ -101,11 +100,8 @@ export function embedding(ids: Tensor, table: Tensor): Tensor {
   }
   const cols = table.shape[1] as number;
   const flat = reshape(asIndices("embedding", "ids", ids), [ids.size]);
-  const rows = makeTensor(
-    embeddingOp,
-    [flat, cast(table, "f32")],
-    {},
-    { shape: [ids.size, cols], dtype: "f32" },
-  );
+  const isFloats = isFloat(table.dtype) || isHeldOnly(table.dtype);
+  const type: TensorType = { shape: [ids.size, cols], dtype: "f32" };
+  const rows = makeTensor(embeddingOp, [flat, isFloats ? table : cast(table, "f32")], {}, type);
   return reshape(rows, [...ids.shape, cols]);
 }

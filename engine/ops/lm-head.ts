@@ -79,6 +79,7 @@ function logitsChunk(sizes: Sizes, chunk: Rows, a: Attributes): LogitsChunk {
 const lmHeadOp: KernelOp = {
   name: "lm_head",
   kind: "kernel",
+  readsHeld: [1],
   lower: (context, node) => {
     const sizes = sizesOf(node);
     const a = node.attributes as unknown as Attributes;
@@ -96,7 +97,7 @@ const lmHeadOp: KernelOp = {
       });
     }
   },
-  gradient: (node, douts) => {
+  gradient: (node, douts, isNeeded) => {
     const present = [0, 1, 2].map((o) => douts[o] !== undefined);
     if (!present.includes(true) || sizesOf(node).rows === 0) return [];
     const [hidden, weight, labels] = node.inputs as readonly [Tensor, Tensor, Tensor];
@@ -114,7 +115,8 @@ const lmHeadOp: KernelOp = {
       { ...node.attributes, present },
       [hidden, weight].map(typeOf),
     );
-    return [new Tensor(back, 0), new Tensor(back, 1), undefined];
+    const dweight = isNeeded(1) ? cast(new Tensor(back, 1), weight.dtype) : undefined;
+    return [new Tensor(back, 0), dweight, undefined];
   },
 };
 
@@ -126,6 +128,7 @@ function typeOf(t: Tensor): TensorType {
 const lmHeadGradientOp: KernelOp = {
   name: "lm_head_gradient",
   kind: "kernel",
+  readsHeld: [1],
   lower: (context, node) => {
     const sizes = sizesOf(node);
     const { width, vocab } = sizes;
@@ -198,7 +201,7 @@ export interface LmHeadResult {
  * Log-prob of labels, log-sum-exp and entropy of `hidden · weightᵀ`, in chunks of rows: the logits of a whole batch never
  * exist, forward or backward.
  *
- * Shapes    hidden [N, C] f32, weight [V, C] f32, labels [N] u32 or i32 (a label ≥ V, such as −1, is none).
+ * Shapes    hidden [N, C] f32, weight [V, C] f32, f16 or bf16 (read in place), labels [N] u32 or i32 (a label ≥ V, such as −1, is none).
  * Errors    `shape_mismatch`; `dtype_mismatch`.
  * Kernel    shaders/lm-head*.wgsl and the matrix products
  */

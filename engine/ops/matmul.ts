@@ -6,16 +6,17 @@ import { NotFusible } from "../graph/epilogue.ts";
 import { Expression } from "../graph/expression.ts";
 import type { KernelOp, LowerContext, Operand, Slot } from "../graph/kernel.ts";
 import { mapKernel } from "../graph/map-kernel.ts";
-import { shaderSource } from "../graph/shader-source.ts";
-import { isFloat, promote } from "../tensor/dtype.ts";
+import { isFloat, isHeldOnly, promote } from "../tensor/dtype.ts";
 import { contiguous, type Layout, mergeTogether } from "../tensor/layout.ts";
 import { broadcastShapes, formatShape } from "../tensor/shape.ts";
 import { makeTensor, type Node, Tensor } from "../tensor/tensor.ts";
 import { cast } from "./elementwise.ts";
+import { type Held, transposingHeld, withHeld } from "./held-operands.ts";
 import { matmulContest } from "./matmul-tuning.ts";
 import {
   type MatmulMode,
   type MatmulOperand,
+  type MatmulPlan,
   type MatmulShape,
   planMatmul,
 } from "./matmul-variants.ts";
@@ -46,6 +47,7 @@ const matmulOp: KernelOp = {
   name: "matmul",
   kind: "kernel",
   hasEpilogue: true,
+  readsHeld: [0, 1],
   takesLayout,
   lower: (context, node) => {
     const [a, b] = node.inputs as readonly [Tensor, Tensor];
@@ -54,12 +56,13 @@ const matmulOp: KernelOp = {
     if (out.slot.elements === 0) return;
     product(context, operands.shape, { a: operands.a, b: operands.b, c: out }, { node });
   },
-  gradient: (node, [dc]) => {
+  gradient: (node, [dc], isNeeded) => {
     const [a, b] = node.inputs as readonly [Tensor, Tensor];
     if (!dc) return [undefined, undefined];
+    // of an operand that is held in bf16 none is ever needed
     return [
-      cast(sumTo(matmul(dc, transpose(b)), a.shape), a.dtype),
-      cast(sumTo(matmul(transpose(a), dc), b.shape), b.dtype),
+      isNeeded(0) ? cast(sumTo(matmul(dc, transpose(b)), a.shape), a.dtype) : undefined,
+      isNeeded(1) ? cast(sumTo(matmul(transpose(a), dc), b.shape), b.dtype) : undefined,
     ];
   },
 };
@@ -123,18 +126,13 @@ function batchOf(a: Layout, b: Layout): { sizes: number[]; a: number[]; b: numbe
   return { sizes: shape, a: strides[0] ?? [], b: strides[1] ?? [] };
 }
 
+/** A contiguous copy; of what is packed, in f32. */
 function copied(context: LowerContext, from: Operand, like: Tensor): Operand {
-  const copy = context.scratch("matmul operand", like.size, like.dtype);
+  const dtype = from.slot.packing ? "f32" : like.dtype;
+  const copy = context.scratch("matmul operand", like.size, dtype);
   const to = { slot: copy.slot, layout: contiguous(like.shape) };
-  context.call(
-    mapKernel(
-      context.device,
-      "copy",
-      Expression.ofLeaf({ ...from, dtype: like.dtype }, like),
-      to,
-      like.dtype,
-    ),
-  );
+  const expression = Expression.ofLeaf({ ...from, dtype: like.dtype }, like);
+  context.call(mapKernel(context.device, "copy", expression, to, dtype));
   return to;
 }
 
@@ -169,9 +167,8 @@ export function product(
     const width = variant.hook === "store4" ? 4 : 1;
     if (epilogue && width === 4 && !epilogue.isVector)
       throw new NotFusible(new Tensor(node as Node, 0));
-    const bindings = step.operands.map((o) => at(o).slot);
-    const elements = step.operands.includes("c") ? ["ElementA", "ElementB"] : ["Element"];
-    emitDispatch(context, halved(step.dispatch, elements, bindings), {
+    const bindings = step.operands.map((o) => at(o).slot) as [Slot, Slot, ...Slot[]];
+    emitDispatch(context, heldStep(step, bindings), {
       bindings,
       flops: isLast ? 2 * shape.m * shape.n * shape.k * shape.batchOuter * shape.batchInner : 0,
       ...(epilogue ? { epilogue: epilogue.at(width), hook: variant.hook } : {}),
@@ -180,35 +177,32 @@ export function product(
   });
 }
 
-/** The dispatch for operands of which some are f16: their element aliases are narrowed, arithmetic stays f32. */
-function halved(
-  dispatch: KernelDispatch,
-  aliases: readonly string[],
-  bindings: readonly Slot[],
+/** The dispatch of a step for operands as they are held. */
+export function heldStep(
+  { dispatch, operands }: MatmulPlan["steps"][number],
+  [first, second]: readonly [Held, Held, ...Held[]],
 ): KernelDispatch {
-  const narrow = aliases.filter((_, i) => bindings[i]?.dtype === "f16");
-  if (narrow.length === 0) return dispatch;
-  const source = shaderSource(dispatch.name);
-  const element = (alias: string): string =>
-    new RegExp(`^alias ${alias} = vec4f;`, "m").test(source) ? "vec4<f16>" : "f16";
-  const types = Object.fromEntries(narrow.map((alias) => [alias, element(alias)]));
-  const constants = { ...dispatch.options.constants, ...types };
-  return { ...dispatch, options: { ...dispatch.options, constants, usesF16: true } };
+  return operands.includes("c")
+    ? withHeld(dispatch, { a: first, b: second })
+    : transposingHeld(dispatch, first);
 }
 
 /**
  * Matrix product `c = a · b`.
  *
  * Shapes    a [..., M, K], b [..., K, N] → c [..., M, N]; leading batch dimensions broadcast. Transposed views are read
- *           in place.
- *           in place. Operands may be f16; products are summed in f32, and c is f16 only when both are.
+ *           in place. Operands may be f16 or bf16; products are summed in f32, and c is f16 only when both are f16.
  * Gradient  da = dc · bᵀ, db = aᵀ · dc.
- * Errors    `shape_mismatch` when a's last size differs from b's second-to-last; `rank_mismatch` below rank 2.
+ * Errors    `shape_mismatch` when a's last size differs from b's second-to-last; `rank_mismatch` below rank 2;
+ *           `dtype_mismatch`.
  * Kernel    shaders/matmul-*.wgsl
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   check(a, b);
-  const dtype = promote("matmul", [a.dtype, b.dtype]);
+  const dtype = promote(
+    "matmul",
+    [a.dtype, b.dtype].map((d) => (isHeldOnly(d) ? "f32" : d)),
+  );
   if (!isFloat(dtype)) return cast(matmul(cast(a, "f32"), cast(b, "f32")), dtype);
   if (dtype === "f16") return cast(floatProduct(a, b), dtype);
   return floatProduct(a, b);

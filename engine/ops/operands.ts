@@ -1,6 +1,6 @@
 /** What elementwise ops take: operands of one dtype and one shape, numbers that fit it, and dtypes that have the op. */
 import { ForgeError } from "../error.ts";
-import { type DType, isFloat, promote } from "../tensor/dtype.ts";
+import { type DType, heldOnly, isFloat, isHeldOnly, promote } from "../tensor/dtype.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
 import { full, type Operand, Tensor } from "../tensor/tensor.ts";
 import { broadcastTo } from "./view.ts";
@@ -8,14 +8,16 @@ import { broadcastTo } from "./view.ts";
 /**
  * Operands with one dtype and one shape; numbers take the dtype of the first tensor, `cast` brings f16 to f32.
  *
- * Errors    `dtype_mismatch`, also for a number that the dtype can not hold; `shape_mismatch`.
+ * Errors    `dtype_mismatch`, also for a number that the dtype can not hold; `dtype_unsupported` for bf16; `shape_mismatch`.
  */
 export function align(
   name: string,
   operands: readonly Operand[],
   cast: (x: Tensor, dtype: DType) => Tensor,
 ): Tensor[] {
-  const dtype = operands.find((o): o is Tensor => o instanceof Tensor)?.dtype ?? "f32";
+  const first = operands.find((o): o is Tensor => o instanceof Tensor);
+  const dtype = first?.dtype ?? "f32";
+  if (isHeldOnly(dtype)) throw heldOnly(name, `${first}`);
   const tensors = operands.map((o) => (typeof o === "number" ? scalar(name, o, dtype) : o));
   const common = promote(
     name,

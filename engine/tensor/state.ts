@@ -7,14 +7,17 @@
 import { ForgeError } from "../error.ts";
 import { BufferUsage } from "../gpu/constants.ts";
 import type { Device } from "../gpu/device.ts";
-import { bytesOf, type DType, type HostArray, hostArray, toHalf } from "./dtype.ts";
+import { bytesOf, type DType, encoded, type HostArray, hostArray, toHostArray } from "./dtype.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 import { makeNode, type Op, Tensor } from "./tensor.ts";
 
 /** A state as a source of the graph. Attributes: `state`. */
 export const stateOp: Op = { name: "state", kind: "source" };
 
-/** What a state starts as: host data, or one number for every element. For f16 both f32 values and patterns will do. */
+/**
+ * What a state starts as: host data, or one number for every element. Numbers are rounded to the state's dtype; a
+ * `Uint16Array` holds the patterns of a state of f16 or bf16.
+ */
 export type Initial = HostArray | number;
 
 /** A value that lives on the GPU between plans. */
@@ -126,10 +129,11 @@ export class State extends Tensor implements Disposable {
   }
 
   /**
-   * Replaces the value, or the elements from `start` on, from the host.
+   * Replaces the value, or the elements from `start` on, from the host; f16 and bf16 as 16-bit patterns.
    *
    * Errors    `shape_mismatch` for data that ends beyond the state, or is none of its parts when no `start` is given;
-   *           `argument_invalid` for a part of an f16 state that does not begin and end at an even element.
+   *           `dtype_mismatch` for elements of another size; `argument_invalid` for a part of a 16-bit state that does not
+   *           begin at an even element, and end at one or with the state.
    */
   write(device: Device, data: HostArray, start?: number): void {
     const first = start ?? 0;
@@ -142,9 +146,18 @@ export class State extends Tensor implements Disposable {
         fix: "pass as many elements as the shape holds, or where a part begins",
       });
     }
+    if (data.BYTES_PER_ELEMENT !== bytesOf(this.dtype)) {
+      throw new ForgeError({
+        code: "dtype_mismatch",
+        what: `write: the data is not what state "${this.name}" holds.`,
+        got: `${data.constructor.name} for ${this.dtype}`,
+        fix: "pass a Uint16Array of patterns for f16 and bf16, else an array of the dtype",
+      });
+    }
     const { state, offset } = this.home;
     const from = (offset + first) * bytesOf(this.dtype);
-    if (from % 4 !== 0 || (!isFull && data.byteLength % 4 !== 0)) {
+    const isLast = first + data.length === this.size; // what is padded behind it is nobody's
+    if (from % 4 !== 0 || (!isLast && data.byteLength % 4 !== 0)) {
       throw new ForgeError({
         code: "argument_invalid",
         what: `write: a part of state "${this.name}" does not lie at 4-byte boundaries.`,
@@ -217,12 +230,11 @@ export class State extends Tensor implements Disposable {
   }
 
   #asData(initial: Initial): HostArray {
-    if (typeof initial !== "number") {
-      const isWide = this.dtype === "f16" && initial instanceof Float32Array;
-      return isWide ? Uint16Array.from(initial, toHalf) : initial;
-    }
-    const value = this.dtype === "f16" ? toHalf(initial) : initial;
-    return hostArray(this.dtype, this.size).fill(value);
+    const { dtype } = this;
+    if (typeof initial === "number")
+      return hostArray(dtype, this.size).fill(encoded(initial, dtype));
+    const isPatterns = initial instanceof Uint16Array && bytesOf(dtype) === 2;
+    return isPatterns ? initial : toHostArray(initial, dtype);
   }
 
   #upload(device: Device, buffer: GPUBuffer, offsetBytes: number, data: HostArray): void {
@@ -244,7 +256,7 @@ export class State extends Tensor implements Disposable {
   }
 }
 
-/** A trainable state. */
+/** A trainable state. What is held in bf16 can be no optimizer's, and has no gradient. */
 export function parameter(
   shape: Shape,
   initial: Initial,

@@ -3,7 +3,7 @@
  */
 import { ForgeError } from "../error.ts";
 import type { DType, HostArray } from "./dtype.ts";
-import { dtypeOf, fromHalf, hostArray, toHalf } from "./dtype.ts";
+import { decoded, dtypeOf, heldOnly, isHeldOnly, toHostArray } from "./dtype.ts";
 import type { Movement } from "./layout.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 
@@ -29,6 +29,8 @@ export type OpKind = "source" | "view" | "map" | "reduce" | "kernel" | "alias";
 export interface Op {
   readonly name: string;
   readonly kind: OpKind;
+  /** Inputs that may be of a dtype which is held only (bf16). Views take it anyway. */
+  readonly readsHeld?: readonly number[];
   /**
    * Gradient rule: gradients of the inputs from those of the outputs. `undefined` in `douts` means zero; `undefined` in
    * the result means "no gradient flows to this input". `isNeeded` tells whether anybody asks for that of input `i`: rules
@@ -58,13 +60,18 @@ export interface Node {
 
 let nextNodeId = 1;
 
-/** Makes a node. Ops check shapes and dtypes before. */
+/** Makes a node. Ops check shapes and dtypes before. Errors: `dtype_unsupported` where bf16 would be computed with. */
 export function makeNode(
   op: Op,
   inputs: readonly Tensor[],
   attributes: Attributes,
   outputs: readonly TensorType[],
 ): Node {
+  if (op.kind === "map" || op.kind === "reduce" || op.kind === "kernel") {
+    const computed = [...inputs.filter((_, i) => !op.readsHeld?.includes(i)), ...outputs];
+    const wrong = computed.find(({ dtype }) => isHeldOnly(dtype));
+    if (wrong) throw heldOnly(op.name, `[${wrong.shape.join(", ")}] ${wrong.dtype}`);
+  }
   return { id: nextNodeId++, op, inputs, attributes, outputs };
 }
 
@@ -128,7 +135,7 @@ export class Tensor implements TensorType {
     return sizeOf(this.shape);
   }
 
-  /** Computes the tensor and returns its elements in row-major order (f16 as bit patterns). */
+  /** Computes the tensor and returns its elements in row-major order (f16 and bf16 as bit patterns). */
   read(): Promise<HostArray> {
     if (!evaluator) throw new ForgeError({ code: "internal", what: "no evaluator is installed." });
     return evaluator.read(this);
@@ -148,8 +155,7 @@ export class Tensor implements TensorType {
         fix: "use read(), or reduce it first",
       });
     }
-    const stored = (await this.read())[0] ?? Number.NaN;
-    const value = this.dtype === "f16" ? fromHalf(stored) : stored;
+    const value = decoded((await this.read())[0] ?? Number.NaN, this.dtype);
     if (Number.isFinite(value) || options.allowNonFinite) return value;
     throw new ForgeError({
       code: "non_finite",
@@ -203,17 +209,6 @@ export function tensor(data: NestedNumbers | HostArray, shape?: Shape, dtype?: D
   const type = dtype ?? (ArrayBuffer.isView(host.flat) ? dtypeOf(host.flat) : "f32");
   const bits = toHostArray(host.flat, type);
   return makeTensor(dataOp, [], { data: bits }, { shape: finalShape, dtype: type });
-}
-
-function toHostArray(flat: HostArray | readonly number[], dtype: DType): HostArray {
-  if (ArrayBuffer.isView(flat) && dtypeOf(flat) === dtype) return flat;
-  const out = hostArray(dtype, flat.length);
-  for (let i = 0; i < flat.length; i++) {
-    const stored = flat[i] ?? 0;
-    const value = flat instanceof Uint16Array ? fromHalf(stored) : stored;
-    out[i] = dtype === "f16" ? toHalf(value) : value;
-  }
-  return out;
 }
 
 function flatten(data: NestedNumbers): { flat: number[]; shape: number[] } {

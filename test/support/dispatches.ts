@@ -24,11 +24,13 @@ import {
   embeddingZero,
 } from "../../engine/ops/embedding-variants.ts";
 import { GATED, GATED_BACKWARD } from "../../engine/ops/gated-variants.ts";
+import { withHeld } from "../../engine/ops/held-operands.ts";
 import {
   crossEntropyBackward,
   lmHeadBackward,
   lmHeadForward,
 } from "../../engine/ops/lm-head-variants.ts";
+import { heldStep } from "../../engine/ops/matmul.ts";
 import {
   contiguousMatmul,
   MATMUL_VARIANTS,
@@ -61,6 +63,7 @@ import {
   globalNorm,
   sgdStep,
 } from "../../engine/optim/optimizer-kernels.ts";
+import { HELD } from "./held.ts";
 
 /** What the tables ask of a device. */
 export type KernelFacts = MatmulDeviceFacts & AttentionDevice;
@@ -117,7 +120,13 @@ function matmul(facts: KernelFacts): KernelDispatch[] {
   );
   return shapes.flatMap((shape) =>
     MATMUL_VARIANTS.filter((v) => v.supports(facts, shape)).flatMap((v) =>
-      planMatmul(v, facts, shape).steps.map((step) => step.dispatch),
+      planMatmul(v, facts, shape).steps.flatMap((step) => [
+        step.dispatch,
+        // operands in 16 bits: one number of few rows stands for all
+        ...(shape.m === 1 || shape.m > 16 ? HELD : []).map(({ held }) =>
+          heldStep(step, [held, held]),
+        ),
+      ]),
     ),
   );
 }
@@ -220,6 +229,7 @@ function lookups(facts: KernelFacts): KernelDispatch[] {
   for (const cols of COLUMNS) {
     const table = { tokens: 40, cols, vocab: 100 };
     made.push(embeddingForward(table), embeddingZero(table));
+    made.push(...HELD.map(({ held }) => withHeld(embeddingForward(table), { table: held })));
     made.push(embeddingBackward(table, { isAccumulating: true }));
     for (const softcap of [0, 30]) {
       const chunk = { rows: 40, cols, softcap };

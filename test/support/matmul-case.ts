@@ -1,10 +1,12 @@
 /**
  * One matmul variant on one shape, against the oracle: operands lie between NaN, in matrices with gaps between rows; c
- * starts as NaN with canaries in its gaps and behind its end.
+ * starts as NaN with canaries in its gaps and behind its end. Operands may be held in 16 bits.
  */
 import { expect } from "vitest";
 import type { Device } from "../../engine/gpu/device.ts";
 import { shaderSource } from "../../engine/graph/shader-source.ts";
+import type { Held } from "../../engine/ops/held-operands.ts";
+import { heldStep } from "../../engine/ops/matmul.ts";
 import {
   type MatmulDeviceFacts,
   type MatmulMode,
@@ -13,6 +15,7 @@ import {
   type MatmulVariant,
   planMatmul,
 } from "../../engine/ops/matmul-variants.ts";
+import { decoded, type HostArray, toHostArray } from "../../engine/tensor/dtype.ts";
 import { type MatmulLayout, matmulForward } from "../reference/matmul.ts";
 import { expectClose, randoms } from "./gpu.ts";
 import { runKernel } from "./kernel.ts";
@@ -79,12 +82,13 @@ function places(
   return found;
 }
 
-/** Runs `variant` on a case and compares every element with f64. */
+/** Runs `variant` on a case, with a and b held as told, and compares every element with f64. */
 export async function expectMatmul(
   device: Device,
   facts: MatmulDeviceFacts,
   variant: MatmulVariant,
   shape: MatmulShape,
+  held: Held = { dtype: "f32" },
 ): Promise<void> {
   const l = layoutOf(shape);
   const random = randoms(shape.m * 31 + shape.n * 7 + shape.k);
@@ -105,7 +109,8 @@ export async function expectMatmul(
   );
   const filled = (at: readonly number[]): Float32Array => {
     // operands that are rounded to f16 are chosen so that nothing is lost
-    const data = new Float32Array(Math.max(...at) + 1 + 64).fill(Number.NaN);
+    const length = Math.max(...at) + 1 + 64;
+    const data = new Float32Array(length + (length % 2)).fill(Number.NaN);
     for (const i of at)
       data[i] = variant.isRounding
         ? Math.round(random.next() * 64 - 32) / 32
@@ -115,25 +120,29 @@ export async function expectMatmul(
   const c = new Float32Array(Math.max(...atC) + 1 + 64).fill(CANARY);
   for (const i of atC) c[i] = Number.NaN;
   const plan = planMatmul(variant, facts, shape);
-  const operands: Record<MatmulOperand, Float32Array> = {
-    a: filled(atA),
-    b: filled(atB),
+  const scratch = new Float32Array(Math.max(4, plan.scratchElements)).fill(Number.NaN);
+  const operands: Record<MatmulOperand, HostArray> = {
+    a: toHostArray(filled(atA), held.dtype),
+    b: toHostArray(filled(atB), held.dtype),
     c,
-    scratch: new Float32Array(Math.max(4, plan.scratchElements)).fill(Number.NaN),
+    scratch: toHostArray(scratch, held.dtype),
   };
-  for (const { dispatch, operands: names } of plan.steps) {
-    const bindings = names.map((name) => operands[name]);
+  for (const step of plan.steps) {
+    const dispatch = heldStep(step, [held, held]);
+    const bindings = step.operands.map((name) => operands[name]);
     const { bindings: after } = await runKernel(device, {
       ...dispatch,
       source: shaderSource(dispatch.name),
       bindings,
     });
-    names.forEach((name, i) => {
-      operands[name] = after[i] as Float32Array;
+    step.operands.forEach((name, i) => {
+      operands[name] = after[i] as HostArray;
     });
   }
   const expected = new Float64Array(operands.c.length);
-  matmulForward(l, operands.a, operands.b, expected);
+  const numbers = (x: HostArray): Float64Array =>
+    Float64Array.from(x, (stored) => decoded(stored, held.dtype));
+  matmulForward(l, numbers(operands.a), numbers(operands.b), expected);
   const isProduct = new Set(atC);
   operands.c.forEach((value, i) => {
     if (!isProduct.has(i) && value !== CANARY)

@@ -17,6 +17,7 @@ import {
   tensor,
   transpose,
 } from "../../../engine/index.ts";
+import { toHostArray } from "../../../engine/tensor/dtype.ts";
 import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { device, randoms } from "../../support/gpu.ts";
 
@@ -56,6 +57,28 @@ describe("a state", () => {
     await scale();
     expect(await halves.read()).toEqual(Uint16Array.of(0x4000, 0x4400, 0xc000));
   });
+
+  test.each(["f16", "bf16"] as const)(
+    "holds every pattern of %s, and takes parts and numbers",
+    async (dtype) => {
+      const all = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i);
+      using s = new State([2 ** 16], dtype, all, "s");
+      const before = gpu.liveBytes;
+      s.buffer(gpu);
+      expect(gpu.liveBytes - before).toBe(2 ** 17);
+      expect(await s.read()).toEqual(all);
+      using odd = new State([5], dtype, Float32Array.of(1, -2, 0.5, 3, 7), "odd");
+      const one = toHostArray([1], dtype)[0] as number;
+      expect(Array.from(await odd.read()).at(0)).toBe(one);
+      odd.write(gpu, Uint16Array.of(1, 2), 2);
+      odd.write(gpu, Uint16Array.of(3), 4);
+      expect(Array.from(await odd.read()).slice(2)).toEqual([1, 2, 3]);
+      expect(codeOf(() => odd.write(gpu, Uint16Array.of(1), 2))).toBe("argument_invalid");
+      expect(codeOf(() => odd.write(gpu, Uint16Array.of(1, 2), 3))).toBe("argument_invalid");
+      expect(codeOf(() => odd.write(gpu, new Float32Array(5)))).toBe("dtype_mismatch");
+      expect(await parameter([], -2, "p", dtype).item()).toBe(-2);
+    },
+  );
 
   test("gives its memory back when disposed, and may not be used then", async () => {
     const before = gpu.liveBytes;

@@ -3,10 +3,13 @@ import { describe, expect, test } from "vitest";
 import {
   bytesOf,
   dtypeOf,
+  fromBf16,
   fromHalf,
   hostArray,
   promote,
+  toBf16,
   toHalf,
+  toHostArray,
 } from "../../../engine/tensor/dtype.ts";
 import { codeOf } from "../../support/errors.ts";
 
@@ -70,6 +73,32 @@ describe("toHalf and fromHalf", () => {
   });
 });
 
+describe("toBf16 and fromBf16", () => {
+  test("return every bit pattern that is no NaN unchanged", () => {
+    for (let bits = 0; bits < 0x10000; bits++) {
+      const value = fromBf16(bits);
+      if (Number.isNaN(value)) expect(Number.isNaN(fromBf16(toBf16(value)))).toBe(true);
+      else if (toBf16(value) !== bits) expect.fail(`${bits} became ${toBf16(value)}`);
+    }
+  });
+
+  test("round any number to the nearest one, ties to even, and beyond the largest to infinity", () => {
+    const patterns = fc.integer({ min: 0, max: 0x7f7e });
+    const sides = fc.constantFrom(-1, 0, 1);
+    fc.assert(
+      fc.property(patterns, sides, fc.integer({ min: 20, max: 52 }), (bits, side, bit) => {
+        const half = (fromBf16(bits) + fromBf16(bits + 1)) / 2;
+        const x = half + side * half * 2 ** -bit;
+        const nearest = x === half ? bits + (bits % 2) : bits + (x > half ? 1 : 0);
+        expect(toBf16(x)).toBe(nearest);
+        expect(toBf16(-x)).toBe(0x8000 | nearest);
+      }),
+      { numRuns: 20_000 },
+    );
+    expect([3.3963e38, 3.4e38, -1e300].map(toBf16)).toEqual([0x7f80, 0x7f80, 0xff80]);
+  });
+});
+
 describe("promote", () => {
   test("keeps equal dtypes and widens f16 beside f32", () => {
     expect(promote("add", ["i32", "i32"])).toBe("i32");
@@ -84,9 +113,22 @@ describe("promote", () => {
   ] as const)("refuses to mix %s with %s", (a, b) => {
     expect(codeOf(() => promote("add", [a, b]))).toBe("dtype_mismatch");
   });
+
+  test("has no place for bf16", () => {
+    for (const other of ["bf16", "f32", "u32"] as const)
+      expect(codeOf(() => promote("add", [other, "bf16"]))).toBe("dtype_unsupported");
+  });
 });
 
 describe("host arrays", () => {
+  test("are converted number by number, or kept", () => {
+    const halves = Uint16Array.of(0x3c00, 0xc000);
+    expect(toHostArray(halves, "f16")).toBe(halves);
+    expect(toHostArray(halves, "bf16")).toEqual(Uint16Array.of(0x3f80, 0xc000));
+    expect(toHostArray([1, -2], "f16")).toEqual(halves);
+    expect(toHostArray(halves, "i32")).toEqual(Int32Array.of(1, -2));
+  });
+
   test("carry their dtype, and f16 travels in 16-bit patterns", () => {
     for (const dtype of ["f32", "f16", "i32", "u32"] as const) {
       const made = hostArray(dtype, 3);
