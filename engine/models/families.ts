@@ -101,7 +101,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
 };
 
 /** No decoder has a tenth of this: a file that asks for more would only have the host make layers for minutes. */
-const MAX_LAYERS = 2048;
+const MAX_LAYERS = 1024;
 
 /**
  * Family and options that a config.json asks for.
