@@ -43,7 +43,18 @@ export {
   packPairs,
 } from "./models/float-formats.ts";
 export { type GenerationDefaults, generationDefaults } from "./models/generation-config.ts";
+export {
+  applyLora,
+  LoraModel,
+  type LoraOptions,
+  type MergeOptions,
+  type ModuleAdapter,
+  mergeLora,
+  unmergeLora,
+} from "./models/lora.ts";
+export type { LoraConfig } from "./models/lora-targets.ts";
 export { type LoadedModel, loadModelFiles, memoryFiles } from "./models/model-files.ts";
+export { type LoraFilesOptions, loadLora, loraFiles } from "./models/peft.ts";
 export {
   type FloatDType,
   type ReadTensorOptions,
@@ -76,6 +87,7 @@ export {
 } from "./models/tokenizer.ts";
 export type { TokenizerJson } from "./models/tokenizer-json.ts";
 export { type LoadOptions, loadModel } from "./models/weights.ts";
+export { type AdapterPart, LowRankAdapter } from "./nn/adapter.ts";
 export { SelfAttention, type SelfAttentionOptions } from "./nn/attention.ts";
 export {
   chainForest,

@@ -98,7 +98,8 @@ function withEnd(generation: GenerationDefaults, tokenizer?: Tokenizer): Generat
   };
 }
 
-async function jsonOf(files: CheckpointFiles, name: string): Promise<HfConfig | undefined> {
+/** A JSON object of the folder; undefined where there is no such file. Errors: `file_invalid`. */
+export async function jsonOf(files: CheckpointFiles, name: string): Promise<HfConfig | undefined> {
   const source = await files.open(name);
   if (!source) return undefined;
   const text = await textOf(source);

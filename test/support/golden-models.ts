@@ -1,7 +1,8 @@
 /** The checkpoints of test/golden/models in Node and in the browser: files as bytes, by way of the bundler. */
+
+import { type CausalLM, type Device, type HfConfig, loadModel } from "../../engine/index.ts";
 import { type ByteSource, bytesSource } from "../../engine/models/byte-source.ts";
 import { type CheckpointFiles, openCheckpoint } from "../../engine/models/shards.ts";
-import { type CausalLM, type Device, type HfConfig, loadModel } from "../../engine/index.ts";
 
 const urls = import.meta.glob<string>("../golden/models/*/*.safetensors", {
   query: "?inline",
@@ -58,7 +59,11 @@ export interface Expected {
 }
 
 export async function expectedOf(model: string): Promise<Expected> {
-  const bytes = (await goldenFile(model, "expected.safetensors")) as Uint8Array;
+  return readExpected((await goldenFile(model, "expected.safetensors")) as Uint8Array);
+}
+
+/** What an expected.safetensors holds. */
+export async function readExpected(bytes: Uint8Array): Promise<Expected> {
   const source = bytesSource("expected.safetensors", bytes);
   const { readSafetensorsHeader } = await import("../../engine/models/safetensors.ts");
   const { entries } = await readSafetensorsHeader(source);
