@@ -8,6 +8,11 @@ import {
   workgroupVariant,
 } from "./attention-variants.ts";
 import {
+  cacheLanesVariant,
+  cacheWorkgroupVariant,
+  chooseCacheAttention,
+} from "./cache-variants.ts";
+import {
   contiguousMatmul,
   MATMUL_VARIANTS,
   type MatmulShape,
@@ -29,6 +34,7 @@ export function kernelVariants(device: Device): KernelVariantReport[] {
   return [
     ...MATMUL_VARIANTS.map((variant) => matmulReport(device, variant)),
     ...attentionReports(device),
+    ...cacheAttentionReports(device),
     ...splitReports(device),
   ];
 }
@@ -124,6 +130,16 @@ function attentionReports(device: Device): KernelVariantReport[] {
     const other = variant === lanesVariant ? FOR_SOFTWARE : "lanes are faster on this adapter";
     const why = isOn ? "forward and backward" : (refusal ?? other);
     return { family: "attention", name: variant.name, isOn, why };
+  });
+}
+
+function cacheAttentionReports(device: Device): KernelVariantReport[] {
+  const chosen = chooseCacheAttention(device);
+  return [cacheLanesVariant, cacheWorkgroupVariant].map((variant) => {
+    const isOn = variant === chosen;
+    const other = variant === cacheLanesVariant ? FOR_SOFTWARE : FOR_HARDWARE;
+    const why = isOn ? "in use" : (variant.refusal(device) ?? other);
+    return { family: "cache attention", name: variant.name, isOn, why };
   });
 }
 

@@ -1,6 +1,7 @@
 /** All self-tests of a device. */
 import type { Device } from "../../engine/index.ts";
 import { attentionTests } from "./families/attention.ts";
+import { cacheAttentionTests } from "./families/cache-attention.ts";
 import { elementwiseTests } from "./families/elementwise.ts";
 import { headTests } from "./families/heads.ts";
 import { matmulTests } from "./families/matmul.ts";
@@ -15,6 +16,7 @@ export function allSelfTests(device: Device): SelfTest[] {
   return [
     ...matmulTests(device),
     ...attentionTests(),
+    ...cacheAttentionTests(),
     ...rowTests(),
     ...headTests(),
     ...elementwiseTests(device),

@@ -39,7 +39,9 @@ function checkVariants(
 function fallbackOf(device: Device, family: string, on: readonly string[]): string | undefined {
   const isMatmulFallback = family === "matmul" && on.every((variant) => variant === "plain");
   const isAttentionFallback =
-    family === "attention" && device.isSoftware && on.every((variant) => variant === "workgroup");
+    (family === "attention" || family === "cache attention") &&
+    device.isSoftware &&
+    on.every((variant) => variant === "workgroup");
   if (!isMatmulFallback && !isAttentionFallback) return undefined;
   return "results are right but slow here: use a driver with subgroups of one fixed size, such as Mesa's lavapipe";
 }

@@ -10,7 +10,8 @@ import { generator } from "../../bench/numbers.ts";
 import { affine, div, dot, exp, type Scalar, sum, tanh } from "../scalar.ts";
 import { differentiable, operands, type SelfTest } from "../self-test.ts";
 
-interface Heads {
+/** Tokens and heads. */
+export interface Heads {
   readonly tokens: number;
   readonly heads: number;
   readonly kvHeads: number;
@@ -98,7 +99,8 @@ function packedTest(name: string, heads: Heads): SelfTest {
 
 type Head = (token: number, head: number) => Scalar[];
 
-function attended(
+/** The result, by definition: each token sees itself and those above it. */
+export function attended(
   { tokens, heads, kvHeads, headDim }: Heads,
   parents: Int32Array,
   { window = 0, softcap = 0 }: Omit<AttentionOptions, "end" | "depth">,
