@@ -5,13 +5,15 @@
 import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
 import { compile } from "../graph/compile.ts";
+import { getDefaultDevice } from "../graph/default-device.ts";
 import { LowRankAdapter } from "../nn/adapter.ts";
 import { uniformInit } from "../nn/init.ts";
 import type { Linear } from "../nn/linear.ts";
-import { borrowStates, namedStates, parametersOf } from "../nn/module.ts";
+import { borrowStates, namedStates, parametersOf, replaceStates } from "../nn/module.ts";
 import { Random } from "../nn/random.ts";
 import { Transformer } from "../nn/transformer.ts";
-import type { Initial, State } from "../tensor/state.ts";
+import { cast } from "../ops/elementwise.ts";
+import { type Initial, parameter, type State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
 import type { HfConfig } from "./config.ts";
 import {
@@ -132,34 +134,45 @@ export interface MergeOptions {
 }
 
 /**
- * A model without adapters that computes what the policy does: weight + scale · (B · A)ᵀ, rounded to the weight's dtype.
- * Its weights are its own, so that neither the policy nor its base change; save it with `modelFiles`.
+ * A model without adapters that computes what the policy does: weight + scale · (B · A)ᵀ, rounded to what the base's weights
+ * are held in; f32 where the device cannot compute in that. Its weights are its own, so that neither the policy nor its base
+ * change; save it with `modelFiles`.
  */
 export async function mergeLora(policy: LoraModel, options: MergeOptions = {}): Promise<CausalLM> {
   const { base } = policy;
-  const merged = new CausalLM(base.family, emptyLike(base), originOf(base));
-  const own = namedStates(merged.transformer);
+  const device = options.device ?? (await getDefaultDevice());
   const adapters = adaptersOf(policy);
-  const merge = compile(
+  const merged = new CausalLM(base.family, emptyLike(base), originOf(base));
+  const weights = namedStates(base.transformer);
+  const wide = [...namedStates(merged.transformer)].flatMap(([path, state]) => {
+    const isFine = state.dtype === "f32" || (state.dtype === "f16" && device.hasF16);
+    if (isFine || !adapters.has(weights.get(path) as State)) return [];
+    return [[state, parameter(state.shape, 0, path)] as const];
+  });
+  replaceStates(merged.transformer, new Map(wide));
+  const own = namedStates(merged.transformer);
+  using merge = compile(
     () => {
-      for (const [path, weight] of namedStates(base.transformer)) {
-        const adapter = adapters.get(weight);
+      for (const [path, weight] of weights) {
         const state = own.get(path) as State;
-        state.assign(adapter ? adapter.mergedWith(weight) : weight);
-        if (adapter || base.changed.has(weight)) merged.changed.add(state);
+        const adapter = adapters.get(weight);
+        if (adapter) state.assign(cast(adapter.addedTo(weight), state.dtype));
       }
       return {};
     },
-    { ...options, label: "mergeLora" },
+    { device, label: "mergeLora" },
   );
   try {
     await merge();
+    for (const [path, weight] of weights) {
+      const state = own.get(path) as State;
+      if (!adapters.has(weight)) state.copyFrom(device, weight);
+      if (adapters.has(weight) || base.changed.has(weight)) merged.changed.add(state);
+    }
     return merged;
   } catch (error) {
     merged[Symbol.dispose]();
     throw error;
-  } finally {
-    merge[Symbol.dispose]();
   }
 }
 
@@ -167,7 +180,8 @@ export async function mergeLora(policy: LoraModel, options: MergeOptions = {}): 
  * Takes the policy's adapters, as they are now, out of a merged model in place: right after {@link mergeLora} its weights
  * are then the base's, to rounding.
  *
- * Errors    `argument_invalid` for a model of another shape, and for weights that the policy itself computes with.
+ * Errors    `argument_invalid` for a model of another shape, and for weights that the policy itself computes with;
+ *           `dtype_unsupported` for weights in a dtype that the device cannot compute in.
  */
 export async function unmergeLora(
   merged: CausalLM,
@@ -190,18 +204,15 @@ export async function unmergeLora(
       fix: "pass what mergeLora(policy) gave",
     });
   });
-  const unmerge = compile(
+  using unmerge = compile(
     () => {
-      for (const { state, adapter } of pairs) state.assign(adapter.mergedWith(state, -1));
+      for (const { state, adapter } of pairs)
+        state.assign(cast(adapter.addedTo(state, -1), state.dtype));
       return {};
     },
     { ...options, label: "unmergeLora" },
   );
-  try {
-    await unmerge();
-  } finally {
-    unmerge[Symbol.dispose]();
-  }
+  await unmerge();
 }
 
 /** A decoder of the same shape, none of whose states is allocated before it is used. */

@@ -52,10 +52,9 @@ export class LowRankAdapter {
     return this.#expand(matmul(x, transpose(this.a)));
   }
 
-  /** weight [inputs, outputs] + sign · scale · (B · A)ᵀ, in its dtype: what the layer would have for the same output. */
-  mergedWith(weight: Tensor, sign: 1 | -1 = 1): Tensor {
-    const sum = add(cast(weight, "f32"), mul(this.#expand(transpose(this.a)), sign));
-    return cast(sum, weight.dtype);
+  /** weight [inputs, outputs] + sign · scale · (B · A)ᵀ in f32: the weight that a layer without adapter needs. */
+  addedTo(weight: Tensor, sign: 1 | -1 = 1): Tensor {
+    return add(cast(weight, "f32"), mul(this.#expand(transpose(this.a)), sign));
   }
 
   /** [..., Σ ranks] → [..., outputs]. */

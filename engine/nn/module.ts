@@ -46,11 +46,18 @@ export function borrowStates(borrower: object, lender: object): void {
   const theirs = namedStates(lender);
   const own = [...namedStates(borrower)];
   const lentFor = new Map(own.map(([path, state]) => [state, theirs.get(path) ?? state]));
-  walk(borrower, (state, _path, _isBorrowed, holder, key) => {
-    // layers declare their states readonly: here alone is one exchanged, before anybody has used the model
-    Object.assign(holder, { [key]: lentFor.get(state) });
-  });
+  replaceStates(borrower, lentFor);
   borrowers.set(borrower, new Set(lentFor.values()));
+}
+
+/**
+ * Puts other states in the places of those of a model, tied ones in all of theirs. Layers declare them readonly: nobody has
+ * used the model yet.
+ */
+export function replaceStates(model: object, substitutes: ReadonlyMap<State, State>): void {
+  walk(model, (state, _path, _isBorrowed, holder, key) => {
+    Object.assign(holder, { [key]: substitutes.get(state) ?? state });
+  });
 }
 
 type Visit = (state: State, path: string, isBorrowed: boolean, holder: object, key: string) => void;

@@ -168,6 +168,29 @@ export class State extends Tensor implements Disposable {
     state.#upload(device, state.buffer(device), from, data);
   }
 
+  /** Takes the value of a state that lies in another buffer, bit by bit. Errors: `shape_mismatch`; `dtype_mismatch`. */
+  copyFrom(device: Device, source: State): void {
+    const isAlike = source.shape.join() === this.shape.join();
+    if (!isAlike || source.dtype !== this.dtype) {
+      throw new ForgeError({
+        code: isAlike ? "dtype_mismatch" : "shape_mismatch",
+        what: `copyFrom: state "${source.name}" does not fit state "${this.name}".`,
+        got: `[${source.shape.join(", ")}] ${source.dtype} for [${this.shape.join(", ")}] ${this.dtype}`,
+        fix: "copy between states of one shape and dtype",
+      });
+    }
+    const [from, to] = [source.home, this.home];
+    const encoder = device.gpu.createCommandEncoder();
+    encoder.copyBufferToBuffer(
+      from.state.buffer(device),
+      from.offset * bytesOf(this.dtype),
+      to.state.buffer(device),
+      to.offset * bytesOf(this.dtype),
+      Math.ceil(this.sizeBytes / 4) * 4,
+    );
+    device.submit(`copy ${source.name}`, encoder.finish());
+  }
+
   /** Frees the buffer; a flat one when the last state in it goes. Using the state afterwards is an error. */
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;

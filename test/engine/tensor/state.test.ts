@@ -242,6 +242,25 @@ describe("assign", () => {
   });
 });
 
+describe("copyFrom", () => {
+  test("takes a value bit by bit, out of a flat buffer too", async () => {
+    const [first, second, copy] = [state(1, 2, 3), state(4, Number.NaN, 6), state(0, 0, 0)];
+    State.flatten(gpu, [first, second], "flat");
+    copy.copyFrom(gpu, second);
+    expect(await values(copy)).toEqual([4, Number.NaN, 6]);
+    const half = (value: number): State => new State([3], "bf16", value, "half");
+    const [from, to] = [half(1.5), half(0)];
+    to.copyFrom(gpu, from);
+    expect(await values(to)).toEqual([0x3fc0, 0x3fc0, 0x3fc0]);
+  });
+
+  test("refuses other shapes and dtypes", () => {
+    expect(codeOf(() => state(1, 2).copyFrom(gpu, state(1)))).toBe("shape_mismatch");
+    const whole = new State([2], "u32", 0, "u");
+    expect(codeOf(() => state(1, 2).copyFrom(gpu, whole))).toBe("dtype_mismatch");
+  });
+});
+
 describe("flatten", () => {
   test("moves states into one buffer, values and functions included", async () => {
     const [a, b] = [state(1, 2, 3), parameter([65], 4, "b")];
