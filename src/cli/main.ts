@@ -2,20 +2,26 @@
 /**
  * The `forge-gpu` command. Exit codes: 0 done, 1 failed, 2 wrong usage.
  */
-import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.ts";
+import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
+import { generateCommand } from "./generate.ts";
+import { logprobsCommand } from "./logprobs.ts";
+import { manifest } from "./manifest.ts";
 import { pullCommand } from "./pull.ts";
 import { tuningCommand } from "./tuning.ts";
 
-const manifest = createRequire(import.meta.url)("forge-gpu/package.json") as {
-  readonly version: string;
-  readonly description: string;
-};
-
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
-const SUBCOMMANDS = [doctorCommand, pullCommand, benchCommand, tuningCommand];
+const SUBCOMMANDS = [
+  doctorCommand,
+  pullCommand,
+  generateCommand,
+  chatCommand,
+  logprobsCommand,
+  benchCommand,
+  tuningCommand,
+];
 
 function forgeGpu(): Command {
   const program = new Command("forge-gpu")
@@ -34,6 +40,12 @@ function inherit(command: Command, parent: Command): Command {
   for (const nested of command.commands) inherit(nested, command);
   return command;
 }
+
+// whoever reads only the beginning of what is printed, as `head` does, has got what he wanted
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
 
 try {
   await forgeGpu().parseAsync();

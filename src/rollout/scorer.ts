@@ -36,7 +36,12 @@ export interface ScoreOptions {
   readonly temperature?: number;
   /** How many of the most probable tokens to give for each place. Default 0. */
   readonly alternatives?: number;
+  /** Called after each call with how many tokens are done, of how many. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
+
+/** How tokens of a call are scored. */
+type Settings = Required<Pick<ScoreOptions, "temperature" | "alternatives">>;
 
 /** What a sequence's tokens `from`, `from` + 1, … come to: one element for each. */
 export interface SequenceScore {
@@ -101,10 +106,10 @@ export class Scorer implements Disposable {
    */
   async score(
     sequences: readonly SequenceToScore[],
-    { temperature = 1, alternatives = 0 }: ScoreOptions = {},
+    { temperature = 1, alternatives = 0, onProgress }: ScoreOptions = {},
   ): Promise<SequenceScore[]> {
-    const options = { temperature: temperature || 1, alternatives };
-    this.#checkOptions(options);
+    const settings = { temperature: temperature || 1, alternatives };
+    this.#checkSettings(settings);
     const checked = sequences.map((sequence, index) => this.#checked(sequence, index));
     const scores: SequenceScore[] = checked.map(() => ({
       logprobs: [],
@@ -113,8 +118,11 @@ export class Scorer implements Disposable {
     }));
     // what a call gives is overwritten by the next one
     const turn = this.#last.then(async () => {
-      for (const pack of packsOf(checked, this.#maxTokens)) {
-        const rows = await this.#run(pack, options);
+      const packs = packsOf(checked, this.#maxTokens);
+      const total = packs.reduce((sum, { tokens }) => sum + tokens, 0);
+      let done = 0;
+      for (const pack of packs) {
+        const rows = await this.#run(pack, settings);
         let start = 0;
         for (const { index, ids } of pack.members) {
           const { from = 1 } = sequences[index] as SequenceToScore;
@@ -122,6 +130,8 @@ export class Scorer implements Disposable {
           scores[index] = rows(start + from - 1, start + ids.length - 1);
           start += ids.length;
         }
+        done += pack.tokens;
+        onProgress?.(done, total);
       }
     });
     this.#last = turn.catch(() => undefined);
@@ -138,7 +148,7 @@ export class Scorer implements Disposable {
   /** Scores a pack; the result gives a range of its rows. */
   async #run(
     { members, tokens }: Pack,
-    options: Required<ScoreOptions>,
+    settings: Settings,
   ): Promise<(start: number, end: number) => SequenceScore> {
     const size = Math.max(FEWEST, 2 ** Math.ceil(Math.log2(tokens)));
     const ids = new Uint32Array(size);
@@ -151,10 +161,10 @@ export class Scorer implements Disposable {
     }
     const padding = new Array<number>(size - tokens).fill(1);
     const { end, depth } = packSequences([...members.map((m) => m.ids.length), ...padding]);
-    const run = this.#plans(options);
+    const run = this.#plans(settings);
     const scores = await run(tensor(ids), tensor(labels), tensor(end), tensor(depth));
     const [logprobs, entropies] = [await scores.logprob.read(), await scores.entropy.read()];
-    const top = await readTop(scores, options);
+    const top = await readTop(scores, settings);
     return (from, to) => ({
       logprobs: [...logprobs.subarray(from, to)],
       entropies: [...entropies.subarray(from, to)],
@@ -162,7 +172,7 @@ export class Scorer implements Disposable {
     });
   }
 
-  #plans({ temperature, alternatives }: Required<ScoreOptions>): Score {
+  #plans({ temperature, alternatives }: Settings): Score {
     const key = `${temperature} ${alternatives}`;
     const known = this.#kept.get(key);
     this.#kept.delete(key);
@@ -176,7 +186,7 @@ export class Scorer implements Disposable {
     return score;
   }
 
-  #compile({ temperature, alternatives }: Required<ScoreOptions>): Score {
+  #compile({ temperature, alternatives }: Settings): Score {
     const { transformer } = this.#model;
     return compile(
       (tokens: Tensor, labels: Tensor, end: Tensor, depth: Tensor): Scores => {
@@ -198,7 +208,7 @@ export class Scorer implements Disposable {
     );
   }
 
-  #checkOptions({ temperature, alternatives }: Required<ScoreOptions>): void {
+  #checkSettings({ temperature, alternatives }: Settings): void {
     const { vocab } = this.#model.options;
     if (!(temperature > 0 && Number.isFinite(temperature)))
       throw refused("temperature", temperature, "it is a number from 0 on");
@@ -258,7 +268,7 @@ function chunks(x: Tensor, rows: number): Tensor[] {
 /** The most probable tokens of each row. */
 async function readTop(
   { top, lse }: Scores,
-  { temperature, alternatives }: Required<ScoreOptions>,
+  { temperature, alternatives }: Settings,
 ): Promise<readonly (readonly Alternative[])[]> {
   if (!top) return [];
   const [ids, logits] = [await top.ids.read(), await top.logits.read()];
