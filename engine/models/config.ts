@@ -27,9 +27,22 @@ export function modelUnsupported(what: string, got: string, fix: string, why?: s
   });
 }
 
+function isFloat(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(Math.fround(value));
+}
+
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+/** Fields that the original library wants to be floating-point numbers. */
+const FLOATS =
+  /^( *"(?:initializer_range|rms_norm_eps|layer_norm_epsilon|(?:attn|final)_logit_softcapping|rope_theta|rope_local_base_freq|(?:low_freq_|high_freq_)?factor)": -?\d+)(,?)$/gm;
+
+/** A config.json as text. Python tells 30.0 from 30 and refuses the second for a softcap; JavaScript writes both as 30. */
+export function configText(config: HfConfig): string {
+  return JSON.stringify(config, null, 2).replace(FLOATS, "$1.0$2");
 }
 
 /** Sizes are held in u32 on the GPU, and none comes near this. */
@@ -64,9 +77,13 @@ export class ConfigReader {
 
   /** A positive number that is one in f32 too. */
   positive(key: string, fallback?: number): number {
-    const isPositive = (v: unknown): boolean =>
-      typeof v === "number" && Math.fround(v) > 0 && Number.isFinite(Math.fround(v));
+    const isPositive = (v: unknown): boolean => isFloat(v) && Math.fround(v) > 0;
     return this.#read(key, fallback, isPositive, "a positive number of f32");
+  }
+
+  /** A number from 0 on. */
+  deviation(key: string, fallback: number): number {
+    return this.#read(key, fallback, (v) => isFloat(v) && v >= 0, "a number from 0 on");
   }
 
   flag(key: string, fallback: boolean): boolean {

@@ -160,6 +160,8 @@ export function modelConfig(family: FamilyName, options: TransformerOptions): Hf
     architectures: [architecture],
     model_type: family,
     ...write(options),
+    // the classes have ids of their own for silence
+    ...{ bos_token_id: null, eos_token_id: null, pad_token_id: null },
     dtype: options.weightDtype === "f16" ? "float16" : "float32",
   };
 }

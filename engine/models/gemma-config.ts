@@ -58,7 +58,7 @@ function readGemma(c: ConfigReader, maxDepth: number): TransformerOptions {
     isTied: c.flag("tie_word_embeddings", true),
     hasQkvBias: hasBias,
     hasOutputBias: hasBias,
-    attentionScale: c.positive("query_pre_attn_scalar", 256) ** -0.5,
+    attentionScale: c.size("query_pre_attn_scalar", 256) ** -0.5,
     embeddingScale: Math.sqrt(sizes.width),
   };
 }

@@ -17,7 +17,7 @@ export function readGpt2(c: ConfigReader): TransformerOptions {
     mlpWidth: c.size("n_inner", 4 * width),
     maxDepth: c.size("n_positions", 1024),
     normEps: c.positive("layer_norm_epsilon", 1e-5),
-    initStd: c.positive("initializer_range", 0.02),
+    initStd: c.deviation("initializer_range", 0.02),
     isTied: c.flag("tie_word_embeddings", true),
   };
 }

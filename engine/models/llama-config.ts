@@ -27,7 +27,7 @@ export function readSizes(c: ConfigReader, defaults: SizeDefaults): TransformerO
     mlpWidth: c.size("intermediate_size"),
     maxDepth: c.size("max_position_embeddings", maxDepth),
     normEps: c.positive("rms_norm_eps", 1e-6),
-    initStd: c.positive("initializer_range", 0.02),
+    initStd: c.deviation("initializer_range", 0.02),
   };
 }
 

@@ -3,6 +3,7 @@ import { ForgeError } from "../error.ts";
 import type { HostArray } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import type { CausalLM } from "./causal-lm.ts";
+import { configText, type HfConfig } from "./config.ts";
 import { FAMILIES } from "./families.ts";
 import { f16ToF32, firstNonFinite, fromF32, toF32 } from "./float-formats.ts";
 import {
@@ -64,14 +65,14 @@ export function modelFiles(model: CausalLM, options: SaveOptions = {}): ModelFil
       parts: safetensorsParts(tensors, metadata),
     }),
   );
-  files.push(jsonFile("config.json", savedConfig(model, options)));
+  files.push(textFile("config.json", configText(savedConfig(model, options))));
   if (shards[0]?.name !== SINGLE_FILE) files.push(jsonFile(INDEX_FILE, indexOf(shards)));
   return files;
 }
 
 const DTYPE_NAMES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
-function savedConfig({ config }: CausalLM, { dtype }: SaveOptions): object {
+function savedConfig({ config }: CausalLM, { dtype }: SaveOptions): HfConfig {
   if (!dtype) return config;
   const key = "torch_dtype" in config ? "torch_dtype" : "dtype";
   return { ...config, [key]: DTYPE_NAMES[dtype] };
@@ -174,8 +175,12 @@ function indexOf(shards: readonly Shard[]): object {
 
 /** A file of one value, as Hugging Face's tools format it. */
 export function jsonFile(name: string, value: object): ModelFile {
+  return textFile(name, JSON.stringify(value, null, 2));
+}
+
+function textFile(name: string, text: string): ModelFile {
   async function* parts(): AsyncGenerator<Uint8Array> {
-    yield new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+    yield new TextEncoder().encode(`${text}\n`);
   }
   return { name, parts: parts() };
 }

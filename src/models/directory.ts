@@ -1,6 +1,6 @@
 /** Model directories in the Hugging Face layout, on disk. */
 import { copyFile, open, readdir, realpath, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import {
   type ByteSource,
   type CausalLM,
@@ -65,7 +65,7 @@ export async function openModelDirectory(
 /** Options of {@link saveModelDirectory}. */
 export interface SaveDirectoryOptions extends SaveOptions {
   /** The directory that the model was read from: its tokenizer, templates and other small files are copied as they are. */
-  readonly from?: Pick<ModelDirectory, "path">;
+  readonly from?: { readonly path: string; readonly model?: CausalLM };
   /** Further files by name, such as the tokenizer.json of a new model; objects are written as JSON. */
   readonly files?: Readonly<Record<string, string | Uint8Array | object>>;
   /** Take the place of a model directory that is there, and of all that is in it. Default false. */
@@ -89,19 +89,21 @@ export async function saveModelDirectory(
   const target = await realpath(path).catch(() => resolve(path));
   await recoverFolder(target);
   await checkTarget(target, overwrite);
-  const weights = modelFiles(model, saveOptions);
-  const taken = new Set(weights.map(({ name }) => name));
-  for (const name of Object.keys(files)) checkName(name, taken);
-  const added = new Set([...taken, ...Object.keys(files)]);
-  const copied = from ? (await companions(from.path)).filter((name) => !added.has(name)) : [];
+  const made = modelFiles(model, saveOptions);
+  checkNames(Object.keys(files), new Set(made.map(({ name }) => name)));
+  // the text itself, while it holds: it also has what numbers of JavaScript cannot say
+  const isConfigKept = from?.model?.config === model.config && !saveOptions.dtype;
+  const written = isConfigKept ? made.filter(({ name }) => name !== "config.json") : made;
+  const taken = new Set([...written.map(({ name }) => name), ...Object.keys(files)]);
+  const copied = from ? await companions(from.path, taken) : [];
   try {
     await writeFolder(target, async (draft) => {
-      for (const { name, parts } of weights) await writeFile(join(draft, name), parts);
+      for (const { name, parts } of written) await writeFile(join(draft, name), parts);
       for (const [name, content] of Object.entries(files))
         await writeFile(join(draft, name), [textOf(content)]);
-      for (const name of copied) {
-        await copyFile(join((from as ModelDirectory).path, name), join(draft, name));
-        await syncFile(join(draft, name));
+      for (const path of copied) {
+        await copyFile(path, join(draft, basename(path)));
+        await syncFile(join(draft, basename(path)));
       }
     });
   } catch (error) {
@@ -109,16 +111,19 @@ export async function saveModelDirectory(
   }
 }
 
-/** What is no companion of the weights: weights in any format, their lists, what is written anew, what is hidden. */
+/** Weights in any format, their indices, and what is hidden: no companions of a model's weights. */
 const NO_COMPANION =
-  /^\.|^config\.json$|\.index\.json$|\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|ot|tflite)$/;
+  /^\.|\.index\.json$|\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|ot|tflite)$/;
 
-async function companions(folder: string): Promise<string[]> {
-  const names: string[] = [];
+/** The other files of a model directory, but those whose names are taken. */
+async function companions(folder: string, taken: ReadonlySet<string>): Promise<string[]> {
+  const paths: string[] = [];
   for (const name of await readdir(folder)) {
-    if (!NO_COMPANION.test(name) && (await stat(join(folder, name))).isFile()) names.push(name);
+    if (taken.has(name) || NO_COMPANION.test(name)) continue;
+    const path = join(folder, name);
+    if ((await stat(path)).isFile()) paths.push(path);
   }
-  return names;
+  return paths;
 }
 
 async function writeFile(
@@ -139,13 +144,14 @@ function textOf(content: string | Uint8Array | object): string | Uint8Array {
   return `${JSON.stringify(content, null, 2)}\n`;
 }
 
-function checkName(name: string, taken: ReadonlySet<string>): void {
-  if (!/^\.|[/\\:]|^$/.test(name) && !taken.has(name)) return;
+function checkNames(names: readonly string[], taken: ReadonlySet<string>): void {
+  const bad = names.find((name) => /^\.|[/\\:]|^$/.test(name) || taken.has(name));
+  if (bad === undefined) return;
   throw new ForgeError({
     code: "argument_invalid",
     what: "saveModelDirectory: a further file cannot have this name.",
-    got: JSON.stringify(name),
-    why: taken.has(name) ? "the model itself is written there" : "it must be a plain file name",
+    got: JSON.stringify(bad),
+    why: taken.has(bad) ? "the model itself is written there" : "it must be a plain file name",
     fix: "pass names such as tokenizer.json",
   });
 }

@@ -11,6 +11,7 @@ import {
   modelOptions,
   type TransformerOptions,
 } from "../../../engine/index.ts";
+import { configText } from "../../../engine/models/config.ts";
 import { codeOf } from "../../support/errors.ts";
 
 const families = Object.keys(FAMILIES) as FamilyName[];
@@ -243,6 +244,19 @@ const extraOptions = fc.record({
   attentionSoftcap: maybe(fc.constantFrom(5, 50)),
   logitSoftcap: maybe(fc.constantFrom(3, 30)),
   layerAttention: maybe(fc.array(fc.record({ window: fc.constantFrom(0, 7) }), { maxLength: 4 })),
+});
+
+it("a softcap of 30 is written as 30.0: the original library takes no integer for it", () => {
+  const config = modelConfig("gemma2", {
+    ...{ vocab: 96, layers: 1, width: 32, heads: 2, headDim: 16 },
+    ...{ logitSoftcap: 30, attentionSoftcap: 12.5, normEps: 1e-6, rope: { theta: 1e6 } },
+  });
+  const text = configText({ ...config, note: 'rms_norm_eps": 3' });
+  expect(JSON.parse(text)).toEqual({ ...config, note: 'rms_norm_eps": 3' });
+  for (const line of ['"final_logit_softcapping": 30.0,', '"attn_logit_softcapping": 12.5,'])
+    expect(text).toContain(line);
+  for (const line of ['"rope_theta": 1000000.0,', '"vocab_size": 96,', '"rms_norm_eps": 0.000001,'])
+    expect(text).toContain(line);
 });
 
 describe("modelConfig, modelOptions and createModel", () => {
