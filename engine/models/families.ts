@@ -162,6 +162,6 @@ export function modelConfig(family: FamilyName, options: TransformerOptions): Hf
     ...write(options),
     // the classes have ids of their own for silence
     ...{ bos_token_id: null, eos_token_id: null, pad_token_id: null },
-    dtype: options.weightDtype === "f16" ? "float16" : "float32",
+    dtype: { f32: "float32", f16: "float16", bf16: "bfloat16" }[options.weightDtype ?? "f32"],
   };
 }

@@ -5,7 +5,7 @@
  * boundary are copied first.
  */
 import { ForgeError } from "../error.ts";
-import { fromHalf } from "../tensor/dtype.ts";
+import { type DType, fromHalf } from "../tensor/dtype.ts";
 import type { FloatDType } from "./safetensors.ts";
 
 /**
@@ -27,6 +27,12 @@ const HALF_NORMAL = 0x3880_0000;
 const REBIAS = (127 - 15) << 23;
 
 let halves: Float32Array | undefined;
+
+/** The format of weights that are held in a dtype. */
+export function formatOf(dtype: DType): FloatDType {
+  if (dtype === "f16") return "F16";
+  return dtype === "bf16" ? "BF16" : "F32";
+}
 
 /** bf16 as f32: every value is kept, NaNs to the bit. */
 export function bf16ToF32(bytes: Uint8Array): Float32Array {

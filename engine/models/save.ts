@@ -1,11 +1,11 @@
 /** Models as the files of a Hugging Face directory. */
 import { ForgeError } from "../error.ts";
-import type { HostArray } from "../tensor/dtype.ts";
+import { type HostArray, hostArray } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { configText, type HfConfig } from "./config.ts";
 import { FAMILIES } from "./families.ts";
-import { f16ToF32, firstNonFinite, fromF32, toF32 } from "./float-formats.ts";
+import { firstNonFinite, formatOf, fromF32, toF32 } from "./float-formats.ts";
 import {
   type FloatDType,
   isFloatDType,
@@ -48,8 +48,8 @@ interface Shard {
  * The files of a model: config.json, its weights, and their index when there are several files of them.
  *
  * Tensors of a model that was read keep their names, order, file and dtype, those that it does not use are copied: what
- * no training has touched is the same to the byte. Weights held in f16 that were read from wider ones are taken from there,
- * unless they are among `model.changed`.
+ * no training has touched is the same to the byte. Weights held in 16 bits that were read from another format are taken from
+ * there, unless they are among `model.changed`.
  *
  * Errors    `argument_invalid` for a model with adapters; while parts are read: `non_finite` for weights that the dtype
  *           cannot hold; those of reading the origin.
@@ -114,7 +114,8 @@ function originalShards(
       if (!place || !isFloatDType(entry.dtype)) return copied(shard, entry);
       const { state } = place.parameter;
       const as = dtype ?? entry.dtype;
-      const isNarrowed = state.dtype === "f16" && entry.dtype !== "F16";
+      const format = formatOf(state.dtype);
+      const isNarrowed = format !== "F32" && format !== entry.dtype;
       if (isNarrowed && !model.changed.has(state)) return copied(shard, entry, as);
       return gathered(entry.name, as, place, { file: shard.name, read });
     }),
@@ -130,8 +131,7 @@ function newShards(model: CausalLM, { dtype, maxShardBytes = 5e9 }: SaveOptions)
       fix: "leave it out, for files of at most 5 GB",
     });
   }
-  const dtypeOf = ({ parameter }: Place): FloatDType =>
-    dtype ?? (parameter.state.dtype === "f16" ? "F16" : "F32");
+  const dtypeOf = ({ parameter }: Place): FloatDType => dtype ?? formatOf(parameter.state.dtype);
   const groups: Place[][] = [[]];
   let bytes = 0;
   for (const place of placesOf(model)) {
@@ -231,29 +231,34 @@ function gathered(
   { parameter: { state, isTransposed }, part: { shape, start, columns } }: Place,
   to: { readonly file: string; readonly read: (state: State) => Promise<HostArray> },
 ): SafetensorsTensor {
+  const format = formatOf(state.dtype);
   async function* bytes(): AsyncGenerator<Uint8Array> {
     const values = await to.read(state);
     const stride = state.shape.at(-1) as number;
     const rows = state.size / stride;
     const size = rows * columns;
     for (let at = 0; at < size; at += CHUNK) {
-      const length = Math.min(CHUNK, size - at);
-      const chunk = state.dtype === "f16" ? new Uint16Array(length) : new Float32Array(length);
+      const chunk = hostArray(state.dtype, Math.min(CHUNK, size - at));
       gather(values, at, { rows, stride, start, columns, isTransposed }, chunk);
-      yield encoded(chunk, dtype, name, to.file);
+      const bytes = new Uint8Array(chunk.buffer);
+      yield encoded(format === dtype ? bytes : toF32(bytes, format), dtype, name, to.file);
     }
   }
   return { name, dtype, shape, bytes };
 }
 
-/** Values of a tensor as bytes of a file. Errors: `non_finite` for those that the dtype cannot hold. */
+/**
+ * Values of a tensor, or its bytes where they are of the dtype, as bytes of a file.
+ *
+ * Errors    `non_finite` for values that the dtype cannot hold.
+ */
 export function encoded(
-  values: HostArray,
+  values: Float32Array | Uint8Array,
   dtype: FloatDType,
   name: string,
   file: string,
 ): Uint8Array {
-  const bytes = toBytes(values, dtype);
+  const bytes = values instanceof Float32Array ? fromF32(values, dtype) : values;
   const bad = firstNonFinite(bytes, dtype);
   if (bad < 0) return bytes;
   throw new ForgeError({
@@ -263,10 +268,4 @@ export function encoded(
     why: "what is saved must be readable again",
     fix: 'pass dtype: "F32" if training went well; else go back to an earlier checkpoint',
   });
-}
-
-function toBytes(values: HostArray, dtype: FloatDType): Uint8Array {
-  if (values instanceof Float32Array) return fromF32(values, dtype);
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return dtype === "F16" ? bytes : fromF32(f16ToF32(bytes), dtype);
 }

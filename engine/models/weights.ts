@@ -3,12 +3,12 @@ import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
 import { Random } from "../nn/random.ts";
 import { Transformer, type TransformerOptions } from "../nn/transformer.ts";
-import { type HostArray, hostArray } from "../tensor/dtype.ts";
+import { type HostArray, hostArray, type WeightDType } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
 import type { HfConfig } from "./config.ts";
 import { FAMILIES, modelOptions } from "./families.ts";
-import { f32ToF16, firstNonFinite, halfWords, toF32 } from "./float-formats.ts";
+import { firstNonFinite, formatOf, fromF32, halfWords, toF32 } from "./float-formats.ts";
 import type { NameMap } from "./names.ts";
 import { type FloatDType, isFloatDType, readTensor } from "./safetensors.ts";
 import type { CheckpointIndex, CheckpointTensor } from "./shards.ts";
@@ -28,8 +28,11 @@ const MOST_AHEAD_BYTES = 2 ** 25;
 /** Options of {@link loadModel}. */
 export interface LoadOptions {
   readonly device: Device;
-  /** What linear weights and embeddings are held in; vectors are always f32. Default `f32`. */
-  readonly dtype?: "f32" | "f16";
+  /**
+   * What linear weights and embeddings are held in; vectors are always f32. `f16` and `bf16` take half the memory, on every
+   * adapter; what the checkpoint has in the same format is kept to the bit. Default `f32`.
+   */
+  readonly dtype?: WeightDType;
   /** Recompute layers in the backward instead of keeping their intermediates. */
   readonly isCheckpointed?: boolean;
   /** Called as bytes arrive. */
@@ -147,7 +150,7 @@ function checkFits({ maxBufferBytes }: Device, { name, sizeBytes, dtype }: State
     what: `the model's "${name}" is larger than this adapter allows.`,
     got: `${sizeBytes} bytes of ${dtype}`,
     why: `a buffer may have ${maxBufferBytes}`,
-    fix: dtype === "f32" ? "load it as f16, or use a smaller model" : "use a smaller model",
+    fix: dtype === "f32" ? "load it as f16 or bf16, or use a smaller model" : "use a smaller model",
   });
 }
 
@@ -159,7 +162,7 @@ async function fill(
 ): Promise<void> {
   const stride = state.shape.at(-1) as number;
   const rows = state.size / stride;
-  const isDirect = sources.length === 1 && !isTransposed && canPart(state);
+  const isDirect = sources.length === 1 && !isTransposed;
   const whole = isDirect ? undefined : hostArray(state.dtype, state.size);
   for (const { tensor, start, columns } of sources) {
     let at = 0;
@@ -174,11 +177,6 @@ async function fill(
   if (whole) await upload.write(state, whole, 0);
 }
 
-/** Whether a state may be written in parts: f16 is written in pairs. */
-function canPart({ dtype, size }: State): boolean {
-  return dtype === "f32" || size % 2 === 0;
-}
-
 /** Values on their way to the GPU. Until it has taken them, the driver keeps a copy of its own on the host. */
 class Upload {
   readonly onRead: (bytes: number) => void;
@@ -191,9 +189,8 @@ class Upload {
   }
 
   async write(state: State, values: HostArray, start: number): Promise<void> {
-    const step = canPart(state) ? MOST_AT_ONCE : state.size;
-    for (let at = 0; at < values.length; at += step) {
-      const part = values.subarray(at, at + step);
+    for (let at = 0; at < values.length; at += MOST_AT_ONCE) {
+      const part = values.subarray(at, at + MOST_AT_ONCE);
       state.write(this.#device, part, start + at);
       this.#aheadBytes += part.byteLength;
       if (this.#aheadBytes >= MOST_AHEAD_BYTES) await this.finish();
@@ -210,12 +207,15 @@ function decoded(tensor: CheckpointTensor, bytes: Uint8Array, at: number, state:
   const dtype = tensor.entry.dtype as FloatDType;
   const bad = firstNonFinite(bytes, dtype);
   if (bad >= 0) throw notFinite(tensor, at + bad, "it holds NaN or infinity");
-  if (state.dtype === "f32") return toF32(bytes, dtype);
-  if (dtype === "F16") return halfWords(bytes);
-  const narrow = f32ToF16(toF32(bytes, dtype));
-  const lost = firstNonFinite(new Uint8Array(narrow.buffer), "F16");
-  if (lost >= 0) throw notFinite(tensor, at + lost, "f16 ends at 65,504: load it as f32");
-  return narrow;
+  const format = formatOf(state.dtype);
+  if (format === "F32") return toF32(bytes, dtype);
+  if (format === dtype) return halfWords(bytes);
+  const narrow = fromF32(toF32(bytes, dtype), format);
+  const lost = firstNonFinite(narrow, format);
+  const end = format === "F16" ? "65,504" : "3.39e38";
+  if (lost >= 0)
+    throw notFinite(tensor, at + lost, `${state.dtype} ends at ${end}: load it as f32`);
+  return halfWords(narrow);
 }
 
 function notFinite({ entry, source }: CheckpointTensor, at: number, why: string): ForgeError {

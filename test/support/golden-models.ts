@@ -1,6 +1,12 @@
 /** The checkpoints of test/golden/models in Node and in the browser: files as bytes, by way of the bundler. */
 
-import { type CausalLM, type Device, type HfConfig, loadModel } from "../../engine/index.ts";
+import {
+  type CausalLM,
+  type Device,
+  type HfConfig,
+  loadModel,
+  type WeightDType,
+} from "../../engine/index.ts";
 import { type ByteSource, bytesSource } from "../../engine/models/byte-source.ts";
 import { type CheckpointFiles, openCheckpoint } from "../../engine/models/shards.ts";
 
@@ -44,7 +50,7 @@ export async function goldenConfig(model: string): Promise<HfConfig> {
 export async function loadGolden(
   device: Device,
   model: string,
-  dtype: "f32" | "f16" = "f32",
+  dtype: WeightDType = "f32",
 ): Promise<CausalLM> {
   const checkpoint = await openCheckpoint(goldenFiles(model));
   return loadModel(await goldenConfig(model), checkpoint, { device, dtype });

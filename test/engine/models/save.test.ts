@@ -96,15 +96,18 @@ describe("a checkpoint of the original library, loaded and saved", () => {
     model[Symbol.dispose]();
   });
 
-  it("is the same to the byte when it was held in f16, which has fewer digits", async () => {
-    for (const name of ["llama2", "smollm2", "qwen2"]) {
-      const files = await goldenModelFiles(name);
-      const model = await loadFiles(on, files, { dtype: "f16" });
-      expect(stateOf(model, "layers.0.mlp.down.weight").dtype).toBe("f16");
-      expect(differences(await savedFiles(model), files)).toEqual([]);
-      model[Symbol.dispose]();
-    }
-  });
+  it.each(["f16", "bf16"] as const)(
+    "is the same to the byte when it was held in %s, which has fewer digits than some",
+    async (dtype) => {
+      for (const name of ["llama2", "smollm2", "qwen2"]) {
+        const files = await goldenModelFiles(name);
+        const model = await loadFiles(on, files, { dtype });
+        expect(stateOf(model, "layers.0.mlp.down.weight").dtype).toBe(dtype);
+        expect(differences(await savedFiles(model), files)).toEqual([]);
+        model[Symbol.dispose]();
+      }
+    },
+  );
 
   it("keeps names without prefix, and tensors that the model does not use", async () => {
     const files = await rewritten(await goldenModelFiles("gpt2"), (t) => {
@@ -296,18 +299,21 @@ describe("a model from scratch", () => {
     for (const each of [model, again]) each[Symbol.dispose]();
   });
 
-  it("is held and saved in f16 when it is made so", async () => {
-    const model = createModel({ ...SIZES, seed: 3, weightDtype: "f16" });
+  it.each([
+    ["f16", "F16", "float16"],
+    ["bf16", "BF16", "bfloat16"],
+  ] as const)("is held and saved in %s when it is made so", async (weightDtype, dtype, says) => {
+    const model = createModel({ ...SIZES, seed: 3, weightDtype });
     const wide = createModel({ ...SIZES, seed: 3 });
     const files = await savedFiles(model);
-    expect(textOf(files.get("config.json") as Uint8Array)).toContain('"dtype":"float16"');
+    expect(textOf(files.get("config.json") as Uint8Array)).toContain(`"dtype":"${says}"`);
     const [narrow, rounded] = [
       await tensorsIn(files),
-      await tensorsIn(await savedFiles(wide, { dtype: "F16" })),
+      await tensorsIn(await savedFiles(wide, { dtype })),
     ];
     for (const [name, values] of narrow)
-      if (values.startsWith("F16")) expect(values, name).toBe(rounded.get(name));
-    expect([...narrow.values()].filter((v) => v.startsWith("F16")).length).toBeGreaterThan(10);
+      if (values.startsWith(dtype)) expect(values, name).toBe(rounded.get(name));
+    expect([...narrow.values()].filter((v) => v.startsWith(dtype)).length).toBeGreaterThan(10);
     for (const each of [model, wide]) each[Symbol.dispose]();
   });
 });
