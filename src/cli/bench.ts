@@ -1,10 +1,10 @@
 /**
  * `forge-gpu bench`: how fast the engine is on this machine's adapter, and what share of its limits that is.
  */
-import { createRequire } from "node:module";
 import { Argument, Command, InvalidArgumentError } from "commander";
 import type { Section } from "../bench/report.ts";
 import type { Benchmark } from "../bench/suite.ts";
+import { manifest } from "./manifest.ts";
 
 const NAMES = [
   "matmul",
@@ -50,13 +50,10 @@ async function bench(names: readonly Benchmark[], options: BenchOptions): Promis
   using device = await openDevice();
   keepTuning(device);
   setDefaultDevice(device);
-  const { version } = createRequire(import.meta.url)("forge-gpu/package.json") as {
-    readonly version: string;
-  };
   const print = (text: string): void => {
     if (!options.json) process.stdout.write(`${text}\n\n`);
   };
-  const machine = machineOf(device, { "forge-gpu": version });
+  const machine = machineOf(device, { "forge-gpu": manifest.version });
   print(machineText(machine));
   const sections: (Section & { readonly title: string })[] = [];
   for (const name of names) {
