@@ -1,6 +1,7 @@
 /** Tokenizers of bytes, for models made from scratch. */
 import { ForgeError } from "../error.ts";
 import { BYTE_SYMBOLS } from "./byte-symbols.ts";
+import type { DecoderJson } from "./piece-decoder.ts";
 import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
 
 /** Options of {@link byteTokenizer}. */
@@ -35,6 +36,14 @@ export const BYTES: ComponentJson = {
   use_regex: false,
 };
 
+/** As Hugging Face's tokenizers writes it; to decoding the options mean nothing. */
+const BYTES_TO_TEXT: DecoderJson = {
+  type: "ByteLevel",
+  add_prefix_space: true,
+  trim_offsets: true,
+  use_regex: true,
+};
+
 /** A byte-level BPE tokenizer.json; special tokens get ids from `firstSpecial` on. */
 export function byteLevelTokenizer(parts: {
   readonly vocab: Readonly<Record<string, number>>;
@@ -51,7 +60,7 @@ export function byteLevelTokenizer(parts: {
     normalizer: null,
     pre_tokenizer: parts.split,
     post_processor: null,
-    decoder: BYTES,
+    decoder: BYTES_TO_TEXT,
     model: {
       type: "BPE",
       dropout: null,

@@ -130,7 +130,7 @@ function checkModel(value: unknown, file: string): ModelJson {
       show(type),
     );
   }
-  if (type === "BPE") checkMerges(merges, vocab as Record<string, number>, file);
+  if (type === "BPE") checkMerges(value, file);
   return { ...value, type } as ModelJson;
 }
 
@@ -161,7 +161,11 @@ function checkScores({ vocab, unk_id }: Record<string, unknown>, file: string): 
   }
 }
 
-function checkMerges(merges: unknown, vocab: Record<string, number>, file: string): void {
+function checkMerges(model: Record<string, unknown>, file: string): void {
+  const { merges, continuing_subword_prefix: prefix } = model;
+  const vocab = model["vocab"] as Record<string, number>;
+  if (prefix)
+    throw tokenizerInvalid(file, "marks pieces within words, which is not supported", show(prefix));
   if (!Array.isArray(merges)) throw tokenizerInvalid(file, "has no list of merges", show(merges));
   const pairs = typeof merges[0] !== "string";
   for (const merge of merges) {

@@ -2,7 +2,7 @@
 import * as library from "@huggingface/tokenizers";
 import { ForgeError } from "../error.ts";
 import { type DecodeOptions, Detokenizer, type Pieces } from "./detokenizer.ts";
-import { PieceDecoder } from "./piece-decoder.ts";
+import { type DecoderJson, PieceDecoder } from "./piece-decoder.ts";
 import {
   parseObject,
   parseTokenizer,
@@ -27,12 +27,14 @@ export interface EncodeOptions {
   readonly addSpecialTokens?: boolean;
 }
 
+interface Encoding {
+  readonly ids: (number | undefined)[];
+  readonly tokens: readonly string[];
+}
+
 /** What is used of the library, whose own declarations do not resolve in Node's module mode. */
 interface Library {
-  encode(
-    text: string,
-    options: { readonly add_special_tokens: boolean },
-  ): { readonly ids: (number | undefined)[]; readonly tokens: readonly string[] };
+  encode(text: string, options: { readonly add_special_tokens: boolean }): Encoding;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
@@ -69,7 +71,7 @@ export class Tokenizer implements Pieces {
   readonly specialIds: readonly number[];
 
   readonly #library: Library;
-  readonly #json: TokenizerJson;
+  readonly #decoder: DecoderJson | null;
   readonly #name: string;
   readonly #added: ReadonlySet<number>;
   readonly #special: ReadonlySet<number>;
@@ -81,16 +83,14 @@ export class Tokenizer implements Pieces {
     name: string,
   ) {
     this.#library = library;
-    this.#json = json;
+    this.#decoder = json.decoder;
     this.#name = name;
     this.#added = new Set(json.added_tokens.map((token) => token.id));
-    const role = (key: string): number | undefined => this.idOf(contentOf(config[key]) ?? "");
-    const special = json.added_tokens.filter((token) => token.special).map((token) => token.id);
-    const extra = [config["additional_special_tokens"], config["extra_special_tokens"]]
-      .flat()
-      .map(contentOf);
-    const named = [...ROLES.map(role), ...extra.map((token) => this.idOf(token ?? ""))];
-    const ids = [...special, ...named.filter((id) => id !== undefined)];
+    const role = (key: string): number | undefined => this.#idNamedBy(config[key]);
+    const extra = [config["additional_special_tokens"], config["extra_special_tokens"]].flat();
+    const named = [...ROLES.map(role), ...extra.map((token) => this.#idNamedBy(token))];
+    const flagged = json.added_tokens.filter((token) => token.special).map((token) => token.id);
+    const ids = [...flagged, ...named.filter((id) => id !== undefined)];
     this.#special = new Set(ids.sort((a, b) => a - b));
     this.specialIds = [...this.#special];
     this.bosId = role("bos_token");
@@ -125,7 +125,7 @@ export class Tokenizer implements Pieces {
    * Errors    `tokenizer_invalid` where the tokenizer asks for a token that it does not have.
    */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    const { ids, tokens } = this.#library.encode(text, { add_special_tokens: addSpecialTokens });
+    const { ids, tokens } = this.#encoded(text, addSpecialTokens);
     const missing = ids.indexOf(undefined);
     if (missing >= 0) {
       throw tokenizerInvalid(this.#name, "uses a token that it does not have", tokens[missing]);
@@ -167,7 +167,21 @@ export class Tokenizer implements Pieces {
 
   /** What turns pieces into text, at the beginning of one. */
   decoder(): PieceDecoder {
-    return new PieceDecoder(this.#json.decoder);
+    return new PieceDecoder(this.#decoder);
+  }
+
+  #encoded(text: string, addSpecialTokens: boolean): Encoding {
+    try {
+      return this.#library.encode(text, { add_special_tokens: addSpecialTokens });
+    } catch (cause) {
+      throw tokenizerInvalid(this.#name, "cannot encode a text", String(cause), cause);
+    }
+  }
+
+  /** A special token is named by its text, or by an object that has it. */
+  #idNamedBy(token: unknown): number | undefined {
+    const content = contentOf(token);
+    return content === undefined ? undefined : this.idOf(content);
   }
 }
 
@@ -187,7 +201,6 @@ export function checkVocabulary(tokenizer: Tokenizer, vocabSize: number): void {
   });
 }
 
-/** A special token is named by its text, or by an object that has it. */
 function contentOf(token: unknown): string | undefined {
   const content =
     typeof token === "object" && token !== null && "content" in token ? token.content : token;

