@@ -7,7 +7,7 @@
 // Bindings  group(0)  0 params uniform · 1 qkv read · 2 slots read · 3 positions read · 4 cache read · 5 out read_write
 // Dispatch  one workgroup of LANES threads (a subgroup) per ROWS rows and GROUP query heads of a key head:
 //           (Hkv · ceil(H / Hkv / GROUP), rows folded in ROWS over y and z): a slot's heads follow each other, as its lines do
-// Numerics  f32, online softmax in powers of two in each lane, then the lanes in order; keys that a row does not see change no
+// Numerics  f32, online softmax in powers of two in each lane, then the lanes in order; what a row does not see, if finite, changes no
 //           bit of it, so that its result depends on its own keys only
 // Source    Dao 2023, arXiv:2307.08691, algorithm 1; the split over lanes: Dao et al. 2023, Flash-Decoding
 enable subgroups;

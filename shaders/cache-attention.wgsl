@@ -8,7 +8,7 @@
 // Bindings  group(0)  0 params uniform · 1 qkv read · 2 slots read · 3 positions read · 4 cache read · 5 out read_write
 // Dispatch  one workgroup of THREADS per ROWS rows, GROUP query heads of a key head, and span of positions:
 //           (Hkv · ceil(H / Hkv / GROUP) · spans, rows folded in ROWS over y and z)
-// Numerics  f32, online softmax in powers of two, TILE keys at a time; keys that a row does not see change no bit of it; sums in
+// Numerics  f32, online softmax in powers of two, TILE keys at a time; what a row does not see, if finite, changes no bit of it; sums in
 //           a fixed order
 // Source    Dao et al. 2023, Flash-Decoding; Dao 2023, arXiv:2307.08691, algorithm 1
 const HEAD_DIM: u32 = 64u;

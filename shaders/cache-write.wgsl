@@ -4,7 +4,7 @@
 // Shapes    qkv: [N, (H + 2·Hkv)·D] f32, row stride and offset multiples of 4; slots, positions: [N] u32;
 //           cache: [S, T, 2·Hkv·D], keys then values. Rows beyond S or T have no place, and no two may have the same
 // Bindings  group(0)  0 params uniform · 1 qkv read · 2 slots read · 3 positions read · 4 cache read_write
-// Dispatch  a lane per vector of a row: (ceil(2·Hkv·D / 4 / 16), rows folded over y and z in fours, …), workgroups of 16 by 4
+// Dispatch  a lane per vector of a row, workgroups of 16 by 4: (ceil(2·Hkv·D / 4 / 16), rows in fours folded over y and z)
 // Numerics  moved; to f16 by the driver's rounding
 // Source    the cache of Pope et al. 2022, arXiv:2211.05102, §3
 
