@@ -1,16 +1,21 @@
 /** Conversations: what was said stays in the cache, and each turn computes only what is new. */
 import { ForgeError } from "../../engine/index.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
-import type { Sampler } from "./sampler.ts";
+
+/** What a session asks of its sampler. */
+export interface SessionHost {
+  /** Continues a prompt in the slot of the session. Errors: as `Sampler.generate`. */
+  generate(request: GenerationRequest, session: Session): Promise<Generation>;
+}
 
 /** Ids of a conversation, and a place in the cache that is kept for it. Dispose it when the conversation is over. */
 export class Session implements Disposable {
-  readonly #sampler: Sampler;
+  readonly #sampler: SessionHost;
   readonly #forget: (session: Session) => void;
   #ids: number[] = [];
   #isBusy = false;
 
-  constructor(sampler: Sampler, forget: (session: Session) => void) {
+  constructor(sampler: SessionHost, forget: (session: Session) => void) {
     this.#sampler = sampler;
     this.#forget = forget;
   }
@@ -24,7 +29,7 @@ export class Session implements Disposable {
    * Appends ids (a user's turn, a tool's result) and continues. What was sampled before an end, whatever its reason, is
    * part of the conversation; after an error it is as it was.
    *
-   * Errors    as {@link Sampler.generate}; `state_conflict` while another turn is under way.
+   * Errors    as `Sampler.generate`; `state_conflict` while another turn is under way.
    */
   async generate(
     request: Omit<GenerationRequest, "prompt"> & { readonly append: ArrayLike<number> },
