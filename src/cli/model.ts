@@ -1,9 +1,10 @@
 /** The model that a command is about, as the command line names it. */
 import { type Command, Option } from "commander";
+import type { WeightDType } from "../../engine/index.ts";
 
 /** What {@link modelArguments} adds to a command. */
 export interface ModelFlags {
-  readonly dtype: "f32" | "f16";
+  readonly dtype: WeightDType;
   readonly adapter?: string;
 }
 
@@ -13,7 +14,7 @@ export function modelArguments(command: Command): Command {
     .argument("<model>", "directory in the Hugging Face layout, or org/name of a pulled model")
     .addOption(
       new Option("--dtype <type>", "hold weight matrices in it")
-        .choices(["f32", "f16"])
+        .choices(["f32", "f16", "bf16"])
         .default("f32"),
     )
     .option("--adapter <name>", "part of the GPU's name (default: hardware before software)");
