@@ -12,10 +12,11 @@ export interface ByteSource {
   readonly size: number;
   /**
    * The `length` bytes from `offset` on, all of them. They may be a view of what the source holds: do not write to them.
+   * `room` has at least `length` bytes, for a source that must copy: it gives those, and garbage does not pile up.
    *
    * Errors    `file_invalid` when the range is not inside the file, or the file can no longer be read.
    */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** A source over bytes in memory; reads are views, not copies. */

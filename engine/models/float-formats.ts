@@ -34,27 +34,31 @@ export function formatOf(dtype: DType): FloatDType {
   return dtype === "bf16" ? "BF16" : "F32";
 }
 
-/** bf16 as f32: every value is kept, NaNs to the bit. */
-export function bf16ToF32(bytes: Uint8Array): Float32Array {
+/** bf16 as f32, at the start of `room` when it is given: every value is kept, NaNs to the bit. */
+export function bf16ToF32(bytes: Uint8Array, room?: Float32Array): Float32Array {
   const source = halfWords(bytes);
-  const bits = new Uint32Array(source.length);
+  const values = placed(room, source.length, () => new Float32Array(source.length));
+  const bits = bitsOf(values);
   for (let i = 0; i < source.length; i++) bits[i] = (source[i] as number) << 16;
-  return new Float32Array(bits.buffer);
+  return values;
 }
 
-/** f16 as f32: every value is kept, NaN stays a NaN. */
-export function f16ToF32(bytes: Uint8Array): Float32Array {
+/** f16 as f32, at the start of `room` when it is given: every value is kept, NaN stays a NaN. */
+export function f16ToF32(bytes: Uint8Array, room?: Float32Array): Float32Array {
   halves ??= Float32Array.from({ length: 0x10000 }, (_, bits) => fromHalf(bits));
   const source = halfWords(bytes);
-  const values = new Float32Array(source.length);
+  const values = placed(room, source.length, () => new Float32Array(source.length));
   for (let i = 0; i < source.length; i++) values[i] = halves[source[i] as number] as number;
   return values;
 }
 
-/** The nearest bf16 patterns, ties to even; beyond the largest is infinity, NaN stays a (quiet) NaN. */
-export function f32ToBf16(values: Float32Array): Uint16Array<ArrayBuffer> {
+/** The nearest bf16 patterns, ties to even; beyond the largest is infinity, NaN stays a (quiet) NaN. `room` as above. */
+export function f32ToBf16(
+  values: Float32Array,
+  room?: Uint16Array<ArrayBuffer>,
+): Uint16Array<ArrayBuffer> {
   const source = bitsOf(values);
-  const bits = new Uint16Array(source.length);
+  const bits = placed(room, source.length, () => new Uint16Array(source.length));
   for (let i = 0; i < source.length; i++) {
     const word = source[i] as number;
     const isNan = (word & 0x7fff_ffff) > F32_INFINITY;
@@ -63,10 +67,13 @@ export function f32ToBf16(values: Float32Array): Uint16Array<ArrayBuffer> {
   return bits;
 }
 
-/** The nearest f16 patterns, ties to even; 65,520 and beyond is infinity, NaN stays a (quiet) NaN. */
-export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
+/** The nearest f16 patterns, ties to even; 65,520 and beyond is infinity, NaN stays a (quiet) NaN. `room` as above. */
+export function f32ToF16(
+  values: Float32Array,
+  room?: Uint16Array<ArrayBuffer>,
+): Uint16Array<ArrayBuffer> {
   const source = bitsOf(values);
-  const bits = new Uint16Array(source.length);
+  const bits = placed(room, source.length, () => new Uint16Array(source.length));
   for (let i = 0; i < source.length; i++) {
     const word = source[i] as number;
     const sign = (word >>> 16) & 0x8000;
@@ -80,19 +87,23 @@ export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
   return bits;
 }
 
-/** Elements of any of the formats as f32; a view of the bytes where they are f32 on a word boundary. */
-export function toF32(bytes: Uint8Array, dtype: FloatDType): Float32Array {
-  if (dtype === "BF16") return bf16ToF32(bytes);
-  if (dtype === "F16") return f16ToF32(bytes);
+/** Elements of any of the formats as f32, at the start of `room`; a view of the bytes where they are f32 on a word boundary. */
+export function toF32(bytes: Uint8Array, dtype: FloatDType, room?: Float32Array): Float32Array {
+  if (dtype === "BF16") return bf16ToF32(bytes, room);
+  if (dtype === "F16") return f16ToF32(bytes, room);
   checkWhole(bytes, 4);
   const all = words(bytes);
   return new Float32Array(all.buffer, all.byteOffset, all.length);
 }
 
-/** Values as bytes of one of the formats, the nearest that it has; a view of the values where it is f32. */
-export function fromF32(values: Float32Array, dtype: FloatDType): Uint8Array {
+/** Values as bytes of one of the formats, the nearest that it has, in `room`; a view of the values where it is f32. */
+export function fromF32(
+  values: Float32Array,
+  dtype: FloatDType,
+  room?: Uint16Array<ArrayBuffer>,
+): Uint8Array {
   const { buffer, byteOffset, byteLength } =
-    dtype === "F32" ? values : dtype === "F16" ? f32ToF16(values) : f32ToBf16(values);
+    dtype === "F32" ? values : dtype === "F16" ? f32ToF16(values, room) : f32ToBf16(values, room);
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
@@ -125,6 +136,21 @@ export function firstNonFinite(bytes: Uint8Array, dtype: FloatDType): number {
 /** Integers and halves below 1024 only: adding 2^52 leaves no room for a fraction, and the machine rounds to even. */
 function roundToEven(value: number): number {
   return value + 2 ** 52 - 2 ** 52;
+}
+
+/** The first elements of the caller's room, or fresh ones. */
+function placed<A extends Float32Array | Uint16Array>(
+  room: A | undefined,
+  length: number,
+  make: () => A,
+): A {
+  if (room === undefined) return make();
+  if (room.length >= length) return room.subarray(0, length) as A;
+  throw new ForgeError({
+    code: "argument_invalid",
+    what: "these elements do not fit into the room.",
+    got: `${length} elements, room for ${room.length}`,
+  });
 }
 
 function bitsOf(values: Float32Array): Uint32Array {

@@ -71,6 +71,8 @@ export interface SafetensorsHeader {
 export interface ReadTensorOptions {
   /** The most bytes at a time; 8 MiB unless told. */
   readonly chunkBytes?: number;
+  /** Where chunks may lie, one after the other in the same place: a chunk is gone when the next one is asked for. */
+  readonly room?: Uint8Array;
 }
 
 /** The key of the header that is no tensor. */
@@ -140,25 +142,26 @@ export async function readSafetensorsHeader(source: ByteSource): Promise<Safeten
  * The bytes of a tensor in chunks, one in memory at a time. All but the last are multiples of 8 bytes, so that elements
  * and pairs of elements stay whole. They may be views of what the source holds: do not write to them.
  *
- * Errors    `argument_invalid` for chunks below 8 bytes; those of {@link ByteSource.read}.
+ * Errors    `argument_invalid` for chunks or room below 8 bytes; those of {@link ByteSource.read}.
  */
 export async function* readTensor(
   source: ByteSource,
   entry: SafetensorsEntry,
-  { chunkBytes = CHUNK_BYTES }: ReadTensorOptions = {},
+  { chunkBytes = CHUNK_BYTES, room }: ReadTensorOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const step = Math.floor(chunkBytes / CHUNK_UNIT) * CHUNK_UNIT;
+  const most = Math.min(chunkBytes, room?.length ?? chunkBytes);
+  const step = Math.floor(most / CHUNK_UNIT) * CHUNK_UNIT;
   if (!(step >= CHUNK_UNIT && Number.isSafeInteger(step))) {
     throw new ForgeError({
       code: "argument_invalid",
-      what: `readTensor: chunkBytes is no number of at least ${CHUNK_UNIT}.`,
-      got: String(chunkBytes),
-      why: "a chunk holds whole elements of any dtype",
-      fix: "leave it out",
+      what: `readTensor: a chunk must have at least ${CHUNK_UNIT} bytes.`,
+      got: String(most),
+      why: "it holds whole elements of any dtype",
+      fix: "leave chunkBytes out, or pass more room",
     });
   }
   for (let at = entry.begin; at < entry.end; at += step) {
-    yield await source.read(at, Math.min(step, entry.end - at));
+    yield await source.read(at, Math.min(step, entry.end - at), room);
   }
 }
 

@@ -3,14 +3,13 @@ import { ForgeError } from "../error.ts";
 import type { Device } from "../gpu/device.ts";
 import { Random } from "../nn/random.ts";
 import { Transformer, type TransformerOptions } from "../nn/transformer.ts";
-import { type HostArray, hostArray, type WeightDType } from "../tensor/dtype.ts";
+import type { WeightDType } from "../tensor/dtype.ts";
 import type { State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
 import type { HfConfig } from "./config.ts";
 import { FAMILIES, modelOptions } from "./families.ts";
-import { firstNonFinite, formatOf, fromF32, halfWords, toF32 } from "./float-formats.ts";
 import type { NameMap } from "./names.ts";
-import { type FloatDType, isFloatDType, readTensor } from "./safetensors.ts";
+import { isFloatDType, readTensor } from "./safetensors.ts";
 import type { CheckpointIndex, CheckpointTensor } from "./shards.ts";
 import { scatter } from "./tensor-copy.ts";
 import {
@@ -20,10 +19,7 @@ import {
   type TensorPart,
   tensorsOf,
 } from "./tensor-map.ts";
-
-/** Elements written to the GPU in one call, and bytes that may be written before it is waited for. */
-const MOST_AT_ONCE = 2 ** 22;
-const MOST_AHEAD_BYTES = 2 ** 25;
+import { WeightUpload } from "./weight-upload.ts";
 
 /** Options of {@link loadModel}. */
 export interface LoadOptions {
@@ -66,7 +62,7 @@ export async function loadModel(
   const parameters = parameterParts(transformer, names);
   const sources = parameters.map((p) => p.parts.map((part) => sourceOf(checkpoint, part)));
   for (const { state } of parameters) checkFits(options.device, state);
-  const upload = new Upload(options.device, reporter(sources.flat(), options));
+  const upload = new WeightUpload(options.device, reporter(sources.flat(), options));
   try {
     for (const [i, parameter] of parameters.entries())
       await fill(parameter, sources[i] as Source[], upload);
@@ -98,7 +94,10 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Tells whoever wants to know how many of the bytes of all tensors have been read. */
-function reporter(sources: readonly Source[], { onProgress }: LoadOptions): Upload["onRead"] {
+function reporter(
+  sources: readonly Source[],
+  { onProgress }: LoadOptions,
+): (bytes: number) => void {
   const total = sources.reduce((sum, { tensor: { entry } }) => sum + entry.end - entry.begin, 0);
   let done = 0;
   return (bytes) => {
@@ -158,72 +157,19 @@ function checkFits({ maxBufferBytes }: Device, { name, sizeBytes, dtype }: State
 async function fill(
   { state, isTransposed }: ParameterParts,
   sources: readonly Source[],
-  upload: Upload,
+  upload: WeightUpload,
 ): Promise<void> {
   const stride = state.shape.at(-1) as number;
   const rows = state.size / stride;
   const isDirect = sources.length === 1 && !isTransposed;
-  const whole = isDirect ? undefined : hostArray(state.dtype, state.size);
+  const whole = isDirect ? undefined : upload.roomFor(state);
   for (const { tensor, start, columns } of sources) {
     let at = 0;
-    for await (const bytes of readTensor(tensor.source, tensor.entry)) {
-      const values = decoded(tensor, bytes, at, state);
+    for await (const values of upload.read(tensor, state.dtype)) {
       if (whole) scatter(values, at, { rows, stride, start, columns, isTransposed }, whole);
       else await upload.write(state, values, at);
       at += values.length;
-      upload.onRead(bytes.length);
     }
   }
   if (whole) await upload.write(state, whole, 0);
-}
-
-/** Values on their way to the GPU. Until it has taken them, the driver keeps a copy of its own on the host. */
-class Upload {
-  readonly onRead: (bytes: number) => void;
-  readonly #device: Device;
-  #aheadBytes = 0;
-
-  constructor(device: Device, onRead: (bytes: number) => void) {
-    this.#device = device;
-    this.onRead = onRead;
-  }
-
-  async write(state: State, values: HostArray, start: number): Promise<void> {
-    for (let at = 0; at < values.length; at += MOST_AT_ONCE) {
-      const part = values.subarray(at, at + MOST_AT_ONCE);
-      state.write(this.#device, part, start + at);
-      this.#aheadBytes += part.byteLength;
-      if (this.#aheadBytes >= MOST_AHEAD_BYTES) await this.finish();
-    }
-  }
-
-  async finish(): Promise<void> {
-    await this.#device.idle();
-    this.#aheadBytes = 0;
-  }
-}
-
-function decoded(tensor: CheckpointTensor, bytes: Uint8Array, at: number, state: State): HostArray {
-  const dtype = tensor.entry.dtype as FloatDType;
-  const bad = firstNonFinite(bytes, dtype);
-  if (bad >= 0) throw notFinite(tensor, at + bad, "it holds NaN or infinity");
-  const format = formatOf(state.dtype);
-  if (format === "F32") return toF32(bytes, dtype);
-  if (format === dtype) return halfWords(bytes);
-  const narrow = fromF32(toF32(bytes, dtype), format);
-  const lost = firstNonFinite(narrow, format);
-  const end = format === "F16" ? "65,504" : "3.39e38";
-  if (lost >= 0)
-    throw notFinite(tensor, at + lost, `${state.dtype} ends at ${end}: load it as f32`);
-  return halfWords(narrow);
-}
-
-function notFinite({ entry, source }: CheckpointTensor, at: number, why: string): ForgeError {
-  return new ForgeError({
-    code: "checkpoint_invalid",
-    what: `${source.name}: the tensor "${entry.name}" cannot be used.`,
-    got: `element ${at}`,
-    why,
-    fix: "fetch the file again, or use another checkpoint",
-  });
 }

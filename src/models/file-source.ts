@@ -32,12 +32,12 @@ function fileSource(name: string, size: number, handle: FileHandle): FileSource 
     name,
     size,
     close: () => handle.close(),
-    read: async (offset, length) => {
+    read: async (offset, length, room) => {
       if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
         const got = `${length} bytes at ${offset}, in a file of ${size}`;
         throw unreadable(name, "bytes outside the file were asked for.", got);
       }
-      const bytes = new Uint8Array(length);
+      const bytes = room ? room.subarray(0, length) : new Uint8Array(length);
       // one call reads at most 2 GiB, and fewer bytes than asked for is no error
       for (let have = 0; have < length; ) {
         const { bytesRead } = await handle
