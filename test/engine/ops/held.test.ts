@@ -154,6 +154,19 @@ describe("bf16", () => {
   });
 });
 
+describe("f16", () => {
+  it("is the product of two of f16, rounded once", async ({ skip }) => {
+    if (!gpu.hasF16) skip("the adapter has no f16");
+    const { floats } = randoms(8);
+    const [a, b] = [tensor(floats(12), [3, 4], "f16"), tensor(floats(8), [4, 2], "f16")];
+    const product = a.matmul(b);
+    expect(product.dtype).toBe("f16");
+    const exact = await a.cast("f32").matmul(b.cast("f32")).read();
+    const rounded = Array.from(await product.read(), (bits) => decoded(bits, "f16"));
+    expectClose(rounded, exact, { abs: 0, rel: 2 ** -11 });
+  });
+});
+
 describe("f16 on an adapter without it", () => {
   it("is held, but not computed with", async () => {
     await withPacking(gpu, { dtype: "f16", packing: "f16" }, async () => {
