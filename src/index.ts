@@ -10,6 +10,12 @@ export {
   type SaveDirectoryOptions,
   saveModelDirectory,
 } from "./models/directory.ts";
+export {
+  Conversation,
+  type ConversationOptions,
+  type Turn,
+  type TurnRequest,
+} from "./rollout/conversation.ts";
 export type {
   Alternative,
   FinishReason,

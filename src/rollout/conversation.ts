@@ -90,7 +90,7 @@ export class Conversation implements Disposable {
       ...request,
       append,
       stopIds: this.#stopIds,
-      maxTokens: Math.min(maxTokens, Math.max(1, room)),
+      maxTokens: room < 1 ? 1 : Math.min(maxTokens, room),
     });
     this.#text = text + textAfter(generation, tokenizer);
     this.#messages = [...messages, { role: "assistant", content: generation.text }];
