@@ -1,12 +1,25 @@
 /** What `forge-gpu chat` does: reads lines, and answers them or does what they command. */
 import { type ChatMessage, ForgeError } from "../../engine/index.ts";
-import { Conversation, type ConversationOptions, type Turn } from "../rollout/conversation.ts";
+import {
+  Conversation,
+  type ConversationOptions,
+  type Turn,
+  type TurnRequest,
+} from "../rollout/conversation.ts";
 import { Sampler } from "../rollout/sampler.ts";
-import { type ChatFlags, LENGTH, MAX_TOKENS } from "./chat.ts";
 import { INTERRUPTED } from "./interrupt.ts";
 import { Lines } from "./lines.ts";
-import { type OpenedModel, openModel } from "./opened-model.ts";
-import { STREAMED_STEPS, samplingOf } from "./sampling.ts";
+import type { ModelFlags } from "./model.ts";
+import { openModel } from "./opened-model.ts";
+import { type SamplingFlags, STREAMED_STEPS, samplingOf } from "./sampling.ts";
+
+/** What the command line says. */
+export interface ChatFlags extends ModelFlags, SamplingFlags {
+  readonly system?: string;
+  readonly variable?: readonly (readonly [name: string, value: unknown])[];
+  readonly length: number;
+  readonly verbose?: true;
+}
 
 const HELP = `/system <text>  begin anew with this system message; without a text, show the one that there is
 /reset          begin anew
@@ -19,8 +32,8 @@ Ctrl-C stops an answer.
 /** What the next message may do better: the conversation is as it was. */
 const MENDABLE: ReadonlySet<string> = new Set(["context_exceeded", "template_invalid"]);
 
-/** Runs the command. */
-export async function chat(name: string, flags: ChatFlags): Promise<void> {
+/** Runs the command. `maxTokens` are sampled at most where neither the command line nor the model says how many. */
+export async function chat(name: string, flags: ChatFlags, maxTokens: number): Promise<void> {
   await using opened = await openModel(name, flags);
   const { device, directory } = opened;
   const { model, tokenizer, template, generation } = directory;
@@ -32,14 +45,23 @@ export async function chat(name: string, flags: ChatFlags): Promise<void> {
       fix: `use: forge-gpu generate ${name}`,
     });
   }
-  const length = flags.length ?? Math.min(model.maxLength, LENGTH);
+  const length = Math.min(model.maxLength, flags.length);
   const sampler = new Sampler({
     ...{ device, model, tokenizer, length, batch: 1, steps: STREAMED_STEPS, seed: flags.seed },
   });
   const variables = Object.fromEntries(flags.variable ?? []);
   const stopIds = generation.eosIds;
+  const { repetitionStop: repetition } = flags;
+  const request: TurnRequest = {
+    maxTokens: flags.maxTokens ?? generation.maxNewTokens ?? maxTokens,
+    sampling: samplingOf(flags, generation),
+    ...(repetition && { repetition }),
+  };
+  const loop = new Chat({ sampler, tokenizer, template, variables, stopIds }, request, flags);
   try {
-    await new Chat({ sampler, tokenizer, template, variables, stopIds }, flags, opened).run();
+    await loop.run(
+      `${directory.path} (${model.family}): /help lists the commands, Ctrl-D leaves\n`,
+    );
   } finally {
     await sampler.close();
   }
@@ -47,8 +69,8 @@ export async function chat(name: string, flags: ChatFlags): Promise<void> {
 
 class Chat {
   readonly #options: ConversationOptions;
-  readonly #flags: ChatFlags;
-  readonly #opened: OpenedModel;
+  readonly #request: TurnRequest;
+  readonly #isVerbose: boolean;
   readonly #lines = new Lines(() => this.#interrupt());
   #system: string | undefined;
   #conversation: Conversation;
@@ -56,19 +78,17 @@ class Chat {
   /** How often Ctrl-C has come since the last line, but to stop an answer. */
   #interrupts = 0;
 
-  constructor(options: ConversationOptions, flags: ChatFlags, opened: OpenedModel) {
+  constructor(options: ConversationOptions, request: TurnRequest, flags: ChatFlags) {
     this.#options = options;
-    this.#flags = flags;
-    this.#opened = opened;
+    this.#request = request;
+    this.#isVerbose = flags.verbose === true;
     this.#system = flags.system;
     this.#conversation = this.#begin();
   }
 
-  /** Until the lines end, or Ctrl-C ends them. */
-  async run(): Promise<void> {
-    const { path, model } = this.#opened.directory;
-    if (this.#lines.isTerminal)
-      note(`${path} (${model.family}): /help lists the commands, Ctrl-D leaves\n`);
+  /** Greets a person; then reads until the lines end, or Ctrl-C ends them. */
+  async run(greeting: string): Promise<void> {
+    if (this.#lines.isTerminal) note(greeting);
     try {
       for (;;) {
         const line = await this.#lines.next("> ");
@@ -103,26 +123,18 @@ class Chat {
   }
 
   async #answer(content: string): Promise<void> {
-    const { generation: defaults } = this.#opened.directory;
-    const { maxTokens = defaults.maxNewTokens ?? MAX_TOKENS, repetitionStop } = this.#flags;
     this.#answering = new AbortController();
     let length = 0;
+    const onToken = ({ text }: { readonly text: string }): void => {
+      length += text.length;
+      process.stdout.write(text);
+    };
     try {
-      const turn = await this.#conversation.say(
-        { role: "user", content },
-        {
-          maxTokens,
-          sampling: samplingOf(this.#flags, defaults),
-          ...(repetitionStop && { repetition: repetitionStop }),
-          signal: this.#answering.signal,
-          onToken: ({ text }) => {
-            length += text.length;
-            process.stdout.write(text);
-          },
-        },
-      );
+      const message = { role: "user", content };
+      const { signal } = this.#answering;
+      const turn = await this.#conversation.say(message, { ...this.#request, signal, onToken });
       process.stdout.write(`${turn.generation.text.slice(length)}\n`);
-      if (this.#flags.verbose) note(turnText(turn));
+      if (this.#isVerbose) note(turnText(turn));
       if (this.#lines.isTerminal) process.stdout.write("\n");
     } catch (error) {
       const isMendable = error instanceof ForgeError && MENDABLE.has(error.code);

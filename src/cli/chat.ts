@@ -2,22 +2,13 @@
  * `forge-gpu chat`: a conversation with a model on the terminal, or with the lines of a pipe.
  */
 import { Command, InvalidArgumentError } from "commander";
-import { type ModelFlags, modelArguments } from "./model.ts";
-import { DEFAULTS_HELP, type SamplingFlags, samplingArguments } from "./sampling.ts";
+import type { ChatFlags } from "./chat-loop.ts";
+import { modelArguments } from "./model.ts";
+import { DEFAULTS_HELP, samplingArguments } from "./sampling.ts";
 import { repeated, wholeNumber } from "./values.ts";
 
-/** What the command line says. */
-export interface ChatFlags extends ModelFlags, SamplingFlags {
-  readonly system?: string;
-  readonly variable?: readonly (readonly [name: string, value: unknown])[];
-  readonly length?: number;
-  readonly verbose?: true;
-}
-
 /** Tokens of an answer whose end nothing else says. */
-export const MAX_TOKENS = 1024;
-/** Tokens of a conversation, unless the command line says otherwise. */
-export const LENGTH = 4096;
+const MAX_TOKENS = 1024;
 
 /** The `chat` command. */
 export function chatCommand(): Command {
@@ -27,8 +18,9 @@ export function chatCommand(): Command {
   return samplingArguments(modelArguments(command), MAX_TOKENS)
     .option(
       "--length <tokens>",
-      `tokens of the whole conversation (default: what the model was made for, at most ${LENGTH})`,
+      "tokens of the whole conversation; not more than the model was made for",
       wholeNumber(1),
+      4096,
     )
     .option(
       "--variable <name=value>",
@@ -44,7 +36,7 @@ Ctrl-C stops an answer; twice it quits, as Ctrl-D does. /help lists the commands
     )
     .action(async (model: string, flags: ChatFlags) => {
       const { chat } = await import("./chat-loop.ts");
-      await chat(model, flags);
+      await chat(model, flags, MAX_TOKENS);
     });
 }
 

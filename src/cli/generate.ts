@@ -2,28 +2,13 @@
  * `forge-gpu generate`: continues a text, or token ids, with a model.
  */
 import { Command, Option } from "commander";
-import { type ModelFlags, modelArguments } from "./model.ts";
-import { DEFAULTS_HELP, type SamplingFlags, samplingArguments } from "./sampling.ts";
+import type { GenerateFlags } from "./generation.ts";
+import { modelArguments } from "./model.ts";
+import { DEFAULTS_HELP, samplingArguments } from "./sampling.ts";
 import { repeated, tokenIds, wholeNumber } from "./values.ts";
 
-/** What the command line says. */
-export interface GenerateFlags extends ModelFlags, SamplingFlags {
-  readonly prompt?: string;
-  readonly ids?: readonly number[];
-  readonly bos: boolean;
-  readonly echo?: true;
-  readonly samples: number;
-  readonly stop?: readonly string[];
-  readonly stopId?: readonly number[];
-  readonly batch?: number;
-  readonly length?: number;
-  readonly json?: true;
-}
-
 /** Tokens of a text whose end nothing else says. */
-export const MAX_TOKENS = 256;
-/** Samples drawn at once, unless the command line says otherwise. */
-export const BATCH = 32;
+const MAX_TOKENS = 256;
 
 /** The `generate` command. */
 export function generateCommand(): Command {
@@ -45,11 +30,7 @@ export function generateCommand(): Command {
       "end after this token, as after those that the model's files name; may be repeated",
       repeated(wholeNumber(0)),
     )
-    .option(
-      "--batch <count>",
-      `texts to write at once (default: --samples, at most ${BATCH})`,
-      wholeNumber(1),
-    )
+    .option("--batch <count>", "texts to write at once, at most", wholeNumber(1), 32)
     .option(
       "--length <tokens>",
       "context of each text: prompt and answer (default: what they need)",
@@ -63,6 +44,6 @@ The text goes to stdout as it is written, figures to stderr. Ctrl-C ends it with
     )
     .action(async (model: string, flags: GenerateFlags) => {
       const { generate } = await import("./generation.ts");
-      await generate(model, flags);
+      await generate(model, flags, MAX_TOKENS);
     });
 }

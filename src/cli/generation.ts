@@ -2,12 +2,26 @@
 import { ForgeError } from "../../engine/index.ts";
 import type { Generation, GenerationRequest } from "../rollout/request.ts";
 import { Sampler } from "../rollout/sampler.ts";
-import { BATCH, type GenerateFlags, MAX_TOKENS } from "./generate.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
+import type { ModelFlags } from "./model.ts";
 import { circumstances, type OpenedModel, openModel } from "./opened-model.ts";
 import { encodeText, readText } from "./prompt.ts";
-import { maxTokensOf, STREAMED_STEPS, samplingOf } from "./sampling.ts";
+import { maxTokensOf, type SamplingFlags, STREAMED_STEPS, samplingOf } from "./sampling.ts";
+
+/** What the command line says. */
+export interface GenerateFlags extends ModelFlags, SamplingFlags {
+  readonly prompt?: string;
+  readonly ids?: readonly number[];
+  readonly bos: boolean;
+  readonly echo?: true;
+  readonly samples: number;
+  readonly stop?: readonly string[];
+  readonly stopId?: readonly number[];
+  readonly batch: number;
+  readonly length?: number;
+  readonly json?: true;
+}
 
 /** A request whose length is known. */
 interface Request extends GenerationRequest {
@@ -15,21 +29,25 @@ interface Request extends GenerationRequest {
   readonly maxTokens: number;
 }
 
-/** Runs the command. */
-export async function generate(name: string, flags: GenerateFlags): Promise<void> {
+/** Runs the command. `maxTokens` are sampled at most where neither the command line nor the model says how many. */
+export async function generate(
+  name: string,
+  flags: GenerateFlags,
+  maxTokens: number,
+): Promise<void> {
   const text = flags.prompt === "-" ? (await readText("-")).replace(/\n$/, "") : flags.prompt;
   await interruptible(async (signal) => {
     await using opened = await openModel(name, flags, signal);
     const { device, directory } = opened;
     const { model, tokenizer } = directory;
     const prompt = promptIds(text ?? "", opened, flags);
-    const request: Request = { ...requestOf(prompt, opened, flags), signal };
+    const request: Request = { ...requestOf(prompt, opened, flags, maxTokens), signal };
     // the last token is never read: it needs no place
     const needed = Math.min(model.maxLength, prompt.length + request.maxTokens - 1);
     const sampler = new Sampler({
       ...{ device, model, seed: flags.seed, maxQueue: flags.samples },
       length: flags.length ?? needed,
-      batch: flags.batch ?? Math.min(flags.samples, BATCH),
+      batch: Math.min(flags.samples, flags.batch),
       ...(tokenizer && { tokenizer }),
       ...(flags.samples === 1 && !flags.json && { steps: STREAMED_STEPS }),
     });
@@ -64,13 +82,14 @@ function requestOf(
   prompt: readonly number[],
   { directory }: OpenedModel,
   flags: GenerateFlags,
+  maxTokens: number,
 ): Request {
   const { model, generation } = directory;
   const room = (flags.length ?? model.maxLength) + 1 - prompt.length;
   const { repetitionStop: repetition } = flags;
   return {
     prompt,
-    maxTokens: maxTokensOf(flags, generation, MAX_TOKENS, room),
+    maxTokens: maxTokensOf(flags, generation, maxTokens, room),
     sampling: samplingOf(flags, generation, flags.samples > 1),
     stopIds: [...generation.eosIds, ...(flags.stopId ?? [])],
     stopStrings: flags.stop ?? [],

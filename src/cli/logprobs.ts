@@ -2,20 +2,9 @@
  * `forge-gpu logprobs`: how probable a model finds given text, or given token ids, token by token.
  */
 import { Command, Option } from "commander";
-import { type ModelFlags, modelArguments } from "./model.ts";
+import { modelArguments } from "./model.ts";
+import type { LogprobsFlags } from "./scores.ts";
 import { numberThat, tokenIds, wholeNumber } from "./values.ts";
-
-/** What the command line says. */
-export interface LogprobsFlags extends ModelFlags {
-  readonly text?: string;
-  readonly ids?: readonly number[];
-  readonly file?: string;
-  readonly bos: boolean;
-  readonly top: number;
-  readonly temperature: number;
-  readonly batchTokens: number;
-  readonly json?: true;
-}
 
 /** The `logprobs` command. */
 export function logprobsCommand(): Command {

@@ -29,7 +29,7 @@ export function samplingArguments(command: Command, maxTokens: number): Command 
     )
     .option(
       "--temperature <t>",
-      "what logits are divided by; 0 takes the most probable token (default: 0, and 1 where --samples, --top-k, --top-p or --min-p ask for more than one)",
+      "what logits are divided by; 0 takes the most probable token (default: 0, and 1 for several samples, or with --top-k, --top-p or --min-p)",
       numberThat((t) => t === 0 || (t >= 1e-4 && t <= 1e4), "0, or a number from 0.0001 to 10000"),
     )
     .addOption(new Option("--greedy", "take the most probable token").conflicts("temperature"))

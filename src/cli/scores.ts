@@ -3,10 +3,22 @@ import { ForgeError, type Tokenizer } from "../../engine/index.ts";
 import { Scorer, type SequenceScore } from "../rollout/scorer.ts";
 import { printJson } from "./json.ts";
 import { LateProgress } from "./late-progress.ts";
-import type { LogprobsFlags } from "./logprobs.ts";
+import type { ModelFlags } from "./model.ts";
 import { circumstances, openModel } from "./opened-model.ts";
 import { encodeText, readText } from "./prompt.ts";
 import { type ScoredText, scoreTable, tokenTexts, totalsOf, totalsText } from "./score-table.ts";
+
+/** What the command line says. */
+export interface LogprobsFlags extends ModelFlags {
+  readonly text?: string;
+  readonly ids?: readonly number[];
+  readonly file?: string;
+  readonly bos: boolean;
+  readonly top: number;
+  readonly temperature: number;
+  readonly batchTokens: number;
+  readonly json?: true;
+}
 
 /** What is to be scored: as a text, or as ids. */
 type Given = { readonly text: string } | { readonly ids: readonly number[] };

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { forgeGpu } from "../../support/command.ts";
+import { forgeGpu, startForgeGpu } from "../../support/command.ts";
 import { saveTinyModel } from "../../support/model-folder.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "forge-gpu-chat-"));
@@ -52,6 +52,28 @@ describe("forge-gpu chat", () => {
     // the slash that says that it is no command is not said
     expect(third).toBe(turn("system", "Be brief.") + turn("user", "/Three?") + opening);
     expect(anew).toBe(third);
+  });
+
+  it("stops an answer at Ctrl-C, and goes on with the next line", async () => {
+    const args = ["chat", tiny, "--verbose", "--greedy", "--max-tokens", "16000"];
+    const { child, done } = startForgeGpu([...args, "--length", "16384"], "One?\nTwo?\n");
+    let heard = 0;
+    // each answer is stopped as soon as it is heard
+    const onData = (): void => {
+      child.stdout?.removeListener("data", onData);
+      heard++;
+      child.kill("SIGINT");
+    };
+    child.stdout?.on("data", onData);
+    child.stderr?.on("data", (text: Buffer) => {
+      if (text.includes("(cancelled)")) child.stdout?.on("data", onData);
+    });
+    const { code, stderr } = await done;
+    expect(code, stderr).toBe(0);
+    expect(heard).toBe(2);
+    const sampled = [...stderr.matchAll(/(\d+) sampled \(cancelled\)/g)].map(([, n]) => Number(n));
+    expect(sampled).toHaveLength(2);
+    expect(Math.max(...sampled)).toBeLessThan(8000);
   });
 
   it("needs a chat template", async () => {

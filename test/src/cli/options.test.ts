@@ -34,11 +34,13 @@ describe("generate", () => {
       {
         ...{ prompt: "Hello", samples: 2, temperature: 0.5, topK: 3, seed: 2n ** 64n - 1n },
         ...{ stop: [".", "!?"], stopId: [2], repetitionStop: { count: 8, probability: 0.9 } },
-        ...{ dtype: "f16", bos: false },
+        ...{ dtype: "f16", bos: false, batch: 32 },
       },
     );
     const { options } = await parsed(generateCommand, "m", "--ids", "[1, 2,3]");
-    expect(options).toEqual({ ids: [1, 2, 3], samples: 1, seed: 0n, dtype: "f32", bos: true });
+    expect(options).toEqual({
+      ...{ ids: [1, 2, 3], samples: 1, seed: 0n, dtype: "f32", bos: true, batch: 32 },
+    });
   });
 
   it.each([
