@@ -69,3 +69,26 @@ describe("examples/02-char-transformer.ts", () => {
     expect(log).toContain("--steps takes a whole number");
   });
 });
+
+describe("examples/03-generate.ts", () => {
+  it("knows the rhyme after training, not before, and agrees with itself", () => {
+    const out = succeed("03-generate.ts");
+    const [before = "", after = ""] = out.split("steps in");
+    const greedy = (part: string): string => JSON.parse(/^greedy +(".*")$/m.exec(part)?.[1] ?? "");
+    expect(greedy(before)).not.toContain("twinkle");
+    expect(greedy(after)).toMatch(
+      /^, twinkle, little star,\n.*\nTwinkle, twinkle, all the night\.$/s,
+    );
+    const nats = [...out.matchAll(/^rhyme +([\d.]+) nats/gm)].map(([, x]) => Number(x));
+    expect(nats[0]).toBeGreaterThan(5); // ln 257 = 5.5
+    expect(nats[1]).toBeLessThan(0.1);
+    const apart = [...out.matchAll(/^agreed +to (\S+)/gm)].map(([, x]) => Number(x));
+    expect(apart).toHaveLength(2);
+    expect(Math.max(...apart)).toBeLessThan(1e-5);
+  });
+
+  it("says how it is used", () => {
+    expect(succeed("03-generate.ts", "--help")).toContain("--steps <n>");
+    expect(run("03-generate.ts", "--steps", "many").code).toBe(2);
+  });
+});
