@@ -1,5 +1,6 @@
 /** Model directories in the Hugging Face layout, on disk. */
-import { copyFile, open, readdir, realpath, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { open, readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import {
   type ByteSource,
@@ -13,7 +14,7 @@ import {
   type SaveOptions,
 } from "../../engine/index.ts";
 import { type FileSource, openFileSource } from "./file-source.ts";
-import { recoverFolder, syncFile, writeFolder } from "./folder.ts";
+import { exists, recoverFolder, writeFolder } from "./folder.ts";
 
 /** A model that was read from a directory, whose files stay open: what is saved unchanged is copied from them. */
 export interface ModelDirectory extends LoadedModel, AsyncDisposable {
@@ -97,14 +98,12 @@ export async function saveModelDirectory(
   const taken = new Set([...written.map(({ name }) => name), ...Object.keys(files)]);
   const copied = from ? await companions(from.path, taken) : [];
   try {
-    await writeFolder(target, async (draft) => {
+    await writeFolder(target, overwrite, async (draft) => {
       for (const { name, parts } of written) await writeFile(join(draft, name), parts);
       for (const [name, content] of Object.entries(files))
         await writeFile(join(draft, name), [textOf(content)]);
-      for (const path of copied) {
-        await copyFile(path, join(draft, basename(path)));
-        await syncFile(join(draft, basename(path)));
-      }
+      for (const path of copied)
+        await writeFile(join(draft, basename(path)), createReadStream(path));
     });
   } catch (error) {
     throw saveError(error, target);
@@ -194,13 +193,6 @@ async function checkDirectory(path: string): Promise<void> {
   if (!found.isDirectory())
     throw notFound(path, "it is a file", "pass the directory that it is in");
   if (!(await exists(join(path, "config.json")))) throw notFound(path, "it has no config.json");
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function notFound(path: string, why: string, fix?: string): ForgeError {
