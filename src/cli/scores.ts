@@ -118,11 +118,11 @@ function documentOf({ ids, texts, score }: ScoredText, tokenizer: Tokenizer | un
 }
 
 function print(scored: readonly ScoredText[], tokenizer: Tokenizer | undefined): void {
-  scored.forEach((each, index) => {
+  const tables = scored.map((each, index) => {
     const heading = scored.length > 1 ? `── ${index + 1} of ${scored.length} ──\n` : "";
-    const totals = totalsText(totalsOf([each.score]));
-    process.stdout.write(`${heading}${scoreTable(each, tokenizer)}\n${totals}\n\n`);
+    return `${heading}${scoreTable(each, tokenizer)}\n${totalsText(totalsOf([each.score]))}\n`;
   });
+  process.stdout.write(tables.join("\n"));
   if (scored.length === 1) return;
-  process.stdout.write(`all: ${totalsText(totalsOf(scored.map((each) => each.score)))}\n`);
+  process.stdout.write(`\nall: ${totalsText(totalsOf(scored.map((each) => each.score)))}\n`);
 }

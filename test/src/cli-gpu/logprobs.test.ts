@@ -74,7 +74,7 @@ describe("forge-gpu logprobs", () => {
     ]);
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(
-      /^token +id +logprob +entropy +top\n"H" +72\n"i" +105 +-\d+\.\d{4} +\d+\.\d{4} +".*" -\d+\.\d\d\n1 scored · sum (-\d+\.\d{4}) · mean \1 · perplexity \d+\.\d{4}\n\n$/,
+      /^token +id +logprob +entropy +top\n"H" +72\n"i" +105 +-\d+\.\d{4} +\d+\.\d{4} +".*" -\d+\.\d\d\n1 scored · sum (-\d+\.\d{4}) · mean \1 · perplexity \d+\.\d{4}\n$/,
     );
   });
 
