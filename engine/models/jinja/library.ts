@@ -42,7 +42,10 @@ interface Library {
 
 const library = jinja as unknown as Library;
 
-export const { Environment, Interpreter, tokenize, parse } = library;
+export const Environment: Library["Environment"] = library.Environment;
+export const Interpreter: Library["Interpreter"] = library.Interpreter;
+export const tokenize: Library["tokenize"] = library.tokenize;
+export const parse: Library["parse"] = library.parse;
 
 const scratch = new Environment();
 
