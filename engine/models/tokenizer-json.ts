@@ -137,7 +137,8 @@ function checkModel(value: unknown, file: string): ModelJson {
 function checkVocab(vocab: unknown, file: string): void {
   if (!isObject(vocab)) throw tokenizerInvalid(file, "has no vocabulary: model.vocab", show(vocab));
   const taken = new Set<number>();
-  for (const [piece, id] of Object.entries(vocab)) {
+  for (const piece of Object.keys(vocab)) {
+    const id = vocab[piece];
     if (!isId(id)) throw tokenizerInvalid(file, `gives ${show(piece)} no id`, show(id));
     if (taken.has(id))
       throw tokenizerInvalid(file, `gives ${show(piece)} the id of another`, show(id));
@@ -167,17 +168,30 @@ function checkMerges(model: Record<string, unknown>, file: string): void {
   if (prefix)
     throw tokenizerInvalid(file, "marks pieces within words, which is not supported", show(prefix));
   if (!Array.isArray(merges)) throw tokenizerInvalid(file, "has no list of merges", show(merges));
-  const pairs = typeof merges[0] !== "string";
+  const split = typeof merges[0] === "string" ? atSpace : asPair;
   for (const merge of merges) {
-    const parts: unknown = pairs ? merge : typeof merge === "string" ? merge.split(" ") : undefined;
-    const valid =
-      Array.isArray(parts) && parts.length === 2 && parts.every((p) => typeof p === "string");
-    if (!valid) throw tokenizerInvalid(file, "has a merge that is no pair of pieces", show(merge));
-    const [left, right] = parts as [string, string];
-    if (!Object.hasOwn(vocab, left + right)) {
+    const pair = split(merge);
+    if (!pair) throw tokenizerInvalid(file, "has a merge that is no pair of pieces", show(merge));
+    if (!Object.hasOwn(vocab, pair[0] + pair[1])) {
       throw tokenizerInvalid(file, "has a merge whose piece is not in the vocabulary", show(merge));
     }
   }
+}
+
+type Pair = readonly [left: string, right: string];
+
+function atSpace(merge: unknown): Pair | undefined {
+  if (typeof merge !== "string") return undefined;
+  const at = merge.indexOf(" ");
+  const isPair = at > 0 && at < merge.length - 1 && merge.indexOf(" ", at + 1) < 0;
+  return isPair ? [merge.slice(0, at), merge.slice(at + 1)] : undefined;
+}
+
+function asPair(merge: unknown): Pair | undefined {
+  const isPair = Array.isArray(merge) && merge.length === 2;
+  return isPair && typeof merge[0] === "string" && typeof merge[1] === "string"
+    ? (merge as unknown as Pair)
+    : undefined;
 }
 
 /** A component and those within it: each has a type, and its pattern is a text or a regular expression. */
