@@ -111,25 +111,30 @@ try {
   );
   expect(true, "its types compile in another project");
 
-  const page = join(app, "page.ts");
-  writeFileSync(
-    page,
-    'import { compile, openDevice } from "forge-gpu/engine";\nconsole.log(compile, openDevice);\n',
-  );
-  const { metafile } = await build({
-    entryPoints: [page],
-    absWorkingDir: app,
-    bundle: true,
-    platform: "browser",
-    format: "esm",
-    write: false,
-    metafile: true,
-    logLevel: "silent",
-  });
-  const outside = Object.values(metafile.inputs).flatMap(({ imports }) =>
-    imports.filter((i) => i.external),
-  );
-  expect(outside.length === 0, "forge-gpu/engine bundles for browsers without Node's modules");
+  for (const [name, used] of [
+    ["forge-gpu/engine", "compile"],
+    ["forge-gpu", "Sampler"],
+  ]) {
+    const page = join(app, "page.ts");
+    writeFileSync(
+      page,
+      `import { openDevice, ${used} } from "${name}";\nconsole.log(openDevice, ${used});\n`,
+    );
+    const { metafile } = await build({
+      entryPoints: [page],
+      absWorkingDir: app,
+      bundle: true,
+      platform: "browser",
+      format: "esm",
+      write: false,
+      metafile: true,
+      logLevel: "silent",
+    });
+    const outside = Object.values(metafile.inputs).flatMap(({ imports }) =>
+      imports.filter((i) => i.external),
+    );
+    expect(outside.length === 0, `${name} bundles for browsers without Node's modules`);
+  }
 
   const { messages } = await publint({ pkgDir: installed, strict: true });
   const lines = messages.map((message) => formatMessage(message, manifest, { color: false }));

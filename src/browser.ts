@@ -1,0 +1,28 @@
+/**
+ * The front door of the library in browsers: all that runs there. Re-exports only.
+ */
+export * from "../engine/index.ts";
+export {
+  Conversation,
+  type ConversationOptions,
+  type Turn,
+  type TurnRequest,
+} from "./rollout/conversation.ts";
+export type {
+  Alternative,
+  FinishReason,
+  Generation,
+  GenerationRequest,
+  GenerationTiming,
+  RepetitionStop,
+  SampledToken,
+} from "./rollout/request.ts";
+export { Sampler, type SamplerOptions, type SamplerStats } from "./rollout/sampler.ts";
+export {
+  type ScoreOptions,
+  Scorer,
+  type ScorerOptions,
+  type SequenceScore,
+  type SequenceToScore,
+} from "./rollout/scorer.ts";
+export type { Session } from "./rollout/session.ts";
