@@ -7,6 +7,7 @@ import {
   type Device,
   FAMILIES,
   type FamilyName,
+  loadModelFiles,
   type ModelConfig,
   memoryFiles,
   namedParameters,
@@ -108,6 +109,15 @@ describe("a checkpoint of the original library, loaded and saved", () => {
       }
     },
   );
+
+  it("is the same when its files are Blobs, as a page has them", async () => {
+    const files = await goldenModelFiles("llama2");
+    const blobs = new Map([...files].map(([name, bytes]) => [name, new Blob([bytes.slice()])]));
+    const { model, tokenizer } = await loadModelFiles(memoryFiles(blobs), { device: on });
+    expect(tokenizer).toBeUndefined();
+    expect(differences(await savedFiles(model), files)).toEqual([]);
+    model[Symbol.dispose]();
+  });
 
   it("keeps names without prefix, and tensors that the model does not use", async () => {
     const files = await rewritten(await goldenModelFiles("gpt2"), (t) => {

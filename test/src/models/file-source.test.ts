@@ -28,6 +28,26 @@ describe("openFileSource", () => {
     await source.close();
   });
 
+  test("reads into the room that it is given", async () => {
+    const bytes = Uint8Array.from({ length: 100 }, (_, i) => i);
+    const source = await openFileSource(fileOf("room", bytes));
+    const room = new Uint8Array(60);
+    const read = await source.read(30, 50, room);
+    expect(read).toEqual(bytes.slice(30, 80));
+    expect(read.buffer).toBe(room.buffer);
+    const entry = { name: "x", dtype: "U8", shape: [85], begin: 10, end: 95 } as const;
+    const parts: number[] = [];
+    for await (const part of readTensor(source, entry, { room })) {
+      expect(part.buffer).toBe(room.buffer);
+      parts.push(part.length);
+    }
+    expect(parts).toEqual([56, 29]);
+    expect(room.slice(0, 29)).toEqual(bytes.slice(66, 95));
+    const tight = readTensor(source, entry, { room: room.subarray(0, 7) });
+    expect(await errorOf(joined(tight))).toMatchObject({ code: "argument_invalid" });
+    await source.close();
+  });
+
   test("carries a safetensors file", async () => {
     const path = fileOf(
       "x.safetensors",

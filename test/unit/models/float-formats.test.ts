@@ -53,6 +53,18 @@ describe.each([
     expectSame(widen(bytesOf(PATTERNS.subarray(1, 4))), values.slice(1, 4));
   });
 
+  test("goes where there is room, and only there", () => {
+    const room = new Float32Array(6).fill(7);
+    const wide = widen(bytesOf(PATTERNS.subarray(1, 5)), room.subarray(1));
+    expect(wide.buffer).toBe(room.buffer);
+    expectSame(room, [7, ...values.slice(1, 5), 7]);
+    const halves = new Uint16Array(5).fill(7);
+    expectSame(narrow(wide, halves), PATTERNS.subarray(1, 5));
+    expectSame(halves, [1, 2, 3, 4, 7]);
+    expect(codeOf(() => widen(bytesOf(PATTERNS), room))).toBe("argument_invalid");
+    expect(codeOf(() => narrow(Float32Array.from(values), halves))).toBe("argument_invalid");
+  });
+
   test("comes back from f32 unchanged, and NaN stays a NaN of its sign", () => {
     const back = narrow(Float32Array.from(values));
     for (const [bits, value] of values.entries()) {
