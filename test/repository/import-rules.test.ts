@@ -40,6 +40,7 @@ const ALLOWED: readonly (readonly [file: string, specifier: string])[] = [
   ["engine/models/fine.ts", "../nn/leaf.ts"],
   ["engine/optim/fine.ts", "../ops/leaf.ts"],
   ["src/rl/loss/fine.ts", "../../../engine/index.ts"],
+  ["src/rl/reward/fine.ts", "../../../engine/error.ts"],
   ["src/cli/fine.ts", "./leaf.ts"],
   ["src/setup/fine.ts", "node:fs"],
   ["examples/98-fine.ts", "forge-gpu/engine"],
