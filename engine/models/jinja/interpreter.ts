@@ -1,9 +1,12 @@
 /**
  * The interpreter of @huggingface/jinja, made to agree with Python's Jinja2 where chat templates notice: there
  * `lstrip("\n")` takes all white space, None and True print as JavaScript's, `undefined == none`, no two lists are
- * equal, what a loop sets outlives its round, `continue` loses what was printed before it.
+ * equal, what a loop sets outlives its round, macros see the variables of their callers, `continue` loses what was
+ * printed before it.
  *
- * A template that transformers renders gives the same text here, or an error: what neither supports is not guessed.
+ * A template that transformers renders gives the same text here, or an error where something is not supported. Known to
+ * differ: integers beyond 2^53, floats such as 1.0, which JSON makes integers here, and entries of a dict printed whole,
+ * which are lists here.
  */
 import { type Arguments, elements, FILTERS, STRING_METHODS } from "./filters.ts";
 import {
@@ -17,9 +20,10 @@ import {
   UNDEFINED,
   type Value,
 } from "./library.ts";
+import { bindMacro, loopValue, roundOf } from "./scopes.ts";
 import { TemplateError } from "./source.ts";
 import { passes } from "./tests.ts";
-import { checkSize, contains, equal, isNumber, loopValue, modulo, toText } from "./values.ts";
+import { checkSize, contains, equal, isNumber, modulo, toText } from "./values.ts";
 
 /** Nodes that one rendering may visit, as for ten thousand messages; a round of a loop costs as much as ten. */
 const MAX_STEPS = 1_000_000;
@@ -97,6 +101,11 @@ export class Python extends Interpreter {
         return this.#if(node, scope);
       case "For":
         return this.#for(node, scope);
+      case "Macro": {
+        const nothing = super.evaluate(node, scope);
+        bindMacro(scope.variables.get((node["name"] as Node)["value"] as string), scope);
+        return nothing;
+      }
       case "Break":
       case "Continue":
         throw new LoopControl(node.type === "Break");
@@ -274,24 +283,4 @@ const DICT_METHODS = new Set(["get", "items", "keys", "values"]);
 /** A value that stands where a node is expected. */
 function known(value: Value): Node {
   return { type: "Value", value };
-}
-
-/** The variables of a round of a loop, which end with it. */
-function roundOf(loop: Node, item: Value, scope: Scope): Scope {
-  const round = new Environment(scope);
-  assign(round, loop["loopvar"] as Node, item);
-  return round;
-}
-
-function assign(scope: Scope, target: Node, item: Value): void {
-  if (target.type === "Identifier") {
-    scope.setVariable(target["value"] as string, item);
-    return;
-  }
-  const names = target["value"] as readonly Node[];
-  const parts = elements(item);
-  if (parts.length !== names.length) throw new Error("a loop unpacks the wrong number of items");
-  names.forEach((name, at) => {
-    assign(scope, name, parts[at] as Value);
-  });
 }

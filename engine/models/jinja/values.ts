@@ -1,6 +1,6 @@
 /** What Python makes of the values of a template: as text, as JSON, and when they are equal. */
 
-import { toValue, UNDEFINED, type Value } from "./library.ts";
+import type { Value } from "./library.ts";
 
 /** Python's str(): what a template prints. */
 export function toText(value: Value): string {
@@ -125,26 +125,6 @@ export function contains(container: Value, item: Value): boolean {
     throw new Error(`a ${item.type} cannot be in a ${container.type}`);
   }
   return (container.value as string).includes(text);
-}
-
-/** The `loop` of a round. */
-export function loopValue(all: readonly Value[], at: number): Value {
-  const { length } = all;
-  const loop = toValue({
-    index: at + 1,
-    index0: at,
-    revindex: length - at,
-    revindex0: length - at - 1,
-    first: at === 0,
-    last: at === length - 1,
-    length,
-    depth: 1,
-    depth0: 0,
-  });
-  const entries = loop.value as Map<string, Value>;
-  entries.set("previtem", all[at - 1] ?? UNDEFINED);
-  entries.set("nextitem", all[at + 1] ?? UNDEFINED);
-  return loop;
 }
 
 /** The remainder with the sign of the divisor. */
