@@ -10,3 +10,18 @@ export {
   type SaveDirectoryOptions,
   saveModelDirectory,
 } from "./models/directory.ts";
+export {
+  buildForest,
+  type ForestOptions,
+  type SampleForest,
+} from "./pool/forest.ts";
+export type { ForestBatch, ForestSample, TokenRange } from "./pool/forest-batch.ts";
+export type { ForestPacking } from "./pool/forest-packing.ts";
+export type { ForestCost, ForestReport } from "./pool/forest-report.ts";
+export {
+  edgeCoefficients,
+  gatherEdges,
+  pathOf,
+  samplesOf,
+  tokenValues,
+} from "./pool/forest-samples.ts";
