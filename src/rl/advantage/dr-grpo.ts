@@ -1,6 +1,6 @@
 /** Dr. GRPO: a reward against the mean of its group. */
 import type { GroupId, Reward, SingleRule } from "../groups.ts";
-import { grpoAdvantage } from "./grpo.ts";
+import { groupDeviations } from "./group-deviations.ts";
 
 /**
  * A = R − mean (Liu et al. 2025, arXiv:2503.20783, §3.2: dividing by the deviation favours tasks that are nearly solved
@@ -18,5 +18,5 @@ export function drGrpoAdvantage(
   groups: ArrayLike<GroupId>,
   single: SingleRule = "reward",
 ): Float64Array {
-  return grpoAdvantage(rewards, groups, { scale: "none", single });
+  return groupDeviations("dr-grpo", rewards, groups, single);
 }

@@ -2,7 +2,7 @@
 import type { GroupId, Reward, SingleRule } from "../groups.ts";
 import { checkSameLength, type Rows } from "../rows.ts";
 import { masked, perToken, whiten } from "../statistics.ts";
-import { drGrpoAdvantage } from "./dr-grpo.ts";
+import { groupDeviations } from "./group-deviations.ts";
 
 /**
  * (R − mean of the group) on every sampled token, whitened over the batch (Hu 2025, arXiv:2501.03262, §3.3, as in verl):
@@ -24,7 +24,7 @@ export function reinforcePlusPlusBaselineAdvantage(
   single: SingleRule = "reward",
 ): Float64Array[] {
   checkSameLength("reinforce++-baseline", { rewards, mask });
-  const deviations = drGrpoAdvantage(rewards, groups, single);
+  const deviations = groupDeviations("reinforce++-baseline", rewards, groups, single);
   const counted = mask.map((row, i) => (rewards[i] === null ? new Float64Array(row.length) : row));
   return masked(whiten(perToken(deviations, counted), counted), counted);
 }

@@ -4,6 +4,7 @@ import { drGrpoAdvantage } from "../../../src/rl/advantage/dr-grpo.ts";
 import { grpoAdvantage } from "../../../src/rl/advantage/grpo.ts";
 import { maxrlAdvantage } from "../../../src/rl/advantage/maxrl.ts";
 import { opoAdvantage } from "../../../src/rl/advantage/opo.ts";
+import { reinforcePlusPlusBaselineAdvantage } from "../../../src/rl/advantage/reinforce-plus-plus-baseline.ts";
 import { rlooAdvantage } from "../../../src/rl/advantage/rloo.ts";
 import type { GroupId, Reward, SingleRule } from "../../../src/rl/groups.ts";
 import { codeOf } from "../../support/errors.ts";
@@ -85,6 +86,21 @@ describe.each(Object.entries(ADVANTAGES))("%s", (name, advantage) => {
     }
     expect(codeOf(() => advantage([1, 2], [0]))).toBe("shape_mismatch");
     expect(advantage([], [])).toEqual(new Float64Array(0));
+  });
+});
+
+describe("errors", () => {
+  it("name the function that was called", () => {
+    const [rewards, groups] = [
+      [Number.NaN, 1],
+      [0, 0],
+    ];
+    const mask = [[1], [1]];
+    expect(() => grpoAdvantage(rewards, groups)).toThrow(/\] grpo: reward 0 /);
+    expect(() => drGrpoAdvantage(rewards, groups)).toThrow(/\] dr-grpo: reward 0 /);
+    expect(() => reinforcePlusPlusBaselineAdvantage(rewards, groups, mask)).toThrow(
+      /\] reinforce\+\+-baseline: reward 0 /,
+    );
   });
 });
 
