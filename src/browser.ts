@@ -2,6 +2,7 @@
  * The front door of the library in browsers: all that runs there. Re-exports only.
  */
 export * from "../engine/index.ts";
+export * from "./pool/index.ts";
 export * from "./rl/index.ts";
 export {
   Conversation,

@@ -20,7 +20,8 @@ export function wallClock(): Clock {
         const left = Math.max(0, time - Date.now());
         const isLast = left <= LONGEST_TIMER_MS;
         timer = setTimeout(isLast ? call : arm, isLast ? left : LONGEST_TIMER_MS);
-        timer.unref();
+        // a number in browsers
+        timer.unref?.();
       };
       arm();
       return () => clearTimeout(timer);

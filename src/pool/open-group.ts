@@ -1,12 +1,27 @@
 /** Groups and sessions while the pool waits for them, and the rules by which they are settled. */
-import type {
-  Completion,
-  GroupRecord,
-  RewardRecord,
-  SessionKey,
-  SessionRecord,
-  SessionStatus,
+import { ForgeError } from "../../engine/error.ts";
+import {
+  type Completion,
+  type GroupRecord,
+  type RewardRecord,
+  refuse,
+  type SessionKey,
+  type SessionRecord,
+  type SessionStatus,
 } from "./record.ts";
+
+/** A group to be opened. */
+export interface GroupInput {
+  /** The scheduler's number of it; above those opened before. */
+  readonly groupId: number;
+  readonly taskId: string;
+  /** How many sessions. */
+  readonly sessions: number;
+  /** Names of the rewards that a session must have before it may be trained on. Default: "outcome". */
+  readonly awaits?: readonly string[];
+  /** When the pool stops waiting for its sessions and their rewards, on its clock. Default: never. */
+  readonly deadline?: number;
+}
 
 /** A session that the pool holds. */
 export interface OpenSession extends SessionKey {
@@ -39,6 +54,26 @@ export interface OpenGroup {
 /** Id of a session: agents address the pool by it. */
 export function sessionIdOf(groupId: number, sampleIndex: number): string {
   return `${groupId}-${sampleIndex}`;
+}
+
+/** A group whose sessions begin now. Errors: `argument_invalid`. */
+export function openGroup(input: GroupInput, now: number): OpenGroup {
+  const { groupId, taskId, sessions, awaits = ["outcome"], deadline } = input;
+  if (!Number.isSafeInteger(sessions) || sessions < 1)
+    refuse("group", "sessions", sessions, "it is a positive integer");
+  if (deadline !== undefined && !Number.isFinite(deadline))
+    refuse("group", "deadline", deadline, "it is a time");
+  const group: OpenGroup = {
+    groupId,
+    taskId,
+    awaits: [...awaits],
+    deadline,
+    sessions: [],
+    callOff: () => {},
+    record: undefined,
+  };
+  for (let i = 0; i < sessions; i++) group.sessions.push(openSession(group, i, now));
+  return group;
 }
 
 export function openSession(group: OpenGroup, sampleIndex: number, now: number): OpenSession {
@@ -79,8 +114,25 @@ function takesPart(session: OpenSession): boolean {
   return session.rewards.length > 0 || hasRewards(session);
 }
 
-/** The record of a group whose sessions are all settled. */
-export function seal(group: OpenGroup): GroupRecord {
+/** Once its sessions are all settled, a group gets its record, here and once, and needs no alarm any more. */
+export function sealIfSettled(group: OpenGroup): GroupRecord | undefined {
+  if (group.record || !group.sessions.every((session) => session.isSettled)) return undefined;
+  group.callOff();
+  group.record = recordOf(group);
+  return group.record;
+}
+
+/** What is thrown at those who come after a session's end. */
+export function ended(sessionId: string, what: string): ForgeError {
+  return new ForgeError({
+    code: "state_conflict",
+    what: `pool: session "${sessionId}" takes no ${what} any more.`,
+    why: "it has ended, or its deadline has passed",
+    fix: "hand in what belongs to a session before its one end, and in time",
+  });
+}
+
+function recordOf(group: OpenGroup): GroupRecord {
   const sessions = group.sessions.map((session): SessionRecord => {
     const { sessionId, groupId, taskId, status, completions, rewards, startedAt, endedAt } =
       session;

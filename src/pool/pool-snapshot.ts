@@ -1,5 +1,13 @@
 /** What a pool looks like in a checkpoint: plain JSON, arrays of numbers as base64 of their little-endian bytes. */
 import { ForgeError } from "../../engine/error.ts";
+import { fromBase64, toBase64 } from "./base64.ts";
+import {
+  type GroupInput,
+  isComplete,
+  type OpenGroup,
+  type OpenSession,
+  sealIfSettled,
+} from "./open-group.ts";
 import {
   type Completion,
   completionOf,
@@ -26,6 +34,15 @@ export interface SessionSnapshot {
   readonly rewards: readonly RewardRecord[];
 }
 
+/** A group in a checkpoint. */
+interface GroupSnapshot {
+  readonly groupId: number;
+  readonly taskId: string;
+  readonly awaits: readonly string[];
+  readonly deadline: number | null;
+  readonly sessions: readonly SessionSnapshot[];
+}
+
 /** A `DataPool` as plain JSON. */
 export interface PoolSnapshot {
   readonly format: 1;
@@ -33,51 +50,99 @@ export interface PoolSnapshot {
   readonly now: number;
   readonly nextGroup: number;
   readonly lateRewards: number;
-  readonly groups: readonly {
-    readonly groupId: number;
-    readonly taskId: string;
-    readonly awaits: readonly string[];
-    readonly deadline: number | null;
-    readonly sessions: readonly SessionSnapshot[];
-  }[];
+  readonly groups: readonly GroupSnapshot[];
 }
 
-export function completionSnapshot(completion: Completion): CompletionSnapshot {
-  const { sessionId, groupId, taskId, ...rest } = completion;
+/** What was acknowledged of a group. */
+export function groupSnapshot(group: OpenGroup): GroupSnapshot {
+  const { groupId, taskId, awaits, deadline = null, sessions } = group;
+  return { groupId, taskId, awaits, deadline, sessions: sessions.map(sessionSnapshot) };
+}
+
+function sessionSnapshot(session: OpenSession): SessionSnapshot {
+  const { status = null, startedAt, endedAt = null, completions, rewards } = session;
+  // what waits for room is lost, and a session without it has not ended
+  const end = session.waiting > 0 ? { status: null, endedAt: null } : { status, endedAt };
   return {
-    ...rest,
-    promptIds: encode(rest.promptIds),
-    responseIds: encode(rest.responseIds),
-    behaviorLogprobs: encode(rest.behaviorLogprobs),
+    status: end.status,
+    startedAt,
+    endedAt: end.endedAt,
+    completions: completions.map(completionSnapshot),
+    rewards: [...rewards],
   };
 }
 
-/** Errors    `checkpoint_invalid`. */
-export function readSession(
-  key: SessionKey,
-  snapshot: SessionSnapshot,
-): { readonly completions: Completion[]; readonly rewards: RewardRecord[] } {
+function completionSnapshot(completion: Completion): CompletionSnapshot {
+  const { sessionId, groupId, taskId, ...rest } = completion;
+  return {
+    ...rest,
+    promptIds: toBase64(rest.promptIds),
+    responseIds: toBase64(rest.responseIds),
+    behaviorLogprobs: toBase64(rest.behaviorLogprobs),
+  };
+}
+
+/** Errors    `checkpoint_invalid` for what is no snapshot of a pool. */
+export function checkPoolSnapshot(snapshot: PoolSnapshot): void {
+  if (snapshot?.format !== 1 || !Array.isArray(snapshot.groups))
+    invalid("the checkpoint is of no known format", snapshot?.format);
+}
+
+/**
+ * A group as `open` gives it, filled with what it had; `shift` takes the times from the clock of then to that of now.
+ *
+ * Errors    `checkpoint_invalid`.
+ */
+export function readGroup(
+  snapshot: GroupSnapshot,
+  shift: number,
+  open: (input: GroupInput) => OpenGroup,
+): OpenGroup {
+  const { groupId, taskId, awaits, deadline, sessions } = snapshot;
+  const group = reading(`group ${groupId}`, () =>
+    open({
+      ...{ groupId, taskId, awaits, sessions: sessions.length },
+      ...(deadline !== null && { deadline: deadline + shift }),
+    }),
+  );
+  for (const [i, session] of group.sessions.entries())
+    reading(`session "${session.sessionId}"`, () =>
+      fill(session, sessions[i] as SessionSnapshot, shift),
+    );
+  sealIfSettled(group);
+  return group;
+}
+
+function fill(session: OpenSession, snapshot: SessionSnapshot, shift: number): void {
+  const { status, startedAt, endedAt, completions, rewards } = snapshot;
+  if (status !== null && !STATUSES.includes(status)) throw new TypeError(`no status: ${status}`);
+  session.completions = completions.map((completion) => readCompletion(session, completion));
+  for (const { requestIndex } of completions) session.requests.add(requestIndex);
+  session.rewards = rewards.map((reward) => rewardOf(session.sessionId, reward));
+  session.startedAt = startedAt + shift;
+  session.status = status ?? undefined;
+  session.endedAt = endedAt === null ? undefined : endedAt + shift;
+  session.isSettled = isComplete(session);
+}
+
+function readCompletion(key: SessionKey, snapshot: CompletionSnapshot): Completion {
+  return completionOf(key, {
+    ...snapshot,
+    promptIds: new Uint32Array(fromBase64(snapshot.promptIds)),
+    responseIds: new Uint32Array(fromBase64(snapshot.responseIds)),
+    behaviorLogprobs: new Float32Array(fromBase64(snapshot.behaviorLogprobs)),
+  });
+}
+
+function reading<T>(what: string, read: () => T): T {
   try {
-    if (snapshot.status !== null && !STATUSES.includes(snapshot.status))
-      throw new TypeError(`no such status: ${snapshot.status}`);
-    return {
-      completions: snapshot.completions.map((completion) =>
-        completionOf(key, {
-          ...completion,
-          promptIds: new Uint32Array(decode(completion.promptIds)),
-          responseIds: new Uint32Array(decode(completion.responseIds)),
-          behaviorLogprobs: new Float32Array(decode(completion.behaviorLogprobs)),
-        }),
-      ),
-      rewards: snapshot.rewards.map((reward) => rewardOf(key.sessionId, reward)),
-    };
+    return read();
   } catch (cause) {
-    return invalid(`session "${key.sessionId}" cannot be read`, cause);
+    return invalid(`${what} cannot be read`, cause);
   }
 }
 
-/** Errors    `checkpoint_invalid`: always. */
-export function invalid(what: string, cause: unknown): never {
+function invalid(what: string, cause: unknown): never {
   throw new ForgeError({
     code: "checkpoint_invalid",
     what: `pool: ${what}.`,
@@ -85,12 +150,4 @@ export function invalid(what: string, cause: unknown): never {
     fix: "resume from another checkpoint",
     cause,
   });
-}
-
-function encode({ buffer, byteOffset, byteLength }: Uint32Array | Float32Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString("base64");
-}
-
-function decode(text: string): ArrayBuffer {
-  return new Uint8Array(Buffer.from(text, "base64")).buffer;
 }

@@ -1,10 +1,18 @@
 /** The data pool: between agents, who produce at their own pace, and the trainer. */
 import { ForgeError } from "../../engine/error.ts";
 import { type Clock, wallClock } from "./clock.ts";
-import { isComplete, type OpenGroup, type OpenSession, openSession, seal } from "./open-group.ts";
-import { completionSnapshot, invalid, type PoolSnapshot, readSession } from "./pool-snapshot.ts";
+import { GroupTable } from "./group-table.ts";
 import {
-  type Completion,
+  ended,
+  type GroupInput,
+  isComplete,
+  type OpenGroup,
+  type OpenSession,
+  openSession,
+  sealIfSettled,
+} from "./open-group.ts";
+import { checkPoolSnapshot, groupSnapshot, type PoolSnapshot, readGroup } from "./pool-snapshot.ts";
+import {
   type CompletionInput,
   completionOf,
   type GroupRecord,
@@ -13,9 +21,8 @@ import {
   rewardOf,
   type SessionStatus,
   STATUSES,
-  tokensOf,
 } from "./record.ts";
-import { WaitingLine } from "./waiting-line.ts";
+import { Room } from "./room.ts";
 
 /** How a {@link DataPool} is made. */
 export interface DataPoolOptions {
@@ -27,24 +34,6 @@ export interface DataPoolOptions {
   readonly onFinished?: (group: GroupRecord) => void;
 }
 
-/** A group to be opened. */
-export interface GroupInput {
-  /** The scheduler's number of it; above those opened before. */
-  readonly groupId: number;
-  readonly taskId: string;
-  /** How many sessions. */
-  readonly sessions: number;
-  /** Names of the rewards that a session must have before it may be trained on. Default: "outcome". */
-  readonly awaits?: readonly string[];
-  /** When the pool stops waiting for its sessions and their rewards, on its clock. Default: never. */
-  readonly deadline?: number;
-}
-
-interface Parcel {
-  readonly session: OpenSession;
-  readonly completion: Completion;
-}
-
 /**
  * Completions and rewards come in session by session, in any order and late; groups come out whole. A session is
  * settled when it has ended and its rewards are in, or at its group's deadline, or at once when it failed. What was
@@ -54,22 +43,16 @@ interface Parcel {
  * a missing reward is never a 0.
  */
 export class DataPool {
-  readonly capacityTokens: number;
   readonly #clock: Clock;
   readonly #onFinished: ((group: GroupRecord) => void) | undefined;
-  /** By ascending id. */
-  readonly #groups = new Map<number, OpenGroup>();
-  readonly #line = new WaitingLine<Parcel, void>();
-  #nextGroup = 0;
-  #tokens = 0;
+  readonly #groups = new GroupTable();
+  readonly #room: Room;
   #lateRewards = 0;
 
   /** Errors    `argument_invalid`. */
   constructor(options: DataPoolOptions) {
     const { capacityTokens, clock = wallClock(), onFinished } = options;
-    if (!Number.isSafeInteger(capacityTokens) || capacityTokens < 1)
-      refuse("pool", "capacityTokens", capacityTokens, "it is a positive integer");
-    this.capacityTokens = capacityTokens;
+    this.#room = new Room(capacityTokens, this.#groups);
     this.#clock = clock;
     this.#onFinished = onFinished;
   }
@@ -81,83 +64,40 @@ export class DataPool {
    * Errors    `checkpoint_invalid`.
    */
   static restore(options: DataPoolOptions, snapshot: PoolSnapshot): DataPool {
-    if (snapshot?.format !== 1 || !Array.isArray(snapshot.groups))
-      invalid("the checkpoint is of no known format", snapshot?.format);
+    checkPoolSnapshot(snapshot);
     const pool = new DataPool(options);
     const shift = pool.#clock.now() - snapshot.now;
-    for (const group of snapshot.groups) {
-      const { groupId, taskId, awaits, deadline, sessions } = group;
-      try {
-        pool.open({
-          ...{ groupId, taskId, awaits, sessions: sessions.length },
-          ...(deadline !== null && { deadline: deadline + shift }),
-        });
-      } catch (cause) {
-        invalid(`group ${groupId} cannot be read`, cause);
-      }
+    for (const was of snapshot.groups) {
+      const group = readGroup(was, shift, (input) => pool.#open(input));
+      for (const session of group.sessions) pool.#room.occupy(session);
     }
-    for (const { groupId, sessions } of snapshot.groups) {
-      const group = pool.#groups.get(groupId) as OpenGroup;
-      for (const [i, was] of sessions.entries()) {
-        const session = group.sessions[i] as OpenSession;
-        const { completions, rewards } = readSession(session, was);
-        for (const completion of completions) pool.#store(session, completion);
-        for (const { requestIndex } of completions) session.requests.add(requestIndex);
-        session.rewards.push(...rewards);
-        session.startedAt = was.startedAt + shift;
-        session.status = was.status ?? undefined;
-        session.endedAt = was.endedAt === null ? undefined : was.endedAt + shift;
-        session.isSettled = isComplete(session);
-      }
-      if (group.sessions.every((session) => session.isSettled)) {
-        group.callOff();
-        group.record = seal(group);
-      }
-    }
-    pool.#nextGroup = snapshot.nextGroup;
+    pool.#groups.next = snapshot.nextGroup;
     pool.#lateRewards = snapshot.lateRewards;
     return pool;
+  }
+
+  get capacityTokens(): number {
+    return this.#room.capacityTokens;
   }
 
   /** What it holds. `waiting` producers have completions that are not acknowledged yet. */
   get stats(): Readonly<Record<"groups" | "tokens" | "waiting" | "lateRewards", number>> {
     return {
       groups: this.#groups.size,
-      tokens: this.#tokens,
-      waiting: this.#line.size,
+      tokens: this.#room.tokens,
+      waiting: this.#room.waiting,
       lateRewards: this.#lateRewards,
     };
   }
 
   /** Ids of groups with sessions that are not settled, ascending. */
   get unfinished(): readonly number[] {
-    return [...this.#groups.values()].filter((g) => !g.record).map((g) => g.groupId);
+    return [...this.#groups].filter((g) => !g.record).map((g) => g.groupId);
   }
 
   /** Opens a group and gives the ids of its sessions. Errors: `argument_invalid`. */
   open(input: GroupInput): readonly string[] {
-    const { groupId, taskId, sessions, awaits = ["outcome"], deadline } = input;
-    if (!Number.isSafeInteger(groupId) || groupId < this.#nextGroup)
-      refuse("group", "groupId", groupId, `it is an integer from ${this.#nextGroup} on`);
-    if (!Number.isSafeInteger(sessions) || sessions < 1)
-      refuse("group", "sessions", sessions, "it is a positive integer");
-    if (deadline !== undefined && !Number.isFinite(deadline))
-      refuse("group", "deadline", deadline, "it is a time");
-    this.#nextGroup = groupId + 1;
-    const group: OpenGroup = {
-      groupId,
-      taskId,
-      awaits: [...awaits],
-      deadline,
-      sessions: [],
-      callOff: () => {},
-      record: undefined,
-    };
-    for (let i = 0; i < sessions; i++)
-      group.sessions.push(openSession(group, i, this.#clock.now()));
-    this.#groups.set(groupId, group);
-    this.#arm(group);
-    return group.sessions.map((session) => session.sessionId);
+    return this.#open(input).sessions.map((session) => session.sessionId);
   }
 
   /**
@@ -167,7 +107,7 @@ export class DataPool {
    */
   async add(sessionId: string, input: CompletionInput, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    const session = this.#session(sessionId);
+    const session = this.#groups.session(sessionId);
     if (!session || session.status) throw ended(sessionId, "completion");
     const completion = completionOf(session, input);
     const { requestIndex, parent } = completion;
@@ -176,13 +116,11 @@ export class DataPool {
     if (parent !== null && !session.requests.has(parent))
       refuse("completion", "parent", parent, "the session has no such request");
     session.requests.add(requestIndex);
-    if (this.#hasRoom(session, completion, this.#line.size > 0)) {
-      this.#store(session, completion);
-      return;
-    }
+    const parcel = { session, completion };
+    if (this.#room.store(parcel)) return;
     session.waiting++;
     try {
-      await this.#line.wait({ session, completion }, signal);
+      await this.#room.wait(parcel, signal);
     } catch (error) {
       // aborted: as if it had never been handed in
       session.requests.delete(requestIndex);
@@ -198,7 +136,7 @@ export class DataPool {
    * Errors    `argument_invalid`; `non_finite`; `state_conflict` for another value of a reward that is there.
    */
   reward(sessionId: string, input: RewardInput): boolean {
-    const session = this.#session(sessionId);
+    const session = this.#groups.session(sessionId);
     const reward = rewardOf(sessionId, input);
     if (!session || session.isSettled) {
       this.#lateRewards++;
@@ -232,7 +170,7 @@ export class DataPool {
    */
   end(sessionId: string, status: SessionStatus): void {
     if (!STATUSES.includes(status)) refuse("session", "status", status, STATUSES.join(", "));
-    const session = this.#session(sessionId);
+    const session = this.#groups.session(sessionId);
     if (!session || session.status) throw ended(sessionId, "status");
     this.#close(session, status);
     this.#settleIfComplete(session);
@@ -271,7 +209,7 @@ export class DataPool {
       });
     }
     for (const [i, session] of group.sessions.entries()) {
-      this.#free(session);
+      this.#room.free(session);
       group.sessions[i] = openSession(group, i, this.#clock.now());
     }
     group.callOff();
@@ -286,61 +224,20 @@ export class DataPool {
     return {
       format: 1,
       now: this.#clock.now(),
-      nextGroup: this.#nextGroup,
+      nextGroup: this.#groups.next,
       lateRewards: this.#lateRewards,
-      groups: [...this.#groups.values()].map(({ groupId, taskId, awaits, deadline, sessions }) => ({
-        groupId,
-        taskId,
-        awaits,
-        deadline: deadline ?? null,
-        sessions: sessions.map((session) => ({
-          // what waits for room is lost, and a session without it has not ended
-          status: session.waiting > 0 ? null : (session.status ?? null),
-          startedAt: session.startedAt,
-          endedAt: session.waiting > 0 ? null : (session.endedAt ?? null),
-          completions: session.completions.map(completionSnapshot),
-          rewards: session.rewards,
-        })),
-      })),
+      groups: [...this.#groups].map(groupSnapshot),
     };
   }
 
-  /** Undefined when its group has left the pool. */
-  #session(sessionId: string): OpenSession | undefined {
-    const [, groupId, sampleIndex] = /^(0|[1-9]\d*)-(0|[1-9]\d*)$/.exec(sessionId) ?? [];
-    const group = this.#groups.get(Number(groupId));
-    const session = group?.sessions[Number(sampleIndex)];
-    if (!session && (group || !(Number(groupId) < this.#nextGroup)))
-      refuse("pool", "sessionId", sessionId, "the pool has opened no such session");
-    return session;
+  #open(input: GroupInput): OpenGroup {
+    const group = this.#groups.open(input, this.#clock.now());
+    this.#arm(group);
+    return group;
   }
 
-  #hasRoom(session: OpenSession, completion: Completion, isBehind: boolean): boolean {
-    const [oldest] = this.#groups.values();
-    if (session.group === oldest) return true;
-    return !isBehind && this.#tokens + tokensOf(completion) <= this.capacityTokens;
-  }
-
-  #store(session: OpenSession, completion: Completion): void {
-    session.completions.push(completion);
-    this.#tokens += tokensOf(completion);
-  }
-
-  #free(session: OpenSession): void {
-    for (const completion of session.completions) this.#tokens -= tokensOf(completion);
-  }
-
-  /** Lets in whom there is room for: in the order of the line, the oldest group before all. */
   #serve(): void {
-    let isBehind = false;
-    for (const waiter of this.#line) {
-      const { session, completion } = waiter.item;
-      if (this.#hasRoom(session, completion, isBehind)) {
-        this.#store(session, completion);
-        waiter.resolve();
-        this.#left(session);
-      } else isBehind = true;
-    }
+    for (const session of this.#room.letIn()) this.#left(session);
   }
 
   #left(session: OpenSession): void {
@@ -365,8 +262,7 @@ export class DataPool {
     session.status = status;
     session.endedAt = this.#clock.now();
     if (status === "completed" || status === "truncated") return;
-    for (const waiter of this.#line)
-      if (waiter.item.session === session) waiter.reject(ended(session.sessionId, "completion"));
+    this.#room.turnAway(session);
     // their producers hear of it later; what is settled here is settled now
     session.waiting = 0;
   }
@@ -378,26 +274,16 @@ export class DataPool {
   }
 
   #finishIfSettled(group: OpenGroup): void {
-    if (group.record || !group.sessions.every((session) => session.isSettled)) return;
-    group.callOff();
-    group.record = seal(group);
-    if (!group.record.isTrainable) this.#remove(group);
-    this.#onFinished?.(group.record);
+    const record = sealIfSettled(group);
+    if (!record) return;
+    if (!record.isTrainable) this.#remove(group);
+    this.#onFinished?.(record);
     this.#serve();
   }
 
   #remove(group: OpenGroup): void {
     group.callOff();
     this.#groups.delete(group.groupId);
-    for (const session of group.sessions) this.#free(session);
+    for (const session of group.sessions) this.#room.free(session);
   }
-}
-
-function ended(sessionId: string, what: string): ForgeError {
-  return new ForgeError({
-    code: "state_conflict",
-    what: `pool: session "${sessionId}" takes no ${what} any more.`,
-    why: "it has ended, or its deadline has passed",
-    fix: "hand in what belongs to a session before its one end, and in time",
-  });
 }
