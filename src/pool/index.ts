@@ -15,6 +15,7 @@ export {
   samplesOf,
   tokenValues,
 } from "./forest-samples.ts";
+export type { Ticket } from "./group-window.ts";
 export type { Histogram, LagReport, LagSummary } from "./lag.ts";
 export { type GroupInput, sessionIdOf } from "./open-group.ts";
 export { DataPool, type DataPoolOptions } from "./pool.ts";
@@ -29,5 +30,5 @@ export type {
   SessionRecord,
   SessionStatus,
 } from "./record.ts";
-export { Scheduler, type SchedulerOptions, type Ticket } from "./scheduler.ts";
+export { Scheduler, type SchedulerOptions } from "./scheduler.ts";
 export type { SchedulerSnapshot } from "./scheduler-snapshot.ts";

@@ -3,6 +3,9 @@
 /** How often each lag occurred. */
 export type Histogram = readonly (readonly [lag: number, count: number])[];
 
+/** {@link LagStatistics} in a checkpoint. */
+export type LagSnapshot = Readonly<Record<"groups" | "steps", Histogram>>;
+
 /** Lags of the groups taken. A bound is Infinity when greedy. */
 export interface LagReport {
   /** Groups consumed between admission and taking; at most N + W − 2. */
@@ -20,20 +23,35 @@ export interface LagSummary {
   readonly bound: number;
 }
 
-export function addLag(histogram: Map<number, number>, lag: number): void {
-  histogram.set(lag, (histogram.get(lag) ?? 0) + 1);
-}
+/** The lags of the groups taken, in both units. */
+export class LagStatistics {
+  readonly #groups = new Map<number, number>();
+  readonly #steps = new Map<number, number>();
 
-/** The report of both histograms, where `bound` is N + W − 2. */
-export function lagReport(
-  lags: Readonly<Record<"groups" | "steps", ReadonlyMap<number, number>>>,
-  bound: number,
-  groupsPerStep: number,
-): LagReport {
-  return {
-    groups: summary(lags.groups, bound),
-    steps: summary(lags.steps, Math.floor(bound / groupsPerStep)),
-  };
+  /** Goes on where another was, from nothing. */
+  fill(snapshot: LagSnapshot): void {
+    for (const [lag, count] of snapshot.groups) this.#groups.set(lag, count);
+    for (const [lag, count] of snapshot.steps) this.#steps.set(lag, count);
+  }
+
+  /** Counts a group. */
+  add(groups: number, steps: number): void {
+    this.#groups.set(groups, (this.#groups.get(groups) ?? 0) + 1);
+    this.#steps.set(steps, (this.#steps.get(steps) ?? 0) + 1);
+  }
+
+  /** Where `bound` is N + W − 2. */
+  report(bound: number, groupsPerStep: number): LagReport {
+    return {
+      groups: summary(this.#groups, bound),
+      steps: summary(this.#steps, Math.floor(bound / groupsPerStep)),
+    };
+  }
+
+  /** As plain JSON, in the order in which the lags first occurred. */
+  snapshot(): LagSnapshot {
+    return { groups: [...this.#groups], steps: [...this.#steps] };
+  }
 }
 
 function summary(lags: ReadonlyMap<number, number>, bound: number): LagSummary {

@@ -76,6 +76,7 @@ export class DataPool {
     return pool;
   }
 
+  /** Tokens it holds before producers wait. */
   get capacityTokens(): number {
     return this.#room.capacityTokens;
   }
@@ -236,6 +237,7 @@ export class DataPool {
     return group;
   }
 
+  /** Lets in whom there is room for, and settles what only waited for that. */
   #serve(): void {
     for (const session of this.#room.letIn()) this.#left(session);
   }

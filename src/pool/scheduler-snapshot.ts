@@ -1,27 +1,17 @@
 /** What a scheduler looks like in a checkpoint. */
 import { ForgeError } from "../../engine/error.ts";
-import type { Histogram } from "./lag.ts";
-
-/** A {@link Ticket} in a checkpoint. */
-interface TicketSnapshot {
-  readonly id: number;
-  readonly version: number;
-  readonly consumed: number;
-}
+import type { Ticket, WindowSnapshot } from "./group-window.ts";
+import type { LagSnapshot } from "./lag.ts";
 
 /** A `Scheduler` as plain JSON. */
-export interface SchedulerSnapshot {
+export interface SchedulerSnapshot extends WindowSnapshot {
   readonly format: 1;
   readonly slots: number;
   readonly groupsPerStep: number;
   readonly window: number | "greedy";
-  readonly next: number;
-  readonly consumed: number;
   readonly version: number;
-  /** By ascending id. */
-  readonly waiting: readonly (TicketSnapshot & { readonly state: "running" | "done" | "dead" })[];
-  readonly taken: readonly TicketSnapshot[];
-  readonly lags: Readonly<Record<"groups" | "steps", Histogram>>;
+  readonly taken: readonly Ticket[];
+  readonly lags: LagSnapshot;
 }
 
 /**

@@ -1,6 +1,8 @@
 /** Windowed FIFO: which group is generated next, and which of the finished ones the trainer may take. */
 import { ForgeError } from "../../engine/error.ts";
-import { addLag, type LagReport, lagReport } from "./lag.ts";
+import { conflict, GroupWindow, type Ticket } from "./group-window.ts";
+import { type LagReport, LagStatistics } from "./lag.ts";
+import { refuse } from "./record.ts";
 import { checkSchedulerSnapshot, type SchedulerSnapshot } from "./scheduler-snapshot.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -19,24 +21,6 @@ export interface SchedulerOptions {
   readonly groups?: number;
 }
 
-/** A group that was admitted. */
-export interface Ticket {
-  /** Place in the order of submission, from 0: the task's index in the stream of tasks too. */
-  readonly id: number;
-  /** Steps whose weights were live then. */
-  readonly version: number;
-  /** Groups that had been consumed then. */
-  readonly consumed: number;
-}
-
-/** `dead` takes part in no step, and goes as soon as the window reaches it. */
-type State = "running" | "done" | "dead";
-
-interface Entry {
-  readonly ticket: Ticket;
-  state: State;
-}
-
 /**
  * The trainer takes finished groups with ids in [head, head + W − 1], the oldest first, and no other; the head, the
  * oldest group that is not consumed, moves on only as it is taken or dead. A slot is free again when the step that its
@@ -51,17 +35,12 @@ interface Entry {
 export class Scheduler {
   readonly slots: number;
   readonly groupsPerStep: number;
-  /** W; Infinity when greedy. */
-  readonly window: number;
   readonly #groups: number;
-  /** Admitted and not consumed, by ascending id. */
-  readonly #waiting = new Map<number, Entry>();
+  readonly #window: GroupWindow;
   /** In the step under way, in the order taken. */
   readonly #taken = new Map<number, Ticket>();
-  #next = 0;
-  #consumed = 0;
   #version = 0;
-  readonly #lags = { groups: new Map<number, number>(), steps: new Map<number, number>() };
+  readonly #lags = new LagStatistics();
   readonly #producers = new WaitingLine<undefined, Ticket | undefined>();
   readonly #trainers = new WaitingLine<undefined, Ticket | undefined>();
 
@@ -73,7 +52,7 @@ export class Scheduler {
     if (groups !== Number.POSITIVE_INFINITY) checkCount("groups", groups, Number.MAX_SAFE_INTEGER);
     this.slots = slots;
     this.groupsPerStep = groupsPerStep;
-    this.window = windowOf(window, slots);
+    this.#window = new GroupWindow(windowOf(window, slots));
     this.#groups = groups;
   }
 
@@ -87,31 +66,31 @@ export class Scheduler {
   static restore(options: SchedulerOptions, snapshot: SchedulerSnapshot): Scheduler {
     const scheduler = new Scheduler(options);
     checkSchedulerSnapshot(snapshot, scheduler);
-    scheduler.#next = snapshot.next;
-    scheduler.#consumed = snapshot.consumed;
+    scheduler.#window.fill(snapshot);
     scheduler.#version = snapshot.version;
-    for (const { state, ...ticket } of snapshot.waiting)
-      scheduler.#waiting.set(ticket.id, { ticket, state });
     for (const ticket of snapshot.taken) scheduler.#taken.set(ticket.id, ticket);
-    for (const [lag, count] of snapshot.lags.groups) scheduler.#lags.groups.set(lag, count);
-    for (const [lag, count] of snapshot.lags.steps) scheduler.#lags.steps.set(lag, count);
+    scheduler.#lags.fill(snapshot.lags);
     return scheduler;
+  }
+
+  /** W; Infinity when greedy. */
+  get window(): number {
+    return this.#window.width;
   }
 
   /** The oldest group that is not consumed. */
   get head(): number {
-    for (const id of this.#waiting.keys()) return id;
-    return this.#next;
+    return this.#window.head;
   }
 
   /** Id of the next group to be admitted. */
   get next(): number {
-    return this.#next;
+    return this.#window.next;
   }
 
   /** Groups taken or passed over as dead. */
   get consumed(): number {
-    return this.#consumed;
+    return this.#window.consumed;
   }
 
   /** Steps whose weights are live. */
@@ -121,27 +100,23 @@ export class Scheduler {
 
   /** Slots in use. */
   get inFlight(): number {
-    return this.#waiting.size + this.#taken.size;
+    return this.#window.size + this.#taken.size;
   }
 
   /** Groups that are being generated, by ascending id. */
   get running(): readonly Ticket[] {
-    return [...this.#waiting.values()].filter((e) => e.state === "running").map((e) => e.ticket);
+    return this.#window.running;
   }
 
   /** Finished groups within the window, by ascending id: those that may be taken. */
   get visible(): readonly number[] {
-    const end = this.head + this.window;
-    const open = [...this.#waiting].filter(([id, entry]) => id < end && entry.state === "done");
-    return open.map(([id]) => id);
+    return this.#window.visible;
   }
 
   /** Begins the next group; undefined while all slots are in use, and after the last group. */
   admit(): Ticket | undefined {
-    if (this.inFlight >= this.slots || this.#next >= this.#groups) return undefined;
-    const ticket = { id: this.#next++, version: this.#version, consumed: this.#consumed };
-    this.#waiting.set(ticket.id, { ticket, state: "running" });
-    return ticket;
+    if (this.inFlight >= this.slots || this.next >= this.#groups) return undefined;
+    return this.#window.admit(this.#version);
   }
 
   /** As {@link admit}, but waits for a slot; undefined after the last group. */
@@ -153,14 +128,13 @@ export class Scheduler {
 
   /** The group is generated and can be trained on. Errors: `state_conflict` unless it is running. */
   finish(id: number): void {
-    this.#running("finish", id).state = "done";
+    this.#window.finish(id);
     this.#serve();
   }
 
   /** The group came to nothing (deadline, failure): a tombstone. Errors: `state_conflict` unless it is running. */
   bury(id: number): void {
-    this.#running("bury", id).state = "dead";
-    this.#passDead();
+    this.#window.bury(id);
     this.#serve();
   }
 
@@ -213,7 +187,7 @@ export class Scheduler {
 
   /** Lags of all groups taken so far, and their bounds. */
   get lag(): LagReport {
-    return lagReport(this.#lags, this.slots + this.window - 2, this.groupsPerStep);
+    return this.#lags.report(this.slots + this.window - 2, this.groupsPerStep);
   }
 
   /** All of it as plain JSON, less those who wait for it. */
@@ -223,42 +197,24 @@ export class Scheduler {
       slots: this.slots,
       groupsPerStep: this.groupsPerStep,
       window: this.window === Number.POSITIVE_INFINITY ? "greedy" : this.window,
-      next: this.#next,
-      consumed: this.#consumed,
       version: this.#version,
-      waiting: [...this.#waiting.values()].map(({ ticket, state }) => ({ ...ticket, state })),
+      ...this.#window.snapshot(),
       taken: [...this.#taken.values()],
-      lags: { groups: [...this.#lags.groups], steps: [...this.#lags.steps] },
+      lags: this.#lags.snapshot(),
     };
   }
 
   get #isExhausted(): boolean {
-    return this.#next >= this.#groups && this.#waiting.size === 0;
+    return this.next >= this.#groups && this.#window.size === 0;
   }
 
   #takeOldest(): Ticket | undefined {
-    const [id] = this.visible;
-    if (id === undefined) return undefined;
-    const { ticket } = this.#waiting.get(id) as Entry;
-    addLag(this.#lags.groups, this.#consumed - ticket.consumed);
-    addLag(this.#lags.steps, this.#version - ticket.version);
-    this.#taken.set(id, ticket);
-    this.#consume(id);
-    this.#passDead();
+    const { consumed } = this.#window;
+    const ticket = this.#window.take();
+    if (!ticket) return undefined;
+    this.#lags.add(consumed - ticket.consumed, this.#version - ticket.version);
+    this.#taken.set(ticket.id, ticket);
     return ticket;
-  }
-
-  #consume(id: number): void {
-    this.#waiting.delete(id);
-    this.#consumed++;
-  }
-
-  /** One pass is enough: a head that moves shows younger groups, never older ones. */
-  #passDead(): void {
-    for (const [id, entry] of this.#waiting) {
-      if (id >= this.head + this.window) break;
-      if (entry.state === "dead") this.#consume(id);
-    }
   }
 
   #serve(): void {
@@ -270,16 +226,9 @@ export class Scheduler {
     // after the trainer: what it passes over as dead frees slots
     for (const producer of this.#producers) {
       const ticket = this.admit();
-      if (!ticket && this.#next < this.#groups) break;
+      if (!ticket && this.next < this.#groups) break;
       producer.resolve(ticket);
     }
-  }
-
-  #running(what: string, id: number): Entry {
-    const entry = this.#waiting.get(id);
-    if (entry?.state === "running") return entry;
-    const state = entry?.state ?? (id < this.#next ? "consumed" : "not admitted");
-    return conflict(what, id, `it is ${state}, not running`);
   }
 
   #checkRoom(): void {
@@ -305,20 +254,5 @@ function windowOf(window: number | "strict" | "greedy", slots: number): number {
 function checkCount(field: string, value: number, most: number): void {
   if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
   const also = field === "window" ? ', or a share of the slots below 1, "strict" or "greedy"' : "";
-  throw new ForgeError({
-    code: "argument_invalid",
-    what: `scheduler: "${field}" cannot be used.`,
-    got: String(value),
-    why: `it is an integer from 1 to ${most}${also}`,
-    fix: "correct it",
-  });
-}
-
-function conflict(what: string, id: number, why: string): never {
-  throw new ForgeError({
-    code: "state_conflict",
-    what: `scheduler: cannot ${what} group ${id}.`,
-    why,
-    fix: "finish or bury a group once, and drop only what was taken",
-  });
+  refuse("scheduler", field, value, `it is an integer from 1 to ${most}${also}`);
 }
