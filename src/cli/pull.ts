@@ -1,10 +1,12 @@
 /**
  * `forge-gpu pull`: downloads a model from the Hugging Face hub into the cache.
  */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import type { PulledModel } from "../hub/pull.ts";
 import { Progress } from "../terminal/progress.ts";
 import { bytesText, clockText } from "../terminal/units.ts";
+import { INTERRUPTED } from "./interrupt.ts";
+import { numberThat, repeated } from "./values.ts";
 
 interface PullCommandOptions {
   readonly include?: readonly string[];
@@ -16,8 +18,10 @@ interface PullCommandOptions {
   readonly json?: true;
 }
 
-/** What a shell says of a command that Ctrl-C has ended: 128 and the number of SIGINT. */
-const INTERRUPTED = 130;
+const parallel = numberThat(
+  (count) => Number.isInteger(count) && count >= 1 && count <= 64,
+  "a whole number from 1 to 64",
+);
 
 /** The `pull` command. */
 export function pullCommand(): Command {
@@ -27,7 +31,7 @@ export function pullCommand(): Command {
     .option(
       "--include <glob>",
       "take the files that match, in the place of those that a model needs; may be repeated",
-      (glob: string, globs: readonly string[] = []) => [...globs, glob],
+      repeated(String),
     )
     .addOption(new Option("--all", "take all files").conflicts("include"))
     .option("--verify", "hash the files that are there already, and replace those that are damaged")
@@ -46,12 +50,6 @@ the same command goes on from there. Private and gated models need a token, in
 HF_TOKEN or where \`hf auth login\` has saved it.`,
     )
     .action(pull);
-}
-
-function parallel(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= 64) return count;
-  throw new InvalidArgumentError("It must be a whole number from 1 to 64.");
 }
 
 async function pull(name: string, options: PullCommandOptions, command: Command): Promise<void> {
