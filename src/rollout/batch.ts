@@ -1,6 +1,7 @@
 /** The sequences that are sampled together, from one readback to the next. */
 import type { ActiveGeneration } from "./active-generation.ts";
-import type { CacheCopy, Decoder, PrefillRow, Top } from "./decoder.ts";
+import type { CacheCopy } from "./cache-copies.ts";
+import type { Decoder, PrefillRow, Top } from "./decoder.ts";
 import type { Alternative } from "./request.ts";
 import { commonPrefix, type Slot, SlotTable } from "./slot-table.ts";
 
@@ -22,8 +23,6 @@ export interface BatchStats {
   readonly sampledTokens: number;
   /** Tokens drawn and dropped, because their text had ended. */
   readonly droppedTokens: number;
-  /** Calls that drew a token for each sequence. */
-  readonly decodeSteps: number;
   /** Milliseconds in which the host prepared or read, and in which it waited for the GPU. */
   readonly hostMs: number;
   readonly waitMs: number;
@@ -48,7 +47,6 @@ export class Batch {
     reusedTokens: 0,
     sampledTokens: 0,
     droppedTokens: 0,
-    decodeSteps: 0,
     hostMs: 0,
     waitMs: 0,
   };
@@ -104,15 +102,10 @@ export class Batch {
   }
 
   /** Takes generations out, whether or not they are over. Their slots keep what they hold. */
-  remove(isOut: (active: ActiveGeneration) => boolean, version: number): ActiveGeneration[] {
+  remove(isOut: (active: ActiveGeneration) => boolean): ActiveGeneration[] {
     const out = this.#active.filter(isOut);
     this.#active = this.#active.filter((active) => !out.includes(active));
-    for (const { slot } of out) {
-      if (!slot) continue;
-      this.#options.decoder.stop(slot.index, this.#drawn[slot.index] as number);
-      if (slot.version !== version) slot.ids = [];
-      this.table.release(slot);
-    }
+    for (const { slot } of out) if (slot) this.table.release(slot);
     return out;
   }
 
@@ -143,11 +136,10 @@ export class Batch {
     const drawing = this.#active.filter((a) => a.isDecoding);
     // a prompt's last token has drawn one by itself
     const left = drawing.map((a) => a.remaining - (finished.includes(indexOf(a)) ? 1 : 0));
-    const steps = Math.min(Math.max(0, ...left), top > 0 ? 1 : mostSteps);
+    const steps = Math.min(Math.max(0, ...left), mostSteps);
     if (steps > 0) {
       const slots = drawing.map(indexOf);
       this.#keep(found, slots, await decoder.decode(slots, steps, top));
-      this.#stats.decodeSteps += steps;
     }
     const sent = performance.now();
     const log = await decoder.readLog();

@@ -16,6 +16,7 @@ import {
   tensor,
   topK,
 } from "../../engine/index.ts";
+import { type CacheCopy, independentRuns, MAX_COPIES } from "./cache-copies.ts";
 import { STOP_WORDS } from "./request.ts";
 
 /** Options of {@link Decoder}. */
@@ -46,13 +47,6 @@ export interface PrefillRow {
   readonly isLast: boolean;
 }
 
-/** A prefix to be copied. */
-export interface CacheCopy {
-  readonly from: number;
-  readonly to: number;
-  readonly length: number;
-}
-
 /** The most probable tokens of the rows of a call, `count` for each, and what turns their logits into log-probs. */
 export interface Top {
   readonly count: number;
@@ -69,8 +63,6 @@ const NONE = 0xffffffff;
 const PREFILL_ROWS = [16, 64, 256, 1024] as const;
 /** Prompts that one call can finish. */
 const MAX_LAST = 32;
-/** Copies in one call. */
-const MAX_COPIES = 32;
 
 type DecodeOutput = { ids: Tensor; logits: Tensor; logSumExp: Tensor } | Record<string, never>;
 
@@ -129,11 +121,6 @@ export class Decoder implements Disposable {
     positions.write(this.#device, Uint32Array.of(position), slot);
     progress.write(this.#device, Uint32Array.of(budget, drawn), slot * 2);
     stops.write(this.#device, words, slot * STOP_WORDS);
-  }
-
-  /** Makes a slot idle before its budget is spent. */
-  stop(slot: number, drawn: number): void {
-    this.#states.progress.write(this.#device, Uint32Array.of(0, drawn), slot * 2);
   }
 
   /** Copies prefixes from slot to slot, in order. */
@@ -277,22 +264,6 @@ export class Decoder implements Disposable {
     const top = topK(logits, alternatives);
     return { ids: top.indices, logits: top.values, logSumExp: sampled.logSumExp };
   }
-}
-
-/** Runs of at most {@link MAX_COPIES} in which no slot is both read and written: a call makes its copies at once. */
-function independentRuns(copies: readonly CacheCopy[]): CacheCopy[][] {
-  const runs: CacheCopy[][] = [];
-  let [from, to] = [new Set<number>(), new Set<number>()];
-  for (const copy of copies) {
-    const run = runs.at(-1);
-    if (!run || run.length === MAX_COPIES || from.has(copy.to) || to.has(copy.from)) {
-      runs.push([copy]);
-      [from, to] = [new Set(), new Set()];
-    } else run.push(copy);
-    from.add(copy.from);
-    to.add(copy.to);
-  }
-  return runs;
 }
 
 async function readTop(output: DecodeOutput, count: number): Promise<Top> {

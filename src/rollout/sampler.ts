@@ -197,7 +197,7 @@ export class Sampler implements Disposable {
   }
 
   #end(isOut: (active: ActiveGeneration) => boolean): void {
-    for (const active of this.#batch.remove(isOut, this.policyVersion)) active.finish();
+    for (const active of this.#batch.remove(isOut)) active.finish();
   }
 
   /** Lets in those whose turn it is, as long as there is room. */

@@ -52,8 +52,7 @@ export class SlotTable {
    * The last token of a prompt is always computed: its logits are what is sampled from.
    */
   place(prompt: readonly number[], version: number, session?: object): Placement | undefined {
-    const source = this.#longestPrefix(prompt, version);
-    const reused = source ? commonPrefix(source.ids, prompt) : 0;
+    const { source, reused } = this.#longestPrefix(prompt, version);
     const target = this.#target(source, reused, session);
     if (!target) return undefined;
     target.isBusy = true;
@@ -63,7 +62,7 @@ export class SlotTable {
     else target.ids = prompt.slice(0, reused);
     target.version = version;
     target.session = session;
-    return { slot: target, reused, source: isInPlace || reused === 0 ? undefined : source };
+    return { slot: target, reused, source: isInPlace ? undefined : source };
   }
 
   /** Gives a slot back; its tokens stay. */
@@ -77,16 +76,20 @@ export class SlotTable {
     for (const slot of this.slots) if (slot.session === session) slot.session = undefined;
   }
 
-  #longestPrefix(prompt: readonly number[], version: number): Slot | undefined {
-    let [best, length] = [undefined as Slot | undefined, 0];
+  #longestPrefix(
+    prompt: readonly number[],
+    version: number,
+  ): { readonly source: Slot | undefined; readonly reused: number } {
+    let source: Slot | undefined;
+    let reused = 0;
     for (const slot of this.slots) {
       if (slot.version !== version) continue;
       const common = commonPrefix(slot.ids, prompt);
       // of equal ones one that is free: nothing may have to be copied
-      if (common > length || (common === length && best?.isBusy && !slot.isBusy))
-        [best, length] = [slot, common];
+      if (common > reused || (common === reused && source?.isBusy && !slot.isBusy))
+        [source, reused] = [slot, common];
     }
-    return length > 0 ? best : undefined;
+    return { source, reused };
   }
 
   /** The session's own slot, or the source if nothing of it is lost; else the one used longest ago. */
