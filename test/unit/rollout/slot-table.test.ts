@@ -42,6 +42,15 @@ describe("SlotTable", () => {
     expect(table.place([7], 0)).toBeUndefined();
   });
 
+  it("goes on in a free slot rather than copy from one in use that holds the same", () => {
+    const table = new SlotTable(3);
+    const busy = table.place([1, 2, 3], 0);
+    if (busy) busy.slot.ids = [1, 2, 3];
+    expect(run(table, [1, 2, 3]).slot.index).toBe(1);
+    const next = table.place([1, 2, 3, 4], 0);
+    expect([next?.slot.index, next?.reused, next?.source]).toEqual([1, 3, undefined]);
+  });
+
   it("uses nothing of another version", () => {
     const table = new SlotTable(2);
     run(table, [1, 2, 3], 1);
