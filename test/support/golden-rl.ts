@@ -1,11 +1,10 @@
 /** Golden vectors of advantages and losses: what verl, TRL and prime-rl give, out of the assets. */
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { PolicyBatch, Rows } from "../reference/rl-losses.ts";
-import { ABSENT } from "./tokenizers.ts";
+import { ABSENT, ASSETS } from "./assets.ts";
 
-const assets = process.env["FORGE_ASSETS"] ?? resolve(import.meta.dirname, "../../../shared");
-const file = join(assets, "golden/rl.json");
+const file = join(ASSETS, "golden/rl.json");
 
 /** What the values are of: rows of four tokens, two groups of three samples. */
 export interface GoldenInputs {

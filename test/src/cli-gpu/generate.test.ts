@@ -1,19 +1,18 @@
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { byteTokenizer, type CausalLM, Tokenizer } from "../../../engine/index.ts";
 import { Scorer } from "../../../src/rollout/scorer.ts";
+import { ABSENT, ASSETS } from "../../support/assets.ts";
 import { forgeGpu, startForgeGpu } from "../../support/command.ts";
 import { device, expectClose } from "../../support/gpu.ts";
 import { END, START, saveTinyModel } from "../../support/model-folder.ts";
-import { ABSENT } from "../../support/tokenizers.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";
 
 const tokenizer = Tokenizer.from({ tokenizer: byteTokenizer({ specialTokens: [START, END] }) });
-const assets = process.env["FORGE_ASSETS"] ?? resolve(import.meta.dirname, "../../../../shared");
-const stories = join(assets, "models/stories260K-hf");
+const stories = join(ASSETS, "models/stories260K-hf");
 
 const folder = mkdtempSync(join(tmpdir(), "forge-gpu-generate-"));
 const tiny = join(folder, "tiny");

@@ -11,12 +11,12 @@ import {
   Tokenizer,
 } from "../../../engine/index.ts";
 import { Sampler } from "../../../src/rollout/sampler.ts";
+import { ABSENT, ASSETS } from "../../support/assets.ts";
 import { device } from "../../support/gpu.ts";
 import { integers } from "../../support/sampling.ts";
 
-const assets = process.env["FORGE_ASSETS"] ?? resolve(import.meta.dirname, "../../../../shared");
-const stories = resolve(assets, "models/stories260K-hf");
-const sorter = resolve(assets, "models/gpt-nano-sort-model.json");
+const stories = resolve(ASSETS, "models/stories260K-hf");
+const sorter = resolve(ASSETS, "models/gpt-nano-sort-model.json");
 
 async function loaded(config: HfConfig, bytes: Uint8Array): Promise<CausalLM> {
   const checkpoint = await openCheckpoint({
@@ -31,46 +31,52 @@ Lily's mom said, "Lily, let's go to the park." Lily was sad and didn't know what
 Lily was sad and didn't know what to do. She said, "I'm sorry, Lily. I didn't know what to do."
 Lily didn't want to help her mom, so she said, "I'm sorry, mom. I didn't know what to do." Her mom said, "Don't worry, Lily. We can help you.`;
 
-describe.skipIf(!existsSync(stories))("stories260K", () => {
-  it("tells the published story, and others alike whatever is told beside them", async () => {
-    const read = (name: string): string => readFileSync(resolve(stories, name), "utf8");
-    const weights = new Uint8Array(readFileSync(resolve(stories, "model.safetensors")));
-    const model = await loaded(JSON.parse(read("config.json")), weights);
-    const tokenizer = Tokenizer.from({
-      tokenizer: read("tokenizer.json"),
-      config: read("tokenizer_config.json"),
+describe.skipIf(!existsSync(stories))(
+  `stories260K${existsSync(stories) ? "" : ` ${ABSENT}`}`,
+  () => {
+    it("tells the published story, and others alike whatever is told beside them", async () => {
+      const read = (name: string): string => readFileSync(resolve(stories, name), "utf8");
+      const weights = new Uint8Array(readFileSync(resolve(stories, "model.safetensors")));
+      const model = await loaded(JSON.parse(read("config.json")), weights);
+      const tokenizer = Tokenizer.from({
+        tokenizer: read("tokenizer.json"),
+        config: read("tokenizer_config.json"),
+      });
+      const on = await device();
+      const sampler = new Sampler({ device: on, model, tokenizer, batch: 8, stopIds: [] });
+      const prompt = tokenizer.encode("");
+      expect(prompt).toEqual([1]);
+      const tell = (seed: number) =>
+        sampler.generate({ prompt, maxTokens: 256, sampling: { temperature: seed ? 1 : 0, seed } });
+      const [greedy, ...told] = await Promise.all([0, 1, 2, 3].map(tell));
+      expect(greedy?.text).toBe(STORY);
+      expect((await tell(2)).ids).toEqual(told[1]?.ids);
+      // it was trained on lines; sampled at temperature 1 it stays near its loss of 1.3 nats a token
+      const mean = told.flatMap((g) => [...g.logprobs]).reduce((a, b) => a + b, 0) / (3 * 256);
+      expect(mean).toBeGreaterThan(-1.9);
+      expect(mean).toBeLessThan(-0.9);
+      await sampler.close();
     });
-    const on = await device();
-    const sampler = new Sampler({ device: on, model, tokenizer, batch: 8, stopIds: [] });
-    const prompt = tokenizer.encode("");
-    expect(prompt).toEqual([1]);
-    const tell = (seed: number) =>
-      sampler.generate({ prompt, maxTokens: 256, sampling: { temperature: seed ? 1 : 0, seed } });
-    const [greedy, ...told] = await Promise.all([0, 1, 2, 3].map(tell));
-    expect(greedy?.text).toBe(STORY);
-    expect((await tell(2)).ids).toEqual(told[1]?.ids);
-    // it was trained on lines; sampled at temperature 1 it stays near its loss of 1.3 nats a token
-    const mean = told.flatMap((g) => [...g.logprobs]).reduce((a, b) => a + b, 0) / (3 * 256);
-    expect(mean).toBeGreaterThan(-1.9);
-    expect(mean).toBeLessThan(-0.9);
-    await sampler.close();
-  });
-});
+  },
+);
 
-describe.skipIf(!existsSync(sorter))("gpt-nano-sort", () => {
-  it("sorts 200 of 200 random inputs", async () => {
-    const model = await sortingModel();
-    const sampler = new Sampler({ device: await device(), model, batch: 16, length: 11 });
-    const inputs = Array.from({ length: 200 }, (_, i) => integers(i + 1, 6, 3));
-    const sorted = await Promise.all(
-      inputs.map((prompt) =>
-        sampler.generate({ prompt, maxTokens: 6, sampling: { temperature: 0 } }),
-      ),
-    );
-    expect(sorted.map((g) => g.ids)).toEqual(inputs.map((ids) => [...ids].sort()));
-    await sampler.close();
-  });
-});
+describe.skipIf(!existsSync(sorter))(
+  `gpt-nano-sort${existsSync(sorter) ? "" : ` ${ABSENT}`}`,
+  () => {
+    it("sorts 200 of 200 random inputs", async () => {
+      const model = await sortingModel();
+      const sampler = new Sampler({ device: await device(), model, batch: 16, length: 11 });
+      const inputs = Array.from({ length: 200 }, (_, i) => integers(i + 1, 6, 3));
+      const sorted = await Promise.all(
+        inputs.map((prompt) =>
+          sampler.generate({ prompt, maxTokens: 6, sampling: { temperature: 0 } }),
+        ),
+      );
+      expect(sorted.map((g) => g.ids)).toEqual(inputs.map((ids) => [...ids].sort()));
+      await sampler.close();
+    });
+  },
+);
 
 interface Stored {
   readonly shape: readonly number[];

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type ChatInput, ChatTemplate } from "../../../engine/models/chat-template.ts";
+import { ABSENT } from "../../support/assets.ts";
 import { codeOf } from "../../support/errors.ts";
-import { ABSENT, tokenizerFolder } from "../../support/tokenizers.ts";
+import { tokenizerFolder } from "../../support/tokenizers.ts";
 
 const golden = (name: string): string =>
   readFileSync(resolve(import.meta.dirname, "../../golden/chat-templates", name), "utf8");

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Detokenizer } from "../../../engine/models/detokenizer.ts";
 import { checkVocabulary, Tokenizer } from "../../../engine/models/tokenizer.ts";
+import { ABSENT } from "../../support/assets.ts";
 import { codeOf } from "../../support/errors.ts";
-import { ABSENT, recorded, TOKENIZERS, tokenizerFolder } from "../../support/tokenizers.ts";
+import { recorded, TOKENIZERS, tokenizerFolder } from "../../support/tokenizers.ts";
 
 /** Loading takes up to a second. */
 const loaded = new Map<string, Tokenizer>();
