@@ -1,5 +1,6 @@
 /** A generation under way: what came back so far, and whether it is over. */
-import { Detokenizer, StopStrings, type Tokenizer } from "../../engine/index.ts";
+import { type Detokenizer, StopStrings, type Tokenizer } from "../../engine/index.ts";
+import { detokenizerAfter } from "./detokenizer-after.ts";
 import type {
   Alternative,
   CheckedRequest,
@@ -55,7 +56,8 @@ export class ActiveGeneration {
       this.#reject = reject;
     });
     const { stopStrings = [] } = checked.request;
-    this.#detokenizer = tokenizer && continuing(checked.prompt, tokenizer);
+    this.#detokenizer =
+      tokenizer && detokenizerAfter(checked.prompt, tokenizer, { skipSpecialTokens: true });
     this.#stops = stopStrings.length > 0 ? new StopStrings(stopStrings) : undefined;
   }
 
@@ -178,15 +180,4 @@ export class ActiveGeneration {
     this.#confident = Math.exp(logprob) > repetition.probability ? this.#confident + 1 : 0;
     return this.#confident >= repetition.count;
   }
-}
-
-/** Tokens of a prompt that decide how the text after it begins. */
-const BEFORE = 8;
-
-/** What a word is spelled like depends on what stands before it: many tokenizers drop the space that begins a text. */
-function continuing(prompt: readonly number[], tokenizer: Tokenizer): Detokenizer {
-  const detokenizer = new Detokenizer(tokenizer, { skipSpecialTokens: true });
-  for (const id of prompt.slice(-BEFORE)) detokenizer.push(id);
-  detokenizer.flush(); // a character that the prompt leaves open is not the answer's
-  return detokenizer;
 }

@@ -1,10 +1,6 @@
 /** Conversations by a model's chat template, in which what was sampled stays as it was sampled. */
-import {
-  type ChatMessage,
-  type ChatTemplate,
-  Detokenizer,
-  type Tokenizer,
-} from "../../engine/index.ts";
+import type { ChatMessage, ChatTemplate, Tokenizer } from "../../engine/index.ts";
+import { detokenizerAfter } from "./detokenizer-after.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { Sampler } from "./sampler.ts";
 import type { Session } from "./session.ts";
@@ -33,9 +29,6 @@ export interface Turn {
   /** Whether the template writes what was said before otherwise now, so that all of it was tokenised anew. */
   readonly isRewritten: boolean;
 }
-
-/** Tokens that decide how the text after them is spelled. */
-const BEFORE = 8;
 
 /**
  * A conversation whose ids are a session's: each turn appends those of its own part of the template, and nothing that was
@@ -111,9 +104,7 @@ export class Conversation implements Disposable {
 
 /** The text of sampled ids where they stand, special tokens and all. */
 function textAfter({ promptIds, ids }: Generation, tokenizer: Tokenizer): string {
-  const detokenizer = new Detokenizer(tokenizer);
-  for (const id of promptIds.slice(-BEFORE)) detokenizer.push(id);
-  detokenizer.flush();
+  const detokenizer = detokenizerAfter(promptIds, tokenizer);
   return ids.map((id) => detokenizer.push(id)).join("") + detokenizer.flush();
 }
 
