@@ -90,7 +90,7 @@ export default {
       name: "agents-need-no-gpu",
       severity: "error",
       from: { path: "^src/agent/" },
-      to: { path: "^(engine|src/rollout|src/train)/" },
+      to: { path: "^(engine|src/rollout|src/train)/", pathNot: "^engine/error\\.ts$" },
     },
     {
       name: "rl-needs-no-gpu-outside-its-losses",

@@ -32,7 +32,7 @@ export default defineConfig({
           exclude: [
             "**/node_modules/**",
             "test/engine/**",
-            "test/src/{bench,cli-gpu,doctor,models,pool-gpu,rollout}/**",
+            "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**",
             "test/docs/**",
             "test/soak/**",
           ],
@@ -46,7 +46,7 @@ export default defineConfig({
           name: "gpu",
           include: [
             "test/engine/**/*.test.ts",
-            "test/src/{bench,cli-gpu,doctor,models,pool-gpu,rollout}/**/*.test.ts",
+            "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**/*.test.ts",
           ],
           exclude: ["test/{engine,src}/**/*.browser.test.ts"],
           // One process and one device for all files: opening a device and compiling are what costs.

@@ -2,6 +2,20 @@
  * The front door of the library in browsers: all that runs there. Re-exports only.
  */
 export * from "../engine/index.ts";
+export {
+  defineEnvironment,
+  type Demonstration,
+  type Environment,
+  type EnvironmentDefinition,
+  type EpisodeContext,
+  type EpisodeTrace,
+  type Policy,
+  type PolicyReply,
+  type PolicyRequest,
+  type RewardComponent,
+  type RewardDefinition,
+  type Score,
+} from "./agent/environment.ts";
 export * from "./pool/index.ts";
 export * from "./rl/index.ts";
 export {
