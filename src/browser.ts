@@ -3,8 +3,8 @@
  */
 export * from "../engine/index.ts";
 export {
-  defineEnvironment,
   type Demonstration,
+  defineEnvironment,
   type Environment,
   type EnvironmentDefinition,
   type EpisodeContext,
