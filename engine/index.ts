@@ -20,6 +20,10 @@ export { type ByteSource, blobSource, bytesSource } from "./models/byte-source.t
 export { type ByteTokenizerOptions, byteTokenizer } from "./models/byte-tokenizer.ts";
 export { CausalLM, createModel, type ModelConfig } from "./models/causal-lm.ts";
 export {
+  type CharacterTokenizerOptions,
+  characterTokenizer,
+} from "./models/character-tokenizer.ts";
+export {
   type ChatInput,
   type ChatMessage,
   ChatTemplate,
@@ -104,6 +108,7 @@ export {
   kaimingNormalInit,
   kaimingUniformInit,
   normalInit,
+  orthogonalInit,
   residualInit,
   uniformInit,
   xavierNormalInit,

@@ -63,6 +63,43 @@ export function kaimingUniformInit(gain: number = Math.SQRT2): DrawnInit {
 }
 
 /**
+ * gain times a matrix whose columns are orthonormal, or whose rows are where there are fewer of those, uniformly drawn:
+ * Gram-Schmidt over normal vectors. The axes before the last count as one.
+ * Source: Saxe et al. 2014, arXiv:1312.6120.
+ */
+export function orthogonalInit(gain = 1): DrawnInit {
+  return (shape, random) => {
+    const { fanIn, fanOut } = shape.length > 1 ? fans(shape) : { fanIn: 1, fanOut: sizeOf(shape) };
+    const isTall = fanIn >= fanOut;
+    const basis = orthonormal(Math.min(fanIn, fanOut), Math.max(fanIn, fanOut), random);
+    return Float32Array.from({ length: fanIn * fanOut }, (_, i) => {
+      const [row, column] = [Math.floor(i / fanOut), i % fanOut];
+      const entry = isTall ? basis[column]?.[row] : basis[row]?.[column];
+      return gain * (entry as number);
+    });
+  };
+}
+
+/** `count` orthonormal vectors of length `size` ≥ `count`. */
+function orthonormal(count: number, size: number, random: Random): Float64Array[] {
+  const basis: Float64Array[] = [];
+  const dot = (a: Float64Array, b: Float64Array): number =>
+    a.reduce((sum, x, i) => sum + x * (b[i] as number), 0);
+  while (basis.length < count) {
+    const vector = Float64Array.from({ length: size }, () => random.normal());
+    // once more: the first pass leaves what cancellation has spoilt (Giraud et al. 2005, doi:10.1007/s00211-005-0615-4)
+    for (const other of [...basis, ...basis]) {
+      const along = dot(vector, other);
+      for (let i = 0; i < size; i++)
+        vector[i] = (vector[i] as number) - along * (other[i] as number);
+    }
+    const length = Math.sqrt(dot(vector, vector));
+    basis.push(vector.map((x) => x / length));
+  }
+  return basis;
+}
+
+/**
  * Normal with std / √(2 · layers), for projections that add to a residual stream: two a layer.
  * Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", §2.3.
  */
