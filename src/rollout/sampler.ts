@@ -37,6 +37,8 @@ export interface SamplerOptions {
   readonly stopIds?: readonly number[];
   /** Requests without a seed take this one plus their number. Default 0. */
   readonly seed?: number | bigint;
+  /** Whether nothing is computed but in {@link Sampler.round}: for a trainer, who shares the GPU. Default false. */
+  readonly isManual?: boolean;
 }
 
 /** What a sampler has done, and has to do. */
@@ -71,6 +73,7 @@ export class Sampler implements Disposable {
   readonly #decoder: Decoder;
   readonly #batch: Batch;
   readonly #queue: FairQueue<ActiveGeneration>;
+  readonly #isManual: boolean;
   #requests = 0n;
   #loop: Promise<void> | undefined;
   #isClosed = false;
@@ -95,6 +98,7 @@ export class Sampler implements Disposable {
     this.#decoder = new Decoder(device, model, { slots, batch, length, steps, cacheDtype });
     this.#batch = new Batch({ decoder: this.#decoder, size: batch, slots, steps });
     this.#queue = new FairQueue(maxQueue);
+    this.#isManual = options.isManual ?? false;
   }
 
   get stats(): SamplerStats {
@@ -147,11 +151,40 @@ export class Sampler implements Disposable {
     }
   }
 
+  /**
+   * With `isManual`: computes up to the next readback. False when there is nothing to do.
+   *
+   * Errors    `state_conflict` without `isManual`; those of the device, which all generations are ended with too.
+   */
+  async round(): Promise<boolean> {
+    if (!this.#isManual) {
+      throw new ForgeError({
+        code: "state_conflict",
+        what: "sampler: it goes its rounds by itself.",
+        fix: "open it with isManual",
+      });
+    }
+    if (!this.#hasWork) return false;
+    try {
+      await this.#round();
+    } catch (error) {
+      this.#failAll(error);
+      throw error;
+    }
+    return true;
+  }
+
+  /** Forgets the prompts that nobody is at: what comes next finds nothing in the cache. */
+  clearCache(): void {
+    this.#batch.table.clear();
+  }
+
   /** Ends what is under way or waits, with what came so far, and frees the cache. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#loop;
+    if (this.#isManual) await this.#round();
     this.#decoder[Symbol.dispose]();
   }
 
@@ -168,21 +201,29 @@ export class Sampler implements Disposable {
         fix: "wait for some to end, or open the sampler with a larger maxQueue",
       });
     }
-    this.#loop ??= this.#run();
+    if (!this.#isManual) this.#loop ??= this.#run();
+  }
+
+  get #hasWork(): boolean {
+    return this.#queue.size + this.#batch.active.length > 0;
   }
 
   async #run(): Promise<void> {
     // what is asked for in one go starts in one batch
     await Promise.resolve();
     try {
-      while (this.#queue.size + this.#batch.active.length > 0) await this.#round();
+      while (this.#hasWork) await this.#round();
     } catch (error) {
-      const rest = this.#batch.abandon();
-      for (let next = this.#queue.shift(); next; next = this.#queue.shift()) rest.push(next.item);
-      for (const active of rest) active.fail(error);
+      this.#failAll(error);
     } finally {
       this.#loop = undefined;
     }
+  }
+
+  #failAll(error: unknown): void {
+    const rest = this.#batch.abandon();
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) rest.push(next.item);
+    for (const active of rest) active.fail(error);
   }
 
   async #round(): Promise<void> {

@@ -76,6 +76,11 @@ export class SlotTable {
     for (const slot of this.slots) if (slot.session === session) slot.session = undefined;
   }
 
+  /** Empties the slots that are free. */
+  clear(): void {
+    for (const slot of this.slots) if (!slot.isBusy) slot.ids = [];
+  }
+
   #longestPrefix(
     prompt: readonly number[],
     version: number,

@@ -1,0 +1,164 @@
+/**
+ * Where episodes hand in their requests, and wait.
+ *
+ * Agents run when their promises are fulfilled, in an order that nobody should depend on. A trainer that must repeat lets
+ * all of them come to rest, passes on what they ask for in the order of its place, and only then lets the GPU go on.
+ */
+import type { Generation, GenerationRequest } from "../rollout/request.ts";
+import type { Sampler } from "../rollout/sampler.ts";
+import type { Session } from "../rollout/session.ts";
+
+/** Where a request stands among the others, as (purpose, group, sample); its number in the episode comes last. */
+export type Place = readonly number[];
+
+interface Waiting {
+  readonly place: Place;
+  readonly pass: () => void;
+}
+
+/** See the file's head. */
+export class RequestDesk {
+  readonly #sampler: Sampler;
+  #waiting: Waiting[] = [];
+  readonly #atWork = new Set<EpisodeDesk>();
+  #bells: (() => void)[] = [];
+  #events = 0;
+
+  constructor(sampler: Sampler) {
+    this.#sampler = sampler;
+  }
+
+  /** For an episode that begins, and is at work from now on. */
+  open(place: Place): EpisodeDesk {
+    const desk = new EpisodeDesk(place, {
+      sampler: this.#sampler,
+      queue: (waiting) => {
+        this.#waiting.push(waiting);
+        this.#ring();
+      },
+      setAtWork: (isAtWork) => {
+        if (isAtWork) this.#atWork.add(desk);
+        else this.#atWork.delete(desk);
+        this.#ring();
+      },
+    });
+    this.#atWork.add(desk);
+    return desk;
+  }
+
+  /** Until each episode waits for the policy, or is over. */
+  async settled(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const before = this.#events;
+      // what has been fulfilled goes on within this turn of the event loop
+      await nextTask();
+      if (before !== this.#events) continue;
+      if (this.#atWork.size === 0) return;
+      await this.progress(before, signal);
+    }
+  }
+
+  /** Counts requests handed in, and episodes that go on, rest or end. */
+  get events(): number {
+    return this.#events;
+  }
+
+  /** Until something has happened since {@link events} was read. */
+  async progress(since: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (since !== this.#events) return;
+    await new Promise<void>((resolve, reject) => {
+      const abort = (): void => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#bells.push(() => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      });
+    });
+  }
+
+  /** Passes all requests that wait on to the sampler, in the order of their places. */
+  flush(): void {
+    const waiting = this.#waiting.sort((a, b) => compare(a.place, b.place));
+    this.#waiting = [];
+    for (const { pass } of waiting) pass();
+  }
+
+  #ring(): void {
+    this.#events++;
+    const bells = this.#bells;
+    this.#bells = [];
+    for (const bell of bells) bell();
+  }
+}
+
+interface DeskHost {
+  readonly sampler: Sampler;
+  readonly queue: (waiting: Waiting) => void;
+  readonly setAtWork: (isAtWork: boolean) => void;
+}
+
+/** The desk of one episode. */
+export class EpisodeDesk implements Disposable {
+  readonly #place: Place;
+  readonly #host: DeskHost;
+  readonly #session: Session;
+  #outstanding = 0;
+  #isOver = false;
+
+  constructor(place: Place, host: DeskHost) {
+    this.#place = place;
+    this.#host = host;
+    this.#session = host.sampler.session();
+  }
+
+  /**
+   * Asks the policy. The episode is at rest until `onDone` is fulfilled too, unless other requests of its are out.
+   *
+   * Errors    those of `Sampler.generate`, and what `onDone` throws.
+   */
+  async generate<T>(
+    requestIndex: number,
+    request: GenerationRequest,
+    onDone: (generation: Generation) => Promise<T>,
+  ): Promise<T> {
+    const { sampler, queue, setAtWork } = this.#host;
+    this.#outstanding++;
+    setAtWork(false);
+    try {
+      const generation = await new Promise<Generation>((resolve) => {
+        const pass = (): void => resolve(sampler.generate(request, this.#session));
+        queue({ place: [...this.#place, requestIndex], pass });
+      });
+      return await onDone(generation);
+    } finally {
+      this.#outstanding--;
+      // one that waits for several answers is at rest until the last
+      if (this.#outstanding === 0 && !this.#isOver) setAtWork(true);
+    }
+  }
+
+  /** The episode is over. */
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#session[Symbol.dispose]();
+    this.#host.setAtWork(false);
+  }
+}
+
+function compare(a: Place, b: Place): number {
+  for (const [i, x] of a.entries()) {
+    const y = b[i] ?? -1;
+    if (x !== y) return x - y;
+  }
+  return a.length - b.length;
+}
+
+/** Until what is fulfilled by now has gone on as far as it can without waiting. */
+export function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === "function") setImmediate(resolve);
+    else setTimeout(resolve, 0);
+  });
+}
