@@ -92,7 +92,8 @@ export function checkSpecialTokens(contents: readonly string[]): void {
   }
 }
 
-function addedTokens(contents: readonly string[], first: number): AddedTokenJson[] {
+/** Special tokens, with ids from `first` on. */
+export function addedTokens(contents: readonly string[], first: number): AddedTokenJson[] {
   return contents.map((content, at) => ({
     id: first + at,
     content,

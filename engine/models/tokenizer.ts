@@ -111,7 +111,8 @@ export class Tokenizer implements Pieces {
       const library = new Library(json, { eos_token: contentOf(settings["eos_token"]) });
       const made = new Tokenizer(library, json, settings, name);
       made.decoder();
-      made.encode("a");
+      made.#checkTemplate();
+      made.#encoded("a", true);
       return made;
     } catch (cause) {
       if (cause instanceof ForgeError) throw cause;
@@ -122,14 +123,11 @@ export class Tokenizer implements Pieces {
   /**
    * The ids of a text. Added tokens in it, special ones too, become their single ids.
    *
-   * Errors    `tokenizer_invalid` where the tokenizer asks for a token that it does not have.
+   * Errors    `argument_invalid` for a character that has no token, where the tokenizer has none for unknown ones.
    */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    const { ids, tokens } = this.#encoded(text, addSpecialTokens);
-    const missing = ids.indexOf(undefined);
-    if (missing >= 0) {
-      throw tokenizerInvalid(this.#name, "uses a token that it does not have", tokens[missing]);
-    }
+    const { ids } = this.#encoded(text, addSpecialTokens);
+    if (ids.includes(undefined)) throw this.#unknown(text);
     return ids as number[];
   }
 
@@ -168,6 +166,26 @@ export class Tokenizer implements Pieces {
   /** What turns pieces into text, at the beginning of one. */
   decoder(): PieceDecoder {
     return new PieceDecoder(this.#decoder);
+  }
+
+  /** Errors: `tokenizer_invalid` where a token that is put around texts is missing. */
+  #checkTemplate(): void {
+    const { ids, tokens } = this.#encoded("", true);
+    const missing = ids.indexOf(undefined);
+    if (missing < 0) return;
+    throw tokenizerInvalid(this.#name, "uses a token that it does not have", tokens[missing]);
+  }
+
+  #unknown(text: string): ForgeError {
+    const has = (part: string): boolean => !this.#encoded(part, false).ids.includes(undefined);
+    const character = [...text].find((each) => !has(each));
+    return new ForgeError({
+      code: "argument_invalid",
+      what: "a text cannot be encoded: the tokenizer has no token for a character of it.",
+      got: JSON.stringify(character ?? text.slice(0, 100)),
+      why: `${this.#name} has no token for unknown characters`,
+      fix: "use its characters, or a tokenizer that has them all, such as one of bytes",
+    });
   }
 
   #encoded(text: string, addSpecialTokens: boolean): Encoding {

@@ -30,6 +30,9 @@ export const TOKENIZERS: readonly TokenizerFolder[] = [
   ...["byte-level", "prepended", "unprepended", "unigram"].map(small),
 ];
 
+/** The one of characters, which are those of the texts: it has no token for others. */
+export const CHARACTERS: TokenizerFolder = small("characters");
+
 /** One of {@link TOKENIZERS}, by name. */
 export function tokenizerFolder(name: string): TokenizerFolder {
   const found = TOKENIZERS.find((each) => each.name === name);
@@ -53,7 +56,7 @@ export interface Recorded {
   }[];
 }
 
-/** What was recorded for one of {@link TOKENIZERS}. */
+/** What was recorded for one of {@link TOKENIZERS}, or for {@link CHARACTERS}. */
 export function recorded(name: string): Recorded {
   return JSON.parse(readFileSync(join(golden, `${name}.json`), "utf8"));
 }

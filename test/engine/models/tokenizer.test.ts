@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   byteTokenizer,
   ChatTemplate,
+  characterTokenizer,
   Detokenizer,
   StopStrings,
   Tokenizer,
@@ -17,9 +18,12 @@ const config = {
 };
 const TEXT = "Once upon a time, 从前 есть 👩‍👩‍👧 e\u0301, once upon a time.\n";
 
+const LATER = `usersistant Grüezi Hoi STOP du [{"name": "f<g>"}]`;
+
 const tokenizers = {
   bytes: byteTokenizer({ specialTokens }),
   BPE: trainBpe([TEXT, TEXT], { vocabSize: 300, specialTokens }),
+  characters: characterTokenizer([...new Set(TEXT + LATER)].join(""), { specialTokens }),
 };
 
 describe.each(Object.entries(tokenizers))("text as %s", (_, json) => {

