@@ -30,6 +30,7 @@ export {
   type ChatTemplateFiles,
 } from "./models/chat-template.ts";
 export type { HfConfig } from "./models/config.ts";
+export { copyModel } from "./models/copy.ts";
 export { type DecodeOptions, Detokenizer } from "./models/detokenizer.ts";
 export {
   FAMILIES,

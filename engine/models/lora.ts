@@ -16,6 +16,7 @@ import { cast } from "../ops/elementwise.ts";
 import { type Initial, parameter, type State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
 import type { HfConfig } from "./config.ts";
+import { emptyLike, originOf } from "./copy.ts";
 import {
   defaultTargets,
   isTarget,
@@ -213,15 +214,6 @@ export async function unmergeLora(
     { ...options, label: "unmergeLora" },
   );
   await unmerge();
-}
-
-/** A decoder of the same shape, none of whose states is allocated before it is used. */
-function emptyLike(model: CausalLM): Transformer {
-  return new Transformer(new Random(0), { ...model.options, init: () => 0 });
-}
-
-function originOf({ config, checkpoint }: CausalLM): ConstructorParameters<typeof CausalLM>[2] {
-  return checkpoint ? { config, checkpoint } : { config };
 }
 
 /** Adapters by the weight that they belong to. */
