@@ -11,7 +11,6 @@ import { uniformInit } from "../nn/init.ts";
 import type { Linear } from "../nn/linear.ts";
 import { borrowStates, namedStates, parametersOf, replaceStates } from "../nn/module.ts";
 import { Random } from "../nn/random.ts";
-import { Transformer } from "../nn/transformer.ts";
 import { cast } from "../ops/elementwise.ts";
 import { type Initial, parameter, type State } from "../tensor/state.ts";
 import { CausalLM } from "./causal-lm.ts";
