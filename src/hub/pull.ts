@@ -6,7 +6,7 @@ import { filesMatching, filesOfModel, SHARD_INDEX } from "./choose.ts";
 import { checkRoom, diskError } from "./disk.ts";
 import { type DownloadOptions, downloadFile, isSame, makeFolderOf, sizeOf } from "./download.ts";
 import { type Listing, listRepository, type RemoteFile } from "./listing.ts";
-import { withFileLock } from "./lock.ts";
+import { withFileLock } from "../disk/file-lock.ts";
 import { type Repository, repositoryOf } from "./repository.ts";
 import { RETRY_POLICY, type RetryOptions, type RetryPolicy } from "./retry.ts";
 

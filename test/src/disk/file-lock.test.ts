@@ -4,12 +4,12 @@ import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { withFileLock } from "../../../src/hub/lock.ts";
+import { withFileLock } from "../../../src/disk/file-lock.ts";
 import { errorOf } from "../../support/errors.ts";
 import { useEmptyCache } from "../../support/hub-cache.ts";
 
 const scratch = useEmptyCache();
-const module = resolve(import.meta.dirname, "../../../src/hub/lock.ts");
+const module = resolve(import.meta.dirname, "../../../src/disk/file-lock.ts");
 
 /** Runs a process that appends two lines to the journal while it holds the lock. */
 async function holder(file: string, journal: string): Promise<void> {

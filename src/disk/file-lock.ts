@@ -1,6 +1,7 @@
-/** One pull of a model at a time: a second one waits, then finds the files there. */
+/** A file that one process at a time holds: pulls of a model wait for one another, runs refuse. */
 import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const POLL_MS = 200;
@@ -19,19 +20,38 @@ export async function withFileLock<T>(
   onWait: (holder: string) => void,
   work: () => Promise<T>,
 ): Promise<T> {
-  for (let waits = 0; !take(file); waits++) {
-    if (breakStale(file)) continue;
-    if (waits === 0) onWait(holderOf(file) ?? "");
+  let release = takeFileLock(file);
+  for (let waits = 0; !release; waits++) {
+    if (waits === 0) onWait(lockHolder(file) ?? "");
     await sleep(POLL_MS, undefined, { signal });
+    release = takeFileLock(file);
   }
-  const heart = setInterval(() => beat(file), BEAT_MS).unref();
   try {
     return await work();
   } finally {
-    clearInterval(heart);
-    rmSync(file, { force: true });
+    release();
   }
 }
+
+/**
+ * Takes the lock `file`, whose folder is there, unless somebody holds it; returns what gives it back, or undefined.
+ *
+ * The lock of a process that has died is taken over.
+ */
+export function takeFileLock(file: string): (() => void) | undefined {
+  const path = resolve(file);
+  if (!take(path) && !(breakStale(path) && take(path))) return undefined;
+  held.add(path);
+  const heart = setInterval(() => beat(path), BEAT_MS).unref();
+  return () => {
+    clearInterval(heart);
+    held.delete(path);
+    rmSync(path, { force: true });
+  };
+}
+
+/** Locks of this process. */
+const held = new Set<string>();
 
 function take(file: string): boolean {
   try {
@@ -72,9 +92,11 @@ function breakStale(file: string): boolean {
 }
 
 function isStale(file: string): boolean {
-  const [pid = "", host] = (holderOf(file) ?? "").split(" ");
+  const [pid = "", host] = (lockHolder(file) ?? "").split(" ");
   // Of another machine, or of one that died between making the file and filling it, only the silence tells.
   if (host !== hostname()) return ageOf(file) > SILENCE_MS;
+  // A container that starts again has the same name, and its processes have the same ids.
+  if (Number(pid) === process.pid) return !held.has(file);
   try {
     process.kill(Number(pid), 0);
     return false;
@@ -83,7 +105,8 @@ function isStale(file: string): boolean {
   }
 }
 
-function holderOf(file: string): string | undefined {
+/** Process id and machine of who holds a lock, with a space between; undefined if nobody does. */
+export function lockHolder(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
   } catch {
