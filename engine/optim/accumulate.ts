@@ -106,6 +106,11 @@ export class GradientAccumulator implements Disposable {
     return this.#optimizer.step(latestValue(this.#total));
   }
 
+  /** Forgets what has been added, as after a step: where a later micro-batch failed. */
+  reset(): void {
+    this.#count = 0;
+  }
+
   /** Frees the sum. */
   [Symbol.dispose](): void {
     for (const state of [this.#total, this.#factors]) state[Symbol.dispose]();

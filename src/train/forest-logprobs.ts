@@ -1,6 +1,6 @@
 /** What a model says of the edges of a forest: the one way from tokens to log-probs that all training takes. */
 import { type CausalLM, lmHead, type Tensor, take } from "../../engine/index.ts";
-import type { BatchTensors } from "./padded-batch.ts";
+import type { EdgeTensors } from "./padded-batch.ts";
 
 /** Options of {@link forestLogprobs}. */
 export interface ForestLogprobsOptions {
@@ -26,7 +26,7 @@ export interface ForestLogprobs {
  */
 export function forestLogprobs(
   { transformer }: Pick<CausalLM, "transformer">,
-  { tokens, end, depth, rows, targets }: Omit<BatchTensors, "edges" | "offsets">,
+  { tokens, end, depth, rows, targets }: EdgeTensors,
   { temperature = 1 }: ForestLogprobsOptions = {},
 ): ForestLogprobs {
   const { logitSoftcap } = transformer.options;

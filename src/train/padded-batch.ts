@@ -41,10 +41,11 @@ export interface PaddedBatch {
   readonly offsets: Uint32Array;
 }
 
-/** The arrays of a {@link PaddedBatch} as arguments of a compiled function. */
-export type BatchTensors = Readonly<
-  Record<"tokens" | "end" | "depth" | "rows" | "targets" | "edges" | "offsets", Tensor>
->;
+/** What log-probs of edges are computed from, as arguments of a compiled function. */
+export type EdgeTensors = Readonly<Record<"tokens" | "end" | "depth" | "rows" | "targets", Tensor>>;
+
+/** All arrays of a {@link PaddedBatch} as arguments of a compiled function, which has a plan for each of their sizes. */
+export type BatchTensors = EdgeTensors & Readonly<Record<"edges" | "offsets", Tensor>>;
 
 /** Options of {@link padBatch}. */
 export interface PadOptions {
@@ -114,18 +115,21 @@ export function padValues(values: ArrayLike<number>, length: number): Float32Arr
   return all;
 }
 
-/** The tensors of a padded batch. */
-export function batchTensors(batch: PaddedBatch): BatchTensors {
-  const { tokens, end, depth, rows, targets, edges, offsets } = batch;
+/** The tensors of a padded batch that losses over edges need: two sizes less to have plans for. */
+export function edgeTensors({ tokens, end, depth, rows, targets }: PaddedBatch): EdgeTensors {
   return {
     tokens: tensor(tokens),
     end: tensor(end),
     depth: tensor(depth),
     rows: tensor(rows),
     targets: tensor(targets),
-    edges: tensor(edges),
-    offsets: tensor(offsets),
   };
+}
+
+/** The tensors of a padded batch. */
+export function batchTensors(batch: PaddedBatch): BatchTensors {
+  const { edges, offsets } = batch;
+  return { ...edgeTensors(batch), edges: tensor(edges), offsets: tensor(offsets) };
 }
 
 /** How often `from` must be multiplied by `factor` to hold `count`. */
