@@ -1,6 +1,7 @@
 /** A warm start: some steps of supervised learning on what an environment demonstrates, before rewards teach. */
-import { ForgeError, Random } from "../../engine/index.ts";
+import { ForgeError } from "../../engine/index.ts";
 import type { Demonstration, Environment } from "../agent/environment.ts";
+import { PURPOSE, smallSeedOf, TaskOrder } from "./seeds.ts";
 import type { SftSample, SftStep, SftTrainer } from "./sft.ts";
 
 /** Options of {@link warmStart}. */
@@ -13,7 +14,7 @@ export interface WarmStartOptions<Task> {
   readonly steps: number;
   /** Demonstrations of a step. */
   readonly batchSize: number;
-  /** Of the order of tasks, of which the lower 32 bits count. Default 0. */
+  /** Of the order of tasks. Default 0. */
   readonly seed?: number;
   /** Steps that are done already. Default 0. */
   readonly from?: number;
@@ -42,39 +43,15 @@ export async function* warmStart<Task>(
   const { demonstration } = environment;
   if (!demonstration) throw undemonstrated(environment.name);
   checkNumbers({ steps, batchSize, from });
-  const indexAt = taskOrder(environment.trainCount, seed);
+  const order = new TaskOrder(environment.trainCount, smallSeedOf(seed, PURPOSE.warmStart));
   for (let done = from; done < steps; ) {
     const samples = Array.from({ length: batchSize }, (_, i) =>
-      toSample(demonstration(environment.train(indexAt(done * batchSize + i)))),
+      toSample(demonstration(environment.train(order.taskOf(done * batchSize + i)))),
     );
     const step = await trainer.step(samples);
     done++;
     yield { ...step, done };
   }
-}
-
-/** The task at each position of an endless series of passes over all, each in an order drawn from the seed and its number. */
-export function taskOrder(count: number, seed: number): (position: number) => number {
-  if (count === Number.POSITIVE_INFINITY) return (position) => position;
-  const first = new Random(seed).bits();
-  let known = { pass: -1, order: new Uint32Array(0) };
-  return (position) => {
-    const pass = Math.floor(position / count);
-    if (pass !== known.pass) known = { pass, order: shuffled(count, new Random(first + pass)) };
-    return known.order[position % count] as number;
-  };
-}
-
-/** Numbers below `count` in a random order. Source: Fisher & Yates' shuffle, as in Knuth, TAOCP 2, 3.4.2, algorithm P. */
-function shuffled(count: number, random: Random): Uint32Array<ArrayBuffer> {
-  const order = Uint32Array.from({ length: count }, (_, i) => i);
-  for (let left = count; left > 1; left--) {
-    const at = random.integer(left);
-    const drawn = order[at] as number;
-    order[at] = order[left - 1] as number;
-    order[left - 1] = drawn;
-  }
-  return order;
 }
 
 function checkNumbers(numbers: Readonly<Record<"steps" | "batchSize" | "from", number>>): void {

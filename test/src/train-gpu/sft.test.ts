@@ -1,0 +1,296 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import {
+  AdamW,
+  applyLora,
+  type CausalLM,
+  chainForest,
+  compile,
+  createModel,
+  type Device,
+  grad,
+  namedParameters,
+  type OptimizerOptions,
+  parametersOf,
+  SGD,
+  Tokenizer,
+  type TransformerOptions,
+  tensor,
+} from "../../../engine/index.ts";
+import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
+import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { ForestScorer } from "../../../src/train/forest-scorer.ts";
+import { type SftSample, SftTrainer } from "../../../src/train/sft.ts";
+import { sampleOfDemonstration } from "../../../src/train/sft-samples.ts";
+import { warmStart } from "../../../src/train/warm-start.ts";
+import { eventfulEpisodes } from "../../support/episodes.ts";
+import { rejectionOf } from "../../support/errors.ts";
+import { device, expectClose, randoms } from "../../support/gpu.ts";
+import { TOLERANCES } from "../../support/tolerances.ts";
+
+const SHAPE = { seed: 8, vocab: 48, prompt: 9, turns: 3, action: 4, observation: 5, group: 3 };
+const SAMPLES: readonly SftSample[] = eventfulEpisodes(SHAPE).map((sample, i) => ({
+  ...sample,
+  weight: i % 3,
+}));
+const SIZES = { layers: 2, width: 32, heads: 4, kvHeads: 2, mlpWidth: 48 };
+/** Moves each parameter by minus its gradient. */
+const PLAIN: OptimizerOptions = { lr: 1 };
+
+let gpu: Device;
+beforeAll(async () => {
+  gpu = await device();
+});
+
+/** A model whose weights are far from those that it starts with. */
+function drawnModel(options: Partial<TransformerOptions> = {}): CausalLM {
+  const model = createModel({ vocab: SHAPE.vocab, ...SIZES, ...options });
+  const random = randoms(13);
+  for (const [name, state] of namedParameters(model.transformer)) {
+    if (!/norm/i.test(name) && state.dtype === "f32")
+      state.write(gpu, random.floats(state.size, -0.4, 0.4));
+  }
+  return model;
+}
+
+async function valuesOf(model: CausalLM): Promise<Float32Array[]> {
+  const states = parametersOf(model.transformer);
+  return Promise.all(states.map(async (state) => (await state.read()) as Float32Array));
+}
+
+/** What one step changes: minus the gradient. */
+async function change(
+  model: CausalLM,
+  samples: readonly SftSample[],
+  tokenBudget?: number,
+): Promise<{ loss: number; tokens: number; gradNorm: number; delta: Float64Array[] }> {
+  const before = await valuesOf(model);
+  const optimizer = new SGD(gpu, parametersOf(model.transformer), PLAIN);
+  using trainer = new SftTrainer({ model, optimizer, ...(tokenBudget ? { tokenBudget } : {}) });
+  const { loss, tokens, gradNorm } = await trainer.step(samples);
+  const after = await valuesOf(model);
+  const delta = after.map((values, p) =>
+    Float64Array.from(values, (x, i) => x - ((before[p] as Float32Array)[i] as number)),
+  );
+  return { loss, tokens, gradNorm, delta };
+}
+
+/** The loss and its gradient from each sample by itself, unpacked and unpadded, added up in f64. */
+async function apart(
+  { transformer }: CausalLM,
+  samples: readonly SftSample[],
+): Promise<{ loss: number; tokens: number; gradNorm: number; delta: Float64Array[] }> {
+  const parameters = parametersOf(transformer);
+  const delta = parameters.map((p) => new Float64Array(p.size));
+  let [loss, tokens, total] = [0, 0, 0];
+  for (const { ids, trained, weight = 1 } of samples) {
+    const labels = new Uint32Array(ids.length).fill(0xffffffff);
+    for (const [from, to] of trained) {
+      labels.set(ids.subarray(from, to), from - 1);
+      total += weight * (to - from);
+      tokens += to - from;
+    }
+    using run = compile(() => {
+      const scores = transformer.score(tensor(ids), tensor(labels), chainForest([ids.length]));
+      const sum = scores.logprob.sum();
+      return { sum, grads: grad(sum, parameters) };
+    });
+    const { sum, grads } = await run();
+    loss -= weight * (await sum.item());
+    for (const [p, g] of grads.entries()) {
+      const own = (await g.read()) as Float32Array;
+      const all = delta[p] as Float64Array;
+      own.forEach((x, i) => {
+        all[i] = (all[i] as number) + weight * x;
+      });
+    }
+  }
+  const mean = delta.map((all) => all.map((x) => x / total));
+  const squares = mean.reduce((sum, all) => all.reduce((s, x) => s + x * x, sum), 0);
+  return { loss: loss / total, tokens, gradNorm: Math.sqrt(squares), delta: mean };
+}
+
+describe("a step of supervised fine-tuning", () => {
+  it("has the loss and gradients of unpacked sequences, however it is split", async () => {
+    const expected = await apart(drawnModel(), SAMPLES);
+    for (const tokenBudget of [undefined, 60, 40]) {
+      const { loss, tokens, gradNorm, delta } = await change(drawnModel(), SAMPLES, tokenBudget);
+      expect(tokens).toBe(expected.tokens);
+      expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5);
+      expect(Math.abs(gradNorm / expected.gradNorm - 1)).toBeLessThan(1e-5);
+      for (const [p, own] of delta.entries()) {
+        const gradient = expected.delta[p] as Float64Array;
+        // a parameter of order 1 is rounded by 2^-25 when it moves
+        expectClose(own, gradient, { abs: 1.5e-7, rel: 0, ofLargest: 1e-4 }, `parameter ${p}`);
+        expect(Math.max(...gradient)).toBeGreaterThan(1e-4);
+      }
+    }
+  });
+
+  it("has the loss ln(vocab) and no gradient where all tokens are alike for good", async () => {
+    // all weights are zeros: no parameter but the norms' could change a logit, and they stand behind zeros
+    const model = createModel({ vocab: 48, ...SIZES, isTied: false, init: () => 0 });
+    const { loss, gradNorm } = await change(model, SAMPLES);
+    expect(loss).toBeCloseTo(Math.log(48), 6);
+    expect(gradNorm).toBe(0);
+  });
+
+  it("leaves what is not trained out: other labels change nothing", async () => {
+    const ids = Uint32Array.from([5, 9, 2, 31, 7, 7, 40, 3]);
+    const trained: SftSample = { ids, trained: [[3, 5]] };
+    const plain = await change(drawnModel(), [trained]);
+    // what stands behind the last trained token is seen by none of them and is no label
+    const [behind, unweighed] = [ids.slice(), Uint32Array.from([1, 30, 29, 11])];
+    behind.set([11, 12, 13], 5);
+    const other = await change(drawnModel(), [
+      { ids: behind, trained: [[3, 5]] },
+      { ids: unweighed, trained: [[1, 4]], weight: 0 },
+    ]);
+    expect(other.tokens).toBe(plain.tokens + 3);
+    expect(Math.abs(other.loss - plain.loss)).toBeLessThan(1e-6);
+    for (const [p, own] of other.delta.entries()) {
+      const expected = plain.delta[p] as Float64Array;
+      expectClose(own, expected, { abs: 1.5e-7, rel: 0, ofLargest: 1e-4 }, `parameter ${p}`);
+    }
+    // and a trained label does count
+    const changed = await change(drawnModel(), [{ ids: behind, trained: [[3, 6]] }]);
+    expect(Math.abs(changed.loss - plain.loss)).toBeGreaterThan(1e-2);
+  });
+
+  it("trains adapters on weights that are held in bf16, and nothing else", async () => {
+    const lora = (base: CausalLM): CausalLM => applyLora(base, { rank: 4 });
+    const base = createModel({ vocab: 48, ...SIZES, weightDtype: "bf16" });
+    const frozen = await valuesOf(base);
+    const expected = await apart(lora(base), SAMPLES);
+    const { loss, delta } = await change(lora(base), SAMPLES, 60);
+    expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5);
+    for (const [p, own] of delta.entries()) {
+      expectClose(own, expected.delta[p] as Float64Array, TOLERANCES.parameterGradient);
+    }
+    expect(Math.max(...delta.map((own) => Math.max(...own)))).toBeGreaterThan(1e-4);
+    expect(await valuesOf(base)).toEqual(frozen);
+  });
+});
+
+describe("what cannot be trained on", () => {
+  it.each<[string, SftSample[], string]>([
+    ["nothing trained", [{ ids: Uint32Array.of(1, 2), trained: [] }], "argument_invalid"],
+    [
+      "no weight",
+      [{ ids: Uint32Array.of(1, 2), trained: [[1, 2]], weight: 0 }],
+      "argument_invalid",
+    ],
+    [
+      "a negative weight",
+      [{ ids: Uint32Array.of(1, 2), trained: [[1, 2]], weight: -1 }],
+      "argument_invalid",
+    ],
+    ["the first token", [{ ids: Uint32Array.of(1, 2), trained: [[0, 1]] }], "argument_invalid"],
+    [
+      "an id beyond the vocabulary",
+      [{ ids: Uint32Array.of(1, 48), trained: [[1, 2]] }],
+      "index_out_of_range",
+    ],
+    ["too long", [{ ids: new Uint32Array(65), trained: [[1, 2]] }], "context_exceeded"],
+  ])("is refused before anything changes: %s", async (_, samples, code) => {
+    const model = drawnModel();
+    const before = await valuesOf(model);
+    const optimizer = new AdamW(gpu, parametersOf(model.transformer), { lr: 1 });
+    using trainer = new SftTrainer({ model, optimizer, tokenBudget: 64 });
+    expect(await rejectionOf(trainer.step(samples))).toBe(code);
+    expect(await valuesOf(model)).toEqual(before);
+    expect(optimizer.flat.stepCount).toBe(0);
+  });
+});
+
+describe("a warm start", () => {
+  const tokenizer = Tokenizer.from({ tokenizer: byteTokenizer({ specialTokens: ["<|end|>"] }) });
+  const END = 256;
+  const letters = [..."abcdefghijkl"];
+  const environment = defineEnvironment<string>({
+    name: "upper case",
+    tasks: { train: letters },
+    prompt: (letter) => `${letter}:`,
+    demonstration: (letter) => ({ prompt: `${letter}:`, response: letter.toUpperCase() }),
+    rewards: { right: ({ task, text }) => Number(text === task.toUpperCase()) },
+  });
+  const toSample = (demonstration: { prompt: string; response: string }): SftSample =>
+    sampleOfDemonstration(tokenizer, demonstration, END);
+  const options = { environment, toSample, batchSize: 5, seed: 3 };
+
+  function learner(): { model: CausalLM; optimizer: AdamW; trainer: SftTrainer } {
+    const model = createModel({ vocab: 257, layers: 1, width: 32, heads: 2, mlpWidth: 64 });
+    const optimizer = new AdamW(gpu, parametersOf(model.transformer), { lr: 1e-2, clipNorm: 1 });
+    return { model, optimizer, trainer: new SftTrainer({ model, optimizer }) };
+  }
+
+  it("teaches a mapping", async () => {
+    const { model, trainer } = learner();
+    const losses: number[] = [];
+    for await (const { loss } of warmStart({ ...options, trainer, steps: 80 })) losses.push(loss);
+    expect(losses).toHaveLength(80);
+    expect(losses[0]).toBeGreaterThan(5);
+    using scorer = new ForestScorer({ device: gpu, model });
+    const scores = await scorer.logprobs(
+      letters.map((letter) => toSample({ prompt: `${letter}:`, response: letter.toUpperCase() })),
+    );
+    for (const own of scores) expect(Math.min(...own)).toBeGreaterThan(Math.log(0.8));
+    trainer[Symbol.dispose]();
+  });
+
+  it("goes on from a saved step, bit for bit", async () => {
+    const whole = learner();
+    const losses: number[] = [];
+    for await (const step of warmStart({ ...options, trainer: whole.trainer, steps: 7 }))
+      losses.push(step.loss);
+
+    const first = learner();
+    let from = 0;
+    for await (const { done } of warmStart({ ...options, trainer: first.trainer, steps: 7 })) {
+      from = done;
+      if (done === 3) break;
+    }
+    const [weights, state] = [await valuesOf(first.model), await first.optimizer.save()];
+
+    const second = learner();
+    parametersOf(second.model.transformer).forEach((p, i) => {
+      p.write(gpu, weights[i] as Float32Array);
+    });
+    second.optimizer.restore(state);
+    const rest: number[] = [];
+    for await (const step of warmStart({ ...options, trainer: second.trainer, steps: 7, from }))
+      rest.push(step.loss);
+    expect(rest).toEqual(losses.slice(3));
+    expect(await valuesOf(second.model)).toEqual(await valuesOf(whole.model));
+    for (const { trainer } of [whole, first, second]) trainer[Symbol.dispose]();
+  });
+
+  it("takes each task once a pass, in another order each time", async () => {
+    const { trainer } = learner();
+    const asked: string[] = [];
+    const watched = {
+      ...environment,
+      demonstration: (letter: string) => {
+        asked.push(letter);
+        return { prompt: letter, response: letter };
+      },
+    };
+    for await (const _ of warmStart({
+      ...{ ...options, environment: watched, batchSize: 12, trainer, steps: 2 },
+    }));
+    const [one, two] = [asked.slice(0, 12), asked.slice(12)];
+    expect([...one].sort()).toEqual(letters);
+    expect([...two].sort()).toEqual(letters);
+    expect(one).not.toEqual(two);
+    trainer[Symbol.dispose]();
+  });
+
+  it("is refused without demonstrations", async () => {
+    const { trainer } = learner();
+    const bare = { ...environment, demonstration: undefined };
+    const steps = warmStart({ ...options, environment: bare, trainer, steps: 1 });
+    expect(await rejectionOf(steps.next())).toBe("argument_invalid");
+    const none = warmStart({ ...options, batchSize: 0, trainer, steps: 1 });
+    expect(await rejectionOf(none.next())).toBe("argument_invalid");
+    trainer[Symbol.dispose]();
+  });
+});
