@@ -1,6 +1,7 @@
 /** Scores of tokens as a table for people. */
 import { Detokenizer, type Tokenizer } from "../../engine/index.ts";
 import type { SequenceScore } from "../rollout/scorer.ts";
+import { tableText } from "../terminal/table.ts";
 
 /** A scored text. */
 export interface ScoredText {
@@ -63,10 +64,8 @@ export function scoreTable(
       others.join("  "),
     ];
   });
-  return columns([
-    ["token", "id", "logprob", "entropy", score.alternatives.length ? "top" : ""],
-    ...rows,
-  ]);
+  const heading = ["token", "id", "logprob", "entropy", score.alternatives.length ? "top" : ""];
+  return tableText([heading, ...rows], [0, 4]);
 }
 
 /** A token by itself: as the vocabulary spells it, with its spaces. */
@@ -83,18 +82,4 @@ function shown(tokenizer: Tokenizer | undefined, id: number): string {
 function quoted(text: string): string {
   const whole = JSON.stringify(text);
   return whole.length <= LONGEST ? whole : `${whole.slice(0, LONGEST - 1)}…`;
-}
-
-/** The first and the last column to the left, numbers to the right. */
-function columns(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
-  for (const row of rows)
-    row.forEach((cell, c) => {
-      widths[c] = Math.max(widths[c] ?? 0, cell.length);
-    });
-  const aligned = (cell: string, c: number): string =>
-    c === 0 || c === widths.length - 1
-      ? cell.padEnd(widths[c] ?? 0)
-      : cell.padStart(widths[c] ?? 0);
-  return rows.map((row) => row.map(aligned).join("  ").trimEnd()).join("\n");
 }
