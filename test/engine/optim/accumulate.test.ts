@@ -107,6 +107,10 @@ describe("GradientAccumulator", () => {
     await add(tensor([0.25, 0.25]));
     await last(tensor([1, 1]));
     expect([...(await p.read())]).toEqual([-1.25, -2.25]);
+    await add(tensor([Number.NaN, 7]));
+    accumulator.reset();
+    await last(tensor([-1, -2]));
+    expect([...(await p.read())]).toEqual([-0.25, -0.25]);
   });
 
   it("refuses a step before which nothing was added", async () => {
