@@ -44,6 +44,7 @@ const adamwOp: KernelOp = {
  * Parameters move into one flat state when the optimizer is made. The second moment is kept as its square root.
  */
 export class AdamW implements Optimizer {
+  readonly kind = "adamw";
   readonly flat: FlatParameters;
   /** First moment, and square root of the second, in the layout of the flat parameters. */
   readonly m: State;
@@ -92,12 +93,12 @@ export class AdamW implements Optimizer {
 
   /** Step count and moments as host arrays by parameter. */
   save(): Promise<OptimizerState> {
-    return this.flat.save("adamw", { m: this.m, u: this.u });
+    return this.flat.save(this.kind, { m: this.m, u: this.u });
   }
 
   /** Goes on from a saved state. Errors: `argument_invalid`, `shape_mismatch`. */
   restore(state: OptimizerState): void {
-    this.flat.restore("adamw", { m: this.m, u: this.u }, state);
+    this.flat.restore(this.kind, { m: this.m, u: this.u }, state);
   }
 
   /** Frees the moments. The parameters keep their values. */

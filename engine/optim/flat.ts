@@ -42,6 +42,8 @@ export interface StepResult {
 
 /** What optimizers have in common. */
 export interface Optimizer extends Disposable {
+  /** What kind of state it saves and restores: `adamw`, `sgd`. */
+  readonly kind: string;
   readonly flat: FlatParameters;
   /** The parameters, in the order that `step` expects gradients. */
   readonly parameters: readonly State[];
@@ -60,7 +62,7 @@ export interface Optimizer extends Disposable {
 
 /** An optimizer's own state as host arrays; the parameters are not part of it. */
 export interface OptimizerState {
-  /** Name of the optimizer: `adamw`, `sgd`. */
+  /** {@link Optimizer.kind} of the optimizer that saved it. */
   readonly kind: string;
   readonly stepCount: number;
   /** Each of the optimizer's arrays (`m` and `u`, or `v`) by the names of the parameters. */

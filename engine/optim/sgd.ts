@@ -46,6 +46,7 @@ const sgdOp: KernelOp = {
  * Source    Sutskever, Martens, Dahl & Hinton 2013, ICML; torch.optim.SGD
  */
 export class SGD implements Optimizer {
+  readonly kind = "sgd";
   readonly flat: FlatParameters;
   /** Momentum, in the layout of the flat parameters; a placeholder when there is none. */
   readonly v: State;
@@ -81,12 +82,12 @@ export class SGD implements Optimizer {
 
   /** Step count and momentum as host arrays by parameter. */
   save(): Promise<OptimizerState> {
-    return this.flat.save("sgd", this.#saved());
+    return this.flat.save(this.kind, this.#saved());
   }
 
   /** Goes on from a saved state. Errors: `argument_invalid`, `shape_mismatch`. */
   restore(state: OptimizerState): void {
-    this.flat.restore("sgd", this.#saved(), state);
+    this.flat.restore(this.kind, this.#saved(), state);
   }
 
   /** Frees the momentum. The parameters keep their values. */

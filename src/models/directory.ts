@@ -1,6 +1,6 @@
 /** Model directories in the Hugging Face layout, on disk. */
 import { createReadStream } from "node:fs";
-import { open, readdir, realpath, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import {
   type ByteSource,
@@ -14,7 +14,7 @@ import {
   type SaveOptions,
 } from "../../engine/index.ts";
 import { type FileSource, openFileSource } from "./file-source.ts";
-import { exists, recoverFolder, writeFolder } from "./folder.ts";
+import { exists, recoverFolder, writeFile, writeFolder } from "./folder.ts";
 
 /** A model that was read from a directory, whose files stay open: what is saved unchanged is copied from them. */
 export interface ModelDirectory extends LoadedModel, AsyncDisposable {
@@ -123,19 +123,6 @@ async function companions(folder: string, taken: ReadonlySet<string>): Promise<s
     if ((await stat(path)).isFile()) paths.push(path);
   }
   return paths;
-}
-
-async function writeFile(
-  path: string,
-  parts: AsyncIterable<Uint8Array> | readonly (string | Uint8Array)[],
-): Promise<void> {
-  const handle = await open(path, "wx");
-  try {
-    for await (const part of parts) await handle.writeFile(part);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function textOf(content: string | Uint8Array | object): string | Uint8Array {

@@ -2,6 +2,7 @@
 import { mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { ForgeError } from "../../engine/error.ts";
 
 /**
  * Fills a new folder by `fill` and gives it the name `path`. A folder that has it is replaced if `replaces`; else it must be
@@ -17,13 +18,13 @@ export async function writeFolder(
   fill: (draft: string) => Promise<void>,
 ): Promise<void> {
   const parent = dirname(path);
-  await mkdir(parent, { recursive: true });
-  await recoverFolder(path);
-  await removeAbandoned(path);
-  const draft = draftOf(path);
-  await mkdir(draft);
-  drafts.add(draft);
+  const draft = claimDraft(path);
   try {
+    await makeFolder(parent);
+    await recoverFolder(path);
+    const ours = (name: string): boolean => name.startsWith(`.${basename(path)}.`);
+    await removeDrafts(parent, (await readdir(parent)).filter(ours));
+    await mkdir(draft);
     await fill(draft);
     await syncFolder(draft);
     if (replaces) await replaceFolder(path, draft);
@@ -37,6 +38,32 @@ export async function writeFolder(
   }
   await syncFolder(parent);
   await rm(oldOf(path), { recursive: true, force: true });
+}
+
+/** Removes a folder: its name is gone before its first file is, so that nobody who reads it by name finds a part. */
+export async function removeFolder(path: string): Promise<void> {
+  const draft = claimDraft(path);
+  try {
+    await rm(draft, { recursive: true, force: true });
+    await rename(path, draft);
+    await rm(draft, { recursive: true, force: true });
+  } finally {
+    drafts.delete(draft);
+  }
+}
+
+/** Writes a new file and syncs it to the disk. */
+export async function writeFile(
+  path: string,
+  parts: AsyncIterable<Uint8Array> | Iterable<string | Uint8Array>,
+): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    for await (const part of parts) await handle.writeFile(part);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Gives the folder back its name that a killed {@link writeFolder} has put aside, if there is one. */
@@ -68,6 +95,13 @@ async function replaceFolder(path: string, draft: string, tries = 3): Promise<vo
   }
 }
 
+/** A folder with all that it lies in, each name of which is on the disk. */
+async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return;
+  for (let at = path; at.length >= first.length; at = dirname(at)) await syncFolder(dirname(at));
+}
+
 /** Syncs the names in a folder. Windows has no such call, and keeps them by itself. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
@@ -82,16 +116,50 @@ async function syncFolder(path: string): Promise<void> {
 /** Drafts that this process is filling. */
 const drafts = new Set<string>();
 
-/** Removes drafts of this folder whose writers were killed. */
-async function removeAbandoned(path: string): Promise<void> {
-  const [before, after] = [`.${basename(path)}.${hostname()}-`, DRAFT_SUFFIX];
-  for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(before) || !name.endsWith(after)) continue;
-    const draft = join(dirname(path), name);
-    const writer = Number(name.slice(before.length, -after.length));
-    const isWriting = writer === process.pid ? drafts.has(draft) : isAlive(writer);
-    if (!isWriting) await rm(draft, { recursive: true, force: true });
+/** The name of a draft, which nobody else in this process has until it is deleted from `drafts`. */
+function claimDraft(path: string): string {
+  const draft = draftOf(path);
+  if (drafts.has(draft)) {
+    throw new ForgeError({
+      code: "state_conflict",
+      what: "this path is being written already.",
+      got: path,
+      fix: "wait for the first writer before the second starts",
+    });
   }
+  drafts.add(draft);
+  return draft;
+}
+
+/** Removes those drafts of a folder, among the names given, whose writers were killed. */
+export async function removeDrafts(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const [, writer] = DRAFT.exec(name) ?? [];
+    const draft = join(folder, name);
+    if (writer === undefined || (await isBeingWritten(draft, Number(writer)))) continue;
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+async function isBeingWritten(draft: string, writer: number): Promise<boolean> {
+  // of a process on another machine that shares the folder, only the silence tells
+  if (!draft.endsWith(`.${hostname()}-${writer}${DRAFT_SUFFIX}`))
+    return Date.now() - (await lastWrite(draft)) < SILENCE_MS;
+  return writer === process.pid ? drafts.has(draft) : isAlive(writer);
+}
+
+/** When a folder, or a file in it, was last written to, in ms; 0 where it is gone. */
+async function lastWrite(path: string): Promise<number> {
+  const names = await readdir(path).catch(() => []);
+  const times = await Promise.all(
+    [path, ...names.map((name) => join(path, name))].map((file) =>
+      stat(file).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => 0,
+      ),
+    ),
+  );
+  return Math.max(...times);
 }
 
 function isAlive(id: number): boolean {
@@ -104,6 +172,9 @@ function isAlive(id: number): boolean {
 }
 
 const DRAFT_SUFFIX = ".draft";
+/** The name of a draft ends with its writer's process id. */
+const DRAFT = /^\..+-(\d+)\.draft$/;
+const SILENCE_MS = 3_600_000;
 
 function draftOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${hostname()}-${process.pid}${DRAFT_SUFFIX}`);
