@@ -16,6 +16,7 @@ export {
   type RewardDefinition,
   type Score,
 } from "./agent/environment.ts";
+export * from "./control/index.ts";
 export * from "./pool/index.ts";
 export * from "./rl/index.ts";
 export {
@@ -42,3 +43,25 @@ export {
   type SequenceToScore,
 } from "./rollout/scorer.ts";
 export type { Session } from "./rollout/session.ts";
+export { configWarnings } from "./train/config/cross-checks.ts";
+export { applyOverrides } from "./train/config/overrides.ts";
+export { defineConfig, type ParseConfigOptions, parseConfig } from "./train/config/parse.ts";
+export { printConfig } from "./train/config/print.ts";
+export type {
+  CheckpointSection,
+  CreateConfig,
+  EvalSection,
+  LoraSection,
+  ModelSection,
+  NamedAlgorithm,
+  OptimizerSection,
+  RewardSection,
+  RolloutSection,
+  RunSection,
+  TokenizerConfig,
+  TrainConfig,
+  TrainConfigInput,
+  TrainMethod,
+  TrainSection,
+  WarmStartConfig,
+} from "./train/config/types.ts";

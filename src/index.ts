@@ -10,3 +10,5 @@ export {
   type SaveDirectoryOptions,
   saveModelDirectory,
 } from "./models/directory.ts";
+export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
+export { loadEnvironment } from "./train/config/load-environment.ts";

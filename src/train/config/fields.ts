@@ -56,7 +56,7 @@ export function flag(): z.ZodBoolean {
 export function choice<const W extends readonly string[]>(
   words: W,
 ): z.ZodEnum<{ [K in W[number]]: K }> {
-  return taking(oneOf(words), z.enum(words));
+  return taking(oneOf(words), z.enum(words)).meta({ words });
 }
 
 /** A key: what it takes, what it is when it is left out, and what it means. */
@@ -85,16 +85,17 @@ export function derived<S extends z.ZodType>(
   return schema.optional().meta({ description, preset });
 }
 
-/** A section: all of it may be left out. */
-export function section<S extends z.ZodRawShape>(
+/** A section: what is left out has its default; `complete` fills in what follows from other keys. */
+export function section<S extends z.ZodRawShape, C = z.output<z.ZodObject<S, z.core.$strict>>>(
   description: string,
   shape: S,
-): z.ZodType<z.output<z.ZodObject<S>>> {
-  return z
-    .strictObject(shape)
-    .prefault({} as never)
-    .describe(description);
+  complete?: (read: z.output<z.ZodObject<S, z.core.$strict>>) => C,
+): z.ZodType<C> {
+  const object = z.strictObject(shape);
+  const schema = complete ? object.transform(complete) : object;
+  return schema.prefault({} as never).describe(description) as unknown as z.ZodType<C>;
 }
 
-const oneOf = (words: readonly string[]): string =>
+/** `a, b or c`. */
+export const oneOf = (words: readonly string[]): string =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;

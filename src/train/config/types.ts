@@ -7,7 +7,7 @@ import type { Environment } from "../../agent/environment.ts";
 import type { Algorithm } from "../../rl/algorithm/algorithm.ts";
 
 /** What is learned from. */
-export type Method = "rl" | "sft" | "dpo";
+export type TrainMethod = "rl" | "sft" | "dpo";
 
 /** How a model that is made anew reads text. */
 export type TokenizerConfig =
@@ -136,7 +136,7 @@ export interface RunSection {
 export interface TrainConfig {
   readonly name: string;
   readonly seed: number;
-  readonly method: Method;
+  readonly method: TrainMethod;
   readonly environment: string | Environment | null;
   readonly data: string | null;
   readonly model: ModelSection;
