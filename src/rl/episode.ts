@@ -24,6 +24,8 @@ export interface EpisodeStep {
 export interface Episode {
   /** Plays of one group are compared with each other. */
   readonly group: GroupId;
+  /** What was played, for baselines that outlive a group. Default: the group. */
+  readonly task?: GroupId;
   /** False: in no baseline and no deviation, and all of its advantages are 0. */
   readonly takesPart: boolean;
   readonly steps: readonly EpisodeStep[];

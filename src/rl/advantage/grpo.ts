@@ -4,7 +4,7 @@ import { finite } from "../rows.ts";
 import { mean, standardDeviation } from "../statistics.ts";
 
 /** Options of {@link grpoAdvantage}. */
-export interface GrpoOptions {
+export interface GrpoAdvantageOptions {
   /**
    * Whose deviation divides: that of the group, that of all rewards of the batch, or none (which is Dr. GRPO).
    * Default group. TRL calls this `scale_rewards`.
@@ -29,7 +29,7 @@ export interface GrpoOptions {
 export function grpoAdvantage(
   rewards: ArrayLike<Reward>,
   groups: ArrayLike<GroupId>,
-  options: GrpoOptions = {},
+  options: GrpoAdvantageOptions = {},
 ): Float64Array {
   const { scale = "group", single = "reward" } = options;
   const epsilon = finite("grpo: epsilon", options.epsilon ?? 1e-6);

@@ -25,7 +25,7 @@ export interface Critic {
   readonly model: "head" | "separate";
 }
 
-/** An algorithm, complete. Plain data and functions: spread one to make another, then {@link defineAlgorithm}. */
+/** An algorithm, complete. Plain data and functions: spread one to make another, then `defineAlgorithm`. */
 export interface Algorithm {
   readonly name: string;
   readonly advantage: AdvantageFunction;
@@ -55,4 +55,13 @@ export interface Algorithm {
   readonly overlong?: OverlongOptions | "mask";
   /** Whether the loss cut a token short at a ratio, or its sequence: for the share of clipped tokens. */
   readonly isClipped: (ratio: number, advantage: number) => boolean;
+  /** What it remembers from step to step; checkpoints hold it. */
+  readonly memory?: AlgorithmMemory;
+}
+
+/** State of an algorithm, as plain data. */
+export interface AlgorithmMemory {
+  readonly read: () => unknown;
+  /** Takes what {@link read} gave. */
+  readonly write: (state: unknown) => void;
 }
