@@ -37,6 +37,19 @@ export function buildTrie(sequences: readonly Uint32Array[]): TrieNode[] {
   return inPreOrder(root);
 }
 
+/** As {@link buildTrie}, but nothing is shared: each sequence is a node of its own. */
+export function buildChains(sequences: readonly Uint32Array[]): TrieNode[] {
+  const empty = new Uint32Array(0);
+  const size = sequences.reduce((sum, { length }) => sum + length, 0);
+  const past = sequences.length + 1;
+  const first: TrieNode = { ids: empty, start: 0, end: 0, parent: -1, past, size, samples: [] };
+  const chains = sequences.map((ids, i): TrieNode => {
+    const { length } = ids;
+    return { ids, start: 0, end: length, parent: 0, past: i + 2, size: length, samples: [i] };
+  });
+  return [first, ...chains];
+}
+
 /** Whether nothing stands below a node of the trie. */
 export function isLeaf({ past }: TrieNode, index: number): boolean {
   return past === index + 1;

@@ -10,7 +10,7 @@ import { ForgeError } from "../../engine/index.ts";
 import { type ForestBatch, type ForestSample, layOut } from "./forest-batch.ts";
 import { type ForestPacking, packTrie } from "./forest-packing.ts";
 import { type ForestReport, reportForest } from "./forest-report.ts";
-import { buildTrie, type TrieNode } from "./forest-trie.ts";
+import { buildChains, buildTrie, type TrieNode } from "./forest-trie.ts";
 
 /** Options of {@link buildForest}. */
 export interface ForestOptions {
@@ -18,6 +18,8 @@ export interface ForestOptions {
   readonly tokenBudget?: number;
   /** How samples are spread over batches. Default `first-fit`. */
   readonly packing?: ForestPacking;
+  /** Whether samples share their common prefixes. Default true; false is packing and nothing more, for comparisons. */
+  readonly isMerged?: boolean;
 }
 
 /** What {@link buildForest} gives. */
@@ -38,13 +40,15 @@ export interface SampleForest {
  */
 export function buildForest(
   samples: readonly ForestSample[],
-  { tokenBudget = Number.POSITIVE_INFINITY, packing = "first-fit" }: ForestOptions = {},
+  options: ForestOptions = {},
 ): SampleForest {
+  const { tokenBudget = Number.POSITIVE_INFINITY, packing = "first-fit" } = options;
+  const { isMerged = true } = options;
   checkBudget(tokenBudget);
   samples.forEach((sample, i) => {
     checkSample(sample, i, tokenBudget);
   });
-  const nodes = buildTrie(samples.map(({ ids }) => ids));
+  const nodes = (isMerged ? buildTrie : buildChains)(samples.map(({ ids }) => ids));
   // a sample that ends above a cut goes into the first batch that has its path
   const isPlaced = new Uint8Array(samples.length);
   const batches = packTrie(nodes, tokenBudget, packing).map((members) => {

@@ -1,6 +1,7 @@
 /** Plays the episodes that the scheduler admits, and hands what they come to in to the pool. */
-import type { Environment } from "../agent/environment.ts";
+
 import type { Tokenizer } from "../../engine/index.ts";
+import type { Environment } from "../agent/environment.ts";
 import type { Clock } from "../pool/clock.ts";
 import { sessionIdOf } from "../pool/open-group.ts";
 import type { DataPool } from "../pool/pool.ts";
@@ -26,6 +27,9 @@ export interface CollectorOptions<Task> {
   readonly episodeTimeout?: number;
   readonly groupTimeout?: number;
 }
+
+/** Turns of the event loop that aborted agents have to end in. */
+const MOST_DRAINS = 1000;
 
 /** A group under way. */
 interface Group {
@@ -79,18 +83,18 @@ export class Collector<Task> {
    */
   async restart(drain: () => Promise<unknown>): Promise<void> {
     const { pool, clock, groupTimeout } = this.#options;
-    for (const { abort } of this.#groups.values()) abort.abort();
-    while (this.#groups.size > 0) await drain();
+    await this.close(drain);
     for (const groupId of pool.unfinished) {
       pool.restart(groupId, groupTimeout === undefined ? undefined : clock.now() + groupTimeout);
       this.#begin(groupId, this.#taskOf(groupId));
     }
   }
 
-  /** Ends all that is under way. See {@link restart} for `drain`. */
+  /** Ends all that is under way; an agent that does not heed its signal is left to itself. See {@link restart} for `drain`. */
   async close(drain: () => Promise<unknown>): Promise<void> {
     for (const { abort } of this.#groups.values()) abort.abort();
-    while (this.#groups.size > 0) await drain();
+    for (let turn = 0; this.#groups.size > 0 && turn < MOST_DRAINS; turn++) await drain();
+    this.#groups.clear();
   }
 
   #taskOf(groupId: number): Task {
@@ -108,7 +112,7 @@ export class Collector<Task> {
     this.#groups.set(groupId, { abort, plays });
     void Promise.all(plays).then(() => {
       callOff();
-      this.#groups.delete(groupId);
+      if (this.#groups.get(groupId)?.abort === abort) this.#groups.delete(groupId);
     });
   }
 

@@ -1,8 +1,8 @@
 /** From the records of groups to episodes with a reward for each step. */
-import type { Environment } from "../agent/environment.ts";
 import type { Completion, GroupRecord, SessionRecord } from "../pool/record.ts";
 import type { Episode } from "../rl/episode.ts";
 import { compositeReward } from "../rl/reward/composite.ts";
+import { type OverlongOptions, overlongPenalty } from "../rl/reward/overlong.ts";
 import { type SpeedBaselines, speedReward } from "../rl/reward/speed.ts";
 import { SUCCESS } from "./scores.ts";
 
@@ -18,6 +18,13 @@ export interface RewardOptions {
    * is 0 (zero).
    */
   readonly truncated: "mask" | "score" | "zero";
+  /** A penalty for answers near the limit of their length. Default none. */
+  readonly overlong?: OverlongOptions;
+}
+
+/** The components of an environment's reward, as far as they are needed here. */
+interface RewardedEnvironment {
+  readonly rewards: Readonly<Record<string, { readonly weight: number }>>;
 }
 
 /** An episode that was played, with what training and reports need of it. */
@@ -35,7 +42,7 @@ export interface RecordedEpisode extends Episode {
 /** The episodes of a group. An episode without a weighted reward, or with nothing sampled, takes no part. */
 export function episodesOf(
   group: GroupRecord,
-  environment: Pick<Environment, "rewards">,
+  environment: RewardedEnvironment,
   baselines: SpeedBaselines,
   options: RewardOptions,
 ): RecordedEpisode[] {
@@ -60,7 +67,7 @@ function isSuccess({ rewards }: SessionRecord): boolean {
 
 function episodeOf(
   session: SessionRecord,
-  { rewards }: Pick<Environment, "rewards">,
+  { rewards }: RewardedEnvironment,
   options: RewardOptions & { readonly speedValue: number | null },
 ): RecordedEpisode {
   const completions = session.completions
@@ -93,6 +100,10 @@ function episodeOf(
         { process: options.process, speed: options.speed },
       )
     : new Float64Array(completions.length);
+  const last = completions.at(-1);
+  if (takesPart && last && options.overlong)
+    paid[paid.length - 1] =
+      (paid.at(-1) as number) + overlongPenalty(last.responseIds.length, options.overlong);
   return {
     session,
     completions,
@@ -112,7 +123,7 @@ function episodeOf(
 /** Σ weight · value of the outcomes that apply; `null` if no weighted one does. */
 function outcomeOf(
   session: SessionRecord,
-  rewards: Environment["rewards"],
+  rewards: RewardedEnvironment["rewards"],
   weightOf: (name: string) => number,
 ): number | null {
   let sum: number | null = null;

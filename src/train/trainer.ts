@@ -1,0 +1,269 @@
+/** The loop of Forge: episodes are played, finished groups are taken, the policy learns, and its weights are live. */
+
+import { ForgeError, type Tokenizer } from "../../engine/index.ts";
+import type { Environment } from "../agent/environment.ts";
+import { DataPool } from "../pool/pool.ts";
+import type { PoolSnapshot } from "../pool/pool-snapshot.ts";
+import type { GroupRecord } from "../pool/record.ts";
+import { Scheduler, type SchedulerOptions } from "../pool/scheduler.ts";
+import type { SchedulerSnapshot } from "../pool/scheduler-snapshot.ts";
+import { type SpeedBaselineState, SpeedBaselines } from "../rl/reward/speed.ts";
+import { zeroVarianceGroups } from "../rl/reward/zero-variance.ts";
+import { Collector } from "./collector.ts";
+import type { EpisodeSampling } from "./episode.ts";
+import { episodesOf, type RecordedEpisode, type RewardOptions } from "./episodes.ts";
+import type { Learner, LearnerReport } from "./learner.ts";
+import type { Rollout } from "./rollout.ts";
+
+/** Options of {@link Trainer}. */
+export interface TrainerOptions<Task> {
+  readonly environment: Environment<Task>;
+  readonly tokenizer: Tokenizer;
+  readonly rollout: Rollout;
+  readonly learner: Learner;
+  readonly sampling: EpisodeSampling;
+  readonly reward: RewardOptions;
+  /** Episodes of each task. */
+  readonly groupSize: number;
+  readonly scheduler: SchedulerOptions;
+  /** Tokens that finished groups may hold before agents wait. */
+  readonly poolCapacityTokens: number;
+  readonly seed: number;
+  /** How long an episode, and a group, may take, in milliseconds. Only in runs that are not deterministic. */
+  readonly episodeTimeout?: number;
+  readonly groupTimeout?: number;
+}
+
+/** What a step did. */
+export interface StepReport {
+  /** Number of the step, from 1 on. */
+  readonly step: number;
+  /** Of all groups taken, those without a part too. */
+  readonly episodes: readonly RecordedEpisode[];
+  /** Undefined when no episode took part. */
+  readonly learned: LearnerReport | undefined;
+  /** Of each group, in steps. */
+  readonly lags: readonly number[];
+  /** Groups that were dropped since all their rewards were equal, and ones that came to nothing. */
+  readonly droppedGroups: number;
+  readonly buriedGroups: number;
+  readonly sampledTokens: number;
+  readonly rolloutMs: number;
+  readonly trainMs: number;
+  readonly ms: number;
+}
+
+/** A trainer between two steps, less weights and optimizer: plain JSON. */
+export interface TrainerSnapshot {
+  readonly format: 1;
+  readonly steps: number;
+  readonly now: number;
+  readonly scheduler: SchedulerSnapshot;
+  readonly pool: PoolSnapshot;
+  readonly speedBaselines: SpeedBaselineState;
+}
+
+/** Groups in a row that may come to nothing before a run gives up: this many times as many as there are slots. */
+const PATIENCE = 4;
+
+/** See the file's head. */
+export class Trainer<Task> {
+  readonly #options: TrainerOptions<Task>;
+  readonly #scheduler: Scheduler;
+  readonly #pool: DataPool;
+  readonly #collector: Collector<Task>;
+  readonly #baselines: SpeedBaselines;
+  #steps: number;
+  #buried = 0;
+  #buriedInRow = 0;
+
+  /** @param snapshot what {@link checkpoint} gave, to go on from there; weights and optimizer are restored before */
+  constructor(options: TrainerOptions<Task>, snapshot?: TrainerSnapshot) {
+    const { rollout, environment, tokenizer, sampling, groupSize, seed } = options;
+    if (snapshot && snapshot.format !== 1) throw unknownFormat(snapshot.format);
+    this.#options = options;
+    if (snapshot) rollout.resume(snapshot.now);
+    const pool = {
+      capacityTokens: options.poolCapacityTokens,
+      clock: rollout.clock,
+      onFinished: (group: GroupRecord) => this.#finish(group),
+    };
+    this.#scheduler = snapshot
+      ? Scheduler.restore(options.scheduler, snapshot.scheduler)
+      : new Scheduler(options.scheduler);
+    this.#pool = snapshot ? DataPool.restore(pool, snapshot.pool) : new DataPool(pool);
+    this.#baselines = new SpeedBaselines({}, snapshot?.speedBaselines);
+    this.#steps = snapshot?.steps ?? 0;
+    const { episodeTimeout, groupTimeout } = options;
+    this.#collector = new Collector({
+      ...{ environment, tokenizer, sampling, groupSize, seed },
+      ...{ scheduler: this.#scheduler, pool: this.#pool },
+      ...{ desk: rollout.desk, clock: rollout.clock },
+      ...(episodeTimeout !== undefined && { episodeTimeout }),
+      ...(groupTimeout !== undefined && { groupTimeout }),
+    });
+    rollout.sampler.policyVersion = this.#scheduler.version;
+    options.learner.resume(this.#steps);
+  }
+
+  /** Steps so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** The bounds and histograms of the policy's lag. */
+  get lag(): Scheduler["lag"] {
+    return this.#scheduler.lag;
+  }
+
+  /** What the last agent that failed threw. */
+  get agentError(): unknown {
+    return this.#collector.agentError;
+  }
+
+  /**
+   * Takes the groups of a step, learns from them, and makes the weights live.
+   *
+   * Errors    those of {@link Learner.step}; what a task or a component of the reward throws; `state_conflict` when every
+   *           episode fails; the signal's reason, after which the trainer is only good for {@link close}.
+   */
+  async step(signal?: AbortSignal): Promise<StepReport> {
+    const { rollout, learner } = this.#options;
+    const started = performance.now();
+    const before = { ms: rollout.ms, tokens: rollout.sampler.stats.sampledTokens };
+    this.#buried = 0;
+    const { episodes, lags, droppedGroups } = await this.#collect(signal);
+    const rolloutMs = rollout.ms - before.ms;
+    const sampledTokens = rollout.sampler.stats.sampledTokens - before.tokens;
+    const learning = performance.now();
+    const takesPart = episodes.some((episode) => episode.takesPart);
+    const learned = takesPart ? await learner.step(episodes) : undefined;
+    rollout.sampler.policyVersion = this.#scheduler.stepped();
+    this.#steps++;
+    const ended = performance.now();
+    return {
+      ...{ step: this.#steps, episodes, learned, lags, droppedGroups, sampledTokens, rolloutMs },
+      buriedGroups: this.#buried,
+      trainMs: ended - learning,
+      ms: ended - started,
+    };
+  }
+
+  /**
+   * What has to be kept to go on from here. Episodes under way begin again, here as in the run that is resumed: so that
+   * both are the same run.
+   */
+  async checkpoint(): Promise<TrainerSnapshot> {
+    await this.#restart();
+    return {
+      format: 1,
+      steps: this.#steps,
+      now: this.#options.rollout.clock.now(),
+      scheduler: this.#scheduler.snapshot(),
+      pool: this.#pool.snapshot(),
+      speedBaselines: this.#baselines.state,
+    };
+  }
+
+  /** Begins the episodes that were under way in the snapshot that this was made from. Once, before the first step. */
+  async resume(): Promise<void> {
+    await this.#restart();
+  }
+
+  /** Ends the episodes under way. */
+  async close(): Promise<void> {
+    const { rollout } = this.#options;
+    await this.#collector.close(() => rollout.drain());
+  }
+
+  async #restart(): Promise<void> {
+    const { rollout } = this.#options;
+    await this.#collector.restart(() => rollout.drain());
+    // a resumed run finds nothing in the cache either, and takes as many turns
+    rollout.sampler.clearCache();
+  }
+
+  async #collect(
+    signal: AbortSignal | undefined,
+  ): Promise<{ episodes: RecordedEpisode[]; lags: number[]; droppedGroups: number }> {
+    const { rollout, learner } = this.#options;
+    const { groupsPerStep } = this.#scheduler;
+    const refills = learner.algorithm.dynamicSampling?.refillCap;
+    const groups: RecordedEpisode[][] = [];
+    const lags: number[] = [];
+    let droppedGroups = 0;
+    while (groups.length < groupsPerStep) {
+      this.#collector.admit();
+      await rollout.rest(signal);
+      const ticket = this.#scheduler.take();
+      if (!ticket) {
+        this.#checkPatience();
+        await rollout.turn(signal);
+        continue;
+      }
+      const episodes = this.#episodesOf(this.#pool.take(ticket.id));
+      const isEqual = zeroVariance(episodes);
+      if (isEqual && refills !== undefined && droppedGroups < refills * groupsPerStep) {
+        this.#scheduler.drop(ticket.id);
+        droppedGroups++;
+        continue;
+      }
+      groups.push(episodes);
+      lags.push(this.#scheduler.version - ticket.version);
+    }
+    return { episodes: groups.flat(), lags, droppedGroups };
+  }
+
+  #episodesOf(group: GroupRecord): RecordedEpisode[] {
+    const { environment, reward, learner } = this.#options;
+    const { overlong } = learner.algorithm;
+    return episodesOf(group, environment, this.#baselines, {
+      ...reward,
+      ...(typeof overlong === "object" && { overlong }),
+    });
+  }
+
+  #finish(group: GroupRecord): void {
+    if (group.isTrainable) {
+      this.#buriedInRow = 0;
+      this.#scheduler.finish(group.groupId);
+      return;
+    }
+    this.#buried++;
+    this.#buriedInRow++;
+    this.#scheduler.bury(group.groupId);
+  }
+
+  #checkPatience(): void {
+    if (this.#buriedInRow < PATIENCE * this.#scheduler.slots) return;
+    const cause = this.agentError;
+    throw new ForgeError({
+      code: "state_conflict",
+      what: "trainer: every episode fails.",
+      got: `${this.#buriedInRow} groups in a row without one that can be trained on`,
+      why: cause instanceof Error ? `the last agent threw: ${cause.message}` : "see the statuses",
+      fix: "play one task by hand with `forge-gpu eval`, and mend the environment",
+      cause,
+    });
+  }
+}
+
+/** Whether all episodes of a group that take part have one reward. */
+function zeroVariance(episodes: readonly RecordedEpisode[]): boolean {
+  const rewards = episodes.map(({ reward }) => reward);
+  return (
+    zeroVarianceGroups(
+      rewards,
+      episodes.map(() => 0),
+    ).length > 0
+  );
+}
+
+function unknownFormat(format: unknown): ForgeError {
+  return new ForgeError({
+    code: "checkpoint_invalid",
+    what: "trainer: the checkpoint is of no known format.",
+    got: String(format),
+    fix: "resume with the version of forge-gpu that wrote it",
+  });
+}
