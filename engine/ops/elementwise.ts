@@ -139,6 +139,13 @@ const sigmoidOp = define(
   (dy, _x, y) => [mul(dy, mul(y, sub(1, y)))],
   true,
 );
+/** Its slope is the sigmoid, at 0 too, where that of max and abs would be one-sided. */
+const softplusOp = define(
+  "softplus",
+  ([a], c) => `(max(${a}, ${constant(c, "0.0")}) + log(${constant(c, "1.0")} + exp(-abs(${a}))))`,
+  (dy, [x]) => [mul(dy, sigmoid(x as Tensor))],
+  true,
+);
 /**
  * Activations and their derivatives are ops of their own: the backward pass then reads the input once and computes the
  * rest again, instead of storing every step. Both gradients are written with s = sigmoid: tanh z = 2·sigmoid(2z) − 1.
@@ -222,7 +229,7 @@ const bitcastOp: MapOp = {
 
 const FLOAT_OPS: ReadonlySet<MapOp> = new Set([
   ...[powOp, floorOp, ceilOp, roundOp, sqrtOp, rsqrtOp, reciprocalOp, expOp, logOp, sinOp, cosOp],
-  ...[tanhOp, sigmoidOp],
+  ...[tanhOp, sigmoidOp, softplusOp],
 ]);
 const SIGNED_OPS: ReadonlySet<MapOp> = new Set([negOp, signOp]);
 
@@ -353,7 +360,7 @@ export function gelu(x: Operand): Tensor {
 }
 /** log(1 + eˣ), without overflow. */
 export function softplus(x: Tensor): Tensor {
-  return add(maximum(x, 0), log(add(exp(neg(abs(x))), 1)));
+  return unary(softplusOp, x);
 }
 /** x kept within [low, high]; the gradient is 0 outside. */
 export function clamp(x: Tensor, low: Operand, high: Operand): Tensor {

@@ -206,6 +206,9 @@ describe("saturation and special values", () => {
       [0, 2.061e-9, 80, 1e30],
       chain,
     );
+    const x = tensor([-80, -20, 0, 20]);
+    const [dx] = grad(softplus(x).sum(), [x]) as [Tensor];
+    expectClose(await dx.read(), [0, 2.061e-9, 0.5, 1], chain);
   });
 
   test("the gradient goes to the first operand on ties, and is 0 at the kink of abs", async () => {
