@@ -149,6 +149,13 @@ export { type KernelVariantReport, kernelVariants } from "./ops/kernel-variants.
 export { addLayerNorm, type LayerNormOptions, layerNorm } from "./ops/layer-norm.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { matmul } from "./ops/matmul.ts";
+export {
+  POLICY_LOSS_ROWS,
+  type PolicyLossOptions,
+  type PolicyLossResult,
+  policyLoss,
+} from "./ops/policy-loss.ts";
+export type { KlKind, PolicyLossForm } from "./ops/policy-loss-variants.ts";
 export { Generator } from "./ops/random.ts";
 export {
   type Axes,

@@ -86,6 +86,7 @@ const ORACLES: Readonly<Record<string, readonly string[]>> = {
   "cache-write": ["cache-attention"],
   "clip-factor": ["global-norm"],
   "norm-weight-gradient": ["layer-norm", "rms-norm"],
+  "policy-loss": ["rl-token-losses", "rl-sequence-losses", "rl-kl"],
 };
 
 /** The file in `test/reference` that a family is checked against: its name, or the longest beginning of it. */

@@ -46,6 +46,7 @@ import {
   RMS_NORM_BACKWARD,
   RMS_NORM_WEIGHT,
 } from "../../engine/ops/norm-variants.ts";
+import { policyLossKernel } from "../../engine/ops/policy-loss-variants.ts";
 import { fillRandom } from "../../engine/ops/random-variants.ts";
 import { ROPE } from "../../engine/ops/rope-variants.ts";
 import { chooseRow, type RowVariant } from "../../engine/ops/row-variants.ts";
@@ -243,6 +244,10 @@ function lookups(facts: KernelFacts): KernelDispatch[] {
   }
   const view = { offset: 0, stride: 1 };
   const log = { slots: 50, length: 8 };
+  for (const tokens of [40, 4000]) {
+    const policy = { form: "clip", low: 0.2, high: 0.2 } as const;
+    made.push(policyLossKernel(facts, { tokens, sequences: 20, policy }));
+  }
   made.push(advanceSlots(40, 50), advanceLog(40, log, { logprob: view, entropy: view }));
   return made;
 }
