@@ -1,13 +1,15 @@
 /**
  * How far a long piece of work has come: one line that is drawn anew on a terminal, a line every few seconds elsewhere.
  */
+import { barText, clip } from "./line.ts";
 import { amountText, clockText } from "./units.ts";
 
 /** Where progress is written: `process.stderr`, or what a test collects. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
-  /** Width of the terminal in characters. */
+  /** Size of the terminal in characters. */
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -110,14 +112,4 @@ export class Progress {
     const bar = room < SHORTEST_BAR ? "" : `${barText(share, Math.min(room, LONGEST_BAR))}  `;
     return clip(`${label}  ${bar}${figures}`, columns);
   }
-}
-
-function barText(share: number, width: number): string {
-  const filled = Math.floor(share * width);
-  return "━".repeat(filled) + "┄".repeat(width - filled);
-}
-
-/** A line that would wrap could not be drawn over. */
-function clip(line: string, columns: number): string {
-  return line.length <= columns ? line : `${line.slice(0, columns - 1)}…`;
 }

@@ -21,6 +21,27 @@ export function bytesText(bytes: number): string {
   return amountText(bytes, "B");
 }
 
+/** A plain number in about six characters: `0.62`, `12.3`, `3`, `4.57k`, `3.1e-9`. */
+export function numberText(x: number): string {
+  const size = Math.abs(x);
+  if (!Number.isFinite(x) || (Number.isInteger(x) && size < 1000)) return String(x);
+  if (size >= 999.5 && size < 999.5e12) return thousandsText(x);
+  if (size >= 0.00995 && size < 999.5) return threeDigits(x);
+  return smallText(x);
+}
+
+/** A number by its power of ten: `3.1e-9`, `2e-10`. */
+export function smallText(x: number): string {
+  const text = x.toExponential(1);
+  return text.length <= 6 ? text : x.toExponential(0);
+}
+
+function thousandsText(x: number): string {
+  let [scaled, power] = [x, 0];
+  for (; Math.abs(scaled) >= 999.5; power++) scaled /= 1000;
+  return `${threeDigits(scaled)}${PREFIXES[power]}`;
+}
+
 /** A time in seconds as a clock shows it: `0:07`, `12:34`, `1:02:03`. */
 export function clockText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

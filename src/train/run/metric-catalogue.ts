@@ -6,7 +6,7 @@
  */
 
 /** How a figure is written for people. */
-export type FigureFormat = "number" | "share" | "rate" | "scientific" | "ms";
+export type FigureFormat = "number" | "share" | "scientific";
 
 /** A metric. */
 export interface MetricEntry {
@@ -27,7 +27,7 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "reward/mean": {
     meaning: "mean reward of the episodes trained on",
     unit: "reward",
-    elsewhere: "TRL `reward`, verl `critic/rewards/mean`, CleanRL `charts/episodic_return`",
+    elsewhere: "TRL `reward`, verl `critic/rewards/mean`",
     label: "reward",
   },
   "reward/std": {
@@ -167,7 +167,7 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     unit: "steps",
     label: "lag mean",
   },
-  "lag/max": { meaning: "the same of the oldest group", unit: "steps", label: "max" },
+  "lag/max": { meaning: "the same of the oldest group", unit: "steps", label: "lag max" },
   "lag/<n>": { meaning: "groups of the step whose lag was n: a histogram", unit: "groups" },
   "tree/token_ratio": {
     meaning: "tokens of the requests over tokens computed after their common prefixes are merged",
@@ -176,14 +176,12 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "throughput/rollout_tokens_per_s": {
     meaning: "tokens sampled per second of sampling",
     unit: "tokens/s",
-    label: "rollout tok/s",
-    format: "rate",
+    label: "rollout t/s",
   },
   "throughput/train_tokens_per_s": {
     meaning: "tokens trained on per second of training",
     unit: "tokens/s",
-    label: "train tok/s",
-    format: "rate",
+    label: "train t/s",
   },
   "throughput/data_tokens_per_s": {
     meaning: "tokens made ready for training (rewards, advantages, trees) per second of doing so",
@@ -209,6 +207,16 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "yield/grad_norm_variance": {
     meaning: "variance of the gradient's norm over the window",
     unit: "1",
+  },
+  "charts/episodic_return": {
+    meaning: "mean return of the episodes that ended in the step, of ordinary control",
+    unit: "reward",
+    label: "return",
+  },
+  "charts/episodic_length": { meaning: "their mean length", unit: "environment steps" },
+  "charts/SPS": {
+    meaning: "environment steps per second since the run began",
+    unit: "environment steps/s",
   },
   "charts/learning_rate": {
     meaning: "learning rate of the step",
