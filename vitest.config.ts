@@ -34,6 +34,7 @@ export default defineConfig({
             "test/engine/**",
             "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**",
             "test/docs/**",
+            "test/learning/**",
             "test/soak/**",
           ],
           sequence: { groupOrder: 0 },
@@ -95,6 +96,18 @@ export default defineConfig({
           name: "docs",
           include: ["test/docs/**/*.test.ts"],
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "learning",
+          include: ["test/learning/**/*.test.ts"],
+          testTimeout: 1_800_000,
+          isolate: false,
+          fileParallelism: false,
+          sequence: { groupOrder: 5 },
         },
       },
       {

@@ -48,19 +48,21 @@ async function evaluate(): Promise<string> {
 
 const started = performance.now();
 const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
-const every = Math.ceil(ppo.numIterations / evaluations);
-const tenth = Math.ceil(ppo.numIterations / 20);
+const marks = Array.from({ length: evaluations }, (_, n) =>
+  Math.floor(((n + 1) / evaluations) * ppo.numIterations),
+);
+const every = Math.ceil(ppo.numIterations / 20);
 let recent = 0;
 while (!ppo.isDone) {
   const metrics = await ppo.update();
   recent = metrics["charts/episodic_return"] ?? recent;
-  if (ppo.iteration % tenth === 0) {
+  if (ppo.iteration % every === 0) {
     const loss = metrics["losses/value_loss"]?.toFixed(3);
     console.log(
       `training   ${String(ppo.globalStep).padStart(6)} steps  return ${recent.toFixed(0).padStart(3)}  value loss ${loss}  ${seconds()}`,
     );
   }
-  if (ppo.iteration % every === 0 || ppo.isDone) {
+  if (marks.includes(ppo.iteration)) {
     console.log(
       `evaluation ${String(ppo.globalStep).padStart(6)} steps  ${await evaluate()}  ${seconds()}`,
     );
