@@ -10,12 +10,13 @@ export function checkSamples(
   what: string,
   { options: { vocab }, maxLength }: CausalLM,
   samples: readonly { readonly ids: Uint32Array }[],
+  nameOf: (index: number) => string = (index) => `samples[${index}]`,
 ): void {
   samples.forEach(({ ids }, i) => {
     if (ids.length > maxLength) {
       throw new ForgeError({
         code: "context_exceeded",
-        what: `${what}: samples[${i}] is longer than the model's context.`,
+        what: `${what}: ${nameOf(i)} is longer than the model's context.`,
         got: `${ids.length} tokens`,
         why: `the model was made for ${maxLength}`,
         fix: "leave it out, or cut it",
@@ -25,7 +26,7 @@ export function checkSamples(
     if (bad < 0) return;
     throw new ForgeError({
       code: "index_out_of_range",
-      what: `${what}: an id of samples[${i}] is beyond the vocabulary.`,
+      what: `${what}: an id of ${nameOf(i)} is beyond the vocabulary.`,
       got: `${ids[bad]} at ${bad}`,
       why: `ids are integers from 0 to ${vocab - 1}`,
       fix: "encode with the model's own tokenizer",
