@@ -20,6 +20,7 @@ export { reinforcePlusPlusAdvantage } from "./advantage/reinforce-plus-plus.ts";
 export { reinforcePlusPlusBaselineAdvantage } from "./advantage/reinforce-plus-plus-baseline.ts";
 export { rlooAdvantage } from "./advantage/rloo.ts";
 export { type Aggregation, aggregationWeights, type SequenceUnit } from "./aggregation.ts";
+export { episodeReward, perEpisode } from "./algorithm/adapters.ts";
 export { advantagesOf } from "./algorithm/advantages.ts";
 export type { Algorithm, AlgorithmMemory, Critic, KlTerm } from "./algorithm/algorithm.ts";
 export { type CispoOptions, cispo } from "./algorithm/cispo.ts";
