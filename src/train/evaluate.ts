@@ -48,7 +48,10 @@ export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<Ev
           abort.abort();
         },
       )
-      .finally(() => onProgress?.(++done, total));
+      .finally(() => {
+        done++;
+        onProgress?.(done, total);
+      });
   }
   try {
     while (done < total) {
@@ -70,8 +73,10 @@ export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<Ev
 async function play<Task>(
   { rollout, environment, tokenizer, sampling, tasks, seed }: EvaluateOptions<Task>,
   { taskIndex, sampleIndex }: { readonly taskIndex: number; readonly sampleIndex: number },
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<EvaluatedEpisode> {
+  // of its own: one that all share would have a listener for each request
+  const signal = AbortSignal.any([stop]);
   const task = tasks[taskIndex] as Task;
   const place = [PURPOSE.evaluation, taskIndex, sampleIndex];
   using desk = rollout.desk.open(place);
