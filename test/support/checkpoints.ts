@@ -1,39 +1,16 @@
-/** Checkpoints of a few numbers that are functions of their step: whoever reads one knows what must be in it. */
+/** What is in checkpoints, as text that can be compared. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import type { Checkpoint, CheckpointContents } from "../../src/train/checkpoint/contents.ts";
+import type { Checkpoint } from "../../src/train/checkpoint/contents.ts";
+import { contentsOf } from "./checkpoint-contents.ts";
 
 /** A folder for the tests of a file, gone when they are done. */
 export function temporaryFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `forge-gpu-${name}-`));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** The contents of the checkpoint of a step: two sets of tensors, and a state. */
-export function contentsOf(step: number, size = 300): CheckpointContents {
-  const data = Float32Array.from({ length: size }, (_, i) => Math.fround(step + i / size));
-  const ids = Uint16Array.of(step, 0x7e01, 0xffff);
-  return {
-    tensors: {
-      policy: {
-        tensors: [
-          { name: "weight", dtype: "F32", shape: [size / 2, 2], data: async () => data },
-          { name: "held", dtype: "F16", shape: [3], data: () => ids },
-        ],
-      },
-      optimizer: {
-        tensors: [
-          { name: "m/weight", dtype: "F32", shape: [size], data: () => data.map(Math.sqrt) },
-        ],
-        metadata: { kind: "adamw", stepCount: String(step) },
-      },
-    },
-    state: { step, pool: { groups: [{ id: step, tokens: "AAEC", best: null }] }, seed: 0.1 + step },
-    writtenWith: { "forge-gpu": "1.2.3", adapter: "a software adapter" },
-  };
 }
 
 /** Everything in a checkpoint as text, floats by their bits. */

@@ -70,7 +70,7 @@ export function parseManifest(path: string, text: string): Manifest {
   if (bad !== undefined) throw damaged(path, `a file called ${JSON.stringify(bad.slice(0, 80))}`);
   if (!Object.hasOwn(body.files, STATE_FILE))
     throw damaged(path, `no ${STATE_FILE} among its files`);
-  if (sha256 !== digestOf(body)) throw damaged(path, "another SHA-256 than it says of itself");
+  if (text !== manifestText(body)) throw damaged(path, `another SHA-256 than ${sha256}`);
   return body;
 }
 

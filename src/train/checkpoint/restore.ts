@@ -22,20 +22,10 @@ const FIX =
  */
 export async function restoreTrained(
   device: Device,
-  { path, tensors }: Checkpoint,
+  checkpoint: Checkpoint,
   { models, optimizers }: Trained,
 ): Promise<void> {
-  const fileOf = (name: string): TensorFile => {
-    const file = tensors.get(name);
-    if (file) return file;
-    const got = [...tensors.keys()].join(", ");
-    throw checkpointInvalid(path, {
-      file: name + TENSORS_SUFFIX,
-      what: "is missing",
-      got,
-      fix: FIX,
-    });
-  };
+  const { path, tensors } = checkpoint;
   const names = new Set([...Object.keys(models), ...Object.keys(optimizers)]);
   const odd = [...tensors.keys()].find((name) => !names.has(name));
   if (odd !== undefined)
@@ -44,13 +34,38 @@ export async function restoreTrained(
       what: "belongs to nothing",
       fix: FIX,
     });
-  const modelFiles = Object.entries(models).map(([name, model]) => [model, fileOf(name)] as const);
+  const modelFiles = Object.entries(models).map(
+    ([name, model]) => [model, fileOf(checkpoint, name)] as const,
+  );
   for (const [model, file] of modelFiles) checkModel(path, file, model);
   const states: [Optimizer, OptimizerState][] = [];
   for (const [name, optimizer] of Object.entries(optimizers))
-    states.push([optimizer, await readOptimizer(path, fileOf(name), optimizer)]);
+    states.push([optimizer, await readOptimizer(path, fileOf(checkpoint, name), optimizer)]);
   for (const [optimizer, state] of states) optimizer.restore(state);
   for (const [model, file] of modelFiles) await writeModel(device, file, model);
+}
+
+/**
+ * Gives one model its values of a checkpoint, whatever else is in it: to evaluate or to export it.
+ *
+ * Errors    as {@link restoreTrained}.
+ */
+export async function restoreModel(
+  device: Device,
+  checkpoint: Checkpoint,
+  name: string,
+  model: object,
+): Promise<void> {
+  const file = fileOf(checkpoint, name);
+  checkModel(checkpoint.path, file, model);
+  await writeModel(device, file, model);
+}
+
+function fileOf({ path, tensors }: Checkpoint, name: string): TensorFile {
+  const file = tensors.get(name);
+  if (file) return file;
+  const got = [...tensors.keys()].join(", ");
+  throw checkpointInvalid(path, { file: name + TENSORS_SUFFIX, what: "is missing", got, fix: FIX });
 }
 
 function checkModel(path: string, file: TensorFile, model: object): void {

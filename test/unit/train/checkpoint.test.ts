@@ -6,13 +6,8 @@ import type { CheckpointContents } from "../../../src/train/checkpoint/contents.
 import { saveOffendingBatch } from "../../../src/train/checkpoint/failure.ts";
 import { latestCheckpoint, readCheckpoint } from "../../../src/train/checkpoint/read.ts";
 import { writeCheckpoint } from "../../../src/train/checkpoint/write.ts";
-import {
-  contentsOf,
-  listing,
-  temporaryFolder,
-  textOf,
-  writtenText,
-} from "../../support/checkpoints.ts";
+import { contentsOf } from "../../support/checkpoint-contents.ts";
+import { listing, temporaryFolder, textOf, writtenText } from "../../support/checkpoints.ts";
 import { errorOf, rejectionOf } from "../../support/errors.ts";
 
 const folder = temporaryFolder("checkpoint");
