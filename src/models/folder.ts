@@ -37,20 +37,26 @@ export async function writeFolder(
     drafts.delete(draft);
   }
   await syncFolder(parent);
-  await rm(oldOf(path), { recursive: true, force: true });
+  await removeFolder(oldOf(path));
 }
 
-/** Removes a folder: its name is gone before its first file is, so that nobody who reads it by name finds a part. */
+/**
+ * Removes a folder, if it is there: its name is gone before its first file is, so that nobody who reads it by name finds a
+ * part, and of two who remove it each finds all or nothing.
+ */
 export async function removeFolder(path: string): Promise<void> {
-  const draft = claimDraft(path);
+  const name = basename(path).replace(/^\./, "");
+  const draft = claimDraft(join(dirname(path), `${name}-${removals++}`));
   try {
-    await rm(draft, { recursive: true, force: true });
-    await rename(path, draft);
+    await rename(path, draft).catch(unlessMissing);
     await rm(draft, { recursive: true, force: true });
   } finally {
     drafts.delete(draft);
   }
 }
+
+/** How many folders this process has removed. */
+let removals = 0;
 
 /** Writes a new file and syncs it to the disk. */
 export async function writeFile(
@@ -68,7 +74,8 @@ export async function writeFile(
 
 /** Gives the folder back its name that a killed {@link writeFolder} has put aside, if there is one. */
 export async function recoverFolder(path: string): Promise<void> {
-  if (!(await exists(path)) && (await exists(oldOf(path)))) await rename(oldOf(path), path);
+  if ((await exists(path)) || !(await exists(oldOf(path)))) return;
+  await rename(oldOf(path), path).catch(unlessOvertaken);
 }
 
 export async function exists(path: string): Promise<boolean> {
@@ -83,14 +90,15 @@ async function takeName(path: string, draft: string): Promise<void> {
   await rename(draft, path);
 }
 
-async function replaceFolder(path: string, draft: string, tries = 3): Promise<void> {
-  await rm(oldOf(path), { recursive: true, force: true });
-  await rename(path, oldOf(path)).catch(unlessMissing);
+async function replaceFolder(path: string, draft: string, tries = 10): Promise<void> {
+  await removeFolder(oldOf(path));
   try {
+    await rename(path, oldOf(path)).catch(unlessMissing);
     await rename(draft, path);
   } catch (error) {
-    // a reader that came between the two calls took this for a killed writer's work, and has recovered the old one
-    if (tries === 1 || !(await exists(path))) throw error;
+    // another writer was between our two calls, or a reader who took this for a killed writer's work has recovered the old
+    unlessOvertaken(error as NodeJS.ErrnoException);
+    if (tries === 1 || !(await exists(draft))) throw error;
     await replaceFolder(path, draft, tries - 1);
   }
 }
@@ -186,4 +194,9 @@ function oldOf(path: string): string {
 
 function unlessMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== "ENOENT") throw error;
+}
+
+/** Throws unless somebody else has put a folder there, or taken one away, since we looked. */
+function unlessOvertaken(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") unlessMissing(error);
 }

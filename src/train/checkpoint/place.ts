@@ -1,8 +1,8 @@
 /** Where the checkpoints of a run lie: a directory with one folder each, `step-000123`. */
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ForgeError } from "../../../engine/index.ts";
-import { recoverFolder, removeDrafts } from "../../models/folder.ts";
+import { recoverFolder, removeDrafts, removeFolder } from "../../models/folder.ts";
 import { checkpointInvalid } from "./invalid.ts";
 
 const STEP = /^step-(\d{6,16})$/;
@@ -33,7 +33,7 @@ export function stepOf(name: string): number | undefined {
 export async function listSteps(directory: string): Promise<number[]> {
   for (const name of await listNames(directory)) {
     const [, aside] = PUT_ASIDE.exec(name) ?? [];
-    // fails on a disk that can only be read, and when its writer was faster
+    // fails on a disk that can only be read
     if (aside !== undefined) await recoverFolder(join(directory, aside)).catch(() => {});
   }
   const names = await listNames(directory);
@@ -46,8 +46,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
   await removeDrafts(directory, names.filter(isDraft));
   for (const name of names) {
     const [, aside] = PUT_ASIDE.exec(name) ?? [];
-    if (aside !== undefined && names.includes(aside))
-      await rm(join(directory, name), { recursive: true, force: true });
+    if (aside !== undefined && names.includes(aside)) await removeFolder(join(directory, name));
   }
 }
 
