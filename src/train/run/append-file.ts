@@ -44,10 +44,11 @@ export class AppendFile {
    */
   append(piece: Uint8Array): void {
     onRunFiles(this.path, () => {
+      let written = 0;
       try {
-        for (let at = 0; at < piece.length; ) at += writeSync(this.#file, piece, at);
+        while (written < piece.length) written += writeSync(this.#file, piece, written);
       } catch (error) {
-        this.truncate(this.#size);
+        if (written > 0) this.truncate(this.#size);
         throw error;
       }
     });
