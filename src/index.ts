@@ -10,5 +10,37 @@ export {
   type SaveDirectoryOptions,
   saveModelDirectory,
 } from "./models/directory.ts";
+export {
+  captureModel,
+  captureOptimizer,
+  captureTrained,
+  type Trained,
+} from "./train/checkpoint/capture.ts";
+export type {
+  Checkpoint,
+  CheckpointContents,
+  CheckpointTensor,
+  TensorFile,
+  TensorSet,
+} from "./train/checkpoint/contents.ts";
+export {
+  type OffendingBatch,
+  type OffendingSample,
+  saveOffendingBatch,
+} from "./train/checkpoint/failure.ts";
+export {
+  type BestCheckpoint,
+  type PruneOptions,
+  pruneCheckpoints,
+  readBest,
+  recordBest,
+} from "./train/checkpoint/keep.ts";
+export {
+  type LatestOptions,
+  latestCheckpoint,
+  readCheckpoint,
+} from "./train/checkpoint/read.ts";
+export { restoreTrained } from "./train/checkpoint/restore.ts";
+export { writeCheckpoint } from "./train/checkpoint/write.ts";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
 export { loadEnvironment } from "./train/config/load-environment.ts";
