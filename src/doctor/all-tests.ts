@@ -6,6 +6,7 @@ import { elementwiseTests } from "./families/elementwise.ts";
 import { headTests } from "./families/heads.ts";
 import { matmulTests } from "./families/matmul.ts";
 import { optimizerTests } from "./families/optimizers.ts";
+import { policyLossTests } from "./families/policy-loss.ts";
 import { randomTests } from "./families/random.ts";
 import { rowTests } from "./families/rows.ts";
 import { samplingTests } from "./families/sampling.ts";
@@ -19,6 +20,7 @@ export function allSelfTests(device: Device): SelfTest[] {
     ...cacheAttentionTests(),
     ...rowTests(),
     ...headTests(),
+    ...policyLossTests(),
     ...elementwiseTests(device),
     ...optimizerTests(),
     ...randomTests(),
