@@ -35,6 +35,8 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     unit: "reward",
     elsewhere: "TRL `reward_std`",
   },
+  "reward/min": { meaning: "the least of them", unit: "reward" },
+  "reward/max": { meaning: "the greatest of them", unit: "reward" },
   "reward/<component>": {
     meaning: "mean of one reward component, unweighted, over the episodes to which it applies",
     unit: "reward",
@@ -52,6 +54,19 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
       "groups whose episodes all got the same reward, and teach nothing under a group baseline",
     unit: "groups",
     elsewhere: "TRL `frac_reward_zero_std`, as a share",
+  },
+  "rollout/dropped_groups": {
+    meaning: "groups that dynamic sampling threw away before the step had enough",
+    unit: "groups",
+  },
+  "rollout/failed_groups": {
+    meaning: "groups given up, by errors or because their time was over",
+    unit: "groups",
+  },
+  "rollout/requests_mean": {
+    meaning: "requests to the policy in an episode, mean",
+    unit: "requests",
+    elsewhere: "verl `num_turns/mean`",
   },
   "rollout/response_length_mean": {
     meaning: "tokens that the policy sampled in an episode, mean",
@@ -84,6 +99,22 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     unit: "share",
   },
   "eval/reward_mean": { meaning: "mean reward on the held-out tasks", unit: "reward" },
+  "eval/reward/<component>": {
+    meaning: "mean of one reward component on the held-out tasks",
+    unit: "reward",
+  },
+  "eval/success_rate": {
+    meaning: "share of the attempts at held-out tasks that count as solved",
+    unit: "share",
+  },
+  "eval/response_length_mean": {
+    meaning: "tokens that the policy sampled in an attempt, mean",
+    unit: "tokens",
+  },
+  "eval/truncated": {
+    meaning: "share of the attempts that ended at a limit of tokens or turns",
+    unit: "share",
+  },
   "losses/loss": {
     meaning: "what the optimizer minimised: all terms with their coefficients",
     unit: "1",
@@ -113,7 +144,11 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     meaning:
       "KL between the policy before the update and after it, estimated by (ratio − 1) − log ratio",
     unit: "nats a token",
-    elsewhere: "verl `actor/ppo_kl`, by −log ratio",
+  },
+  "losses/old_approx_kl": {
+    meaning: "the same by −log ratio: unbiased, and may be negative",
+    unit: "nats a token",
+    elsewhere: "verl `actor/ppo_kl`",
   },
   "losses/clip_fraction": {
     meaning: "share of the tokens whose ratio the loss held back",
@@ -131,6 +166,31 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     unit: "share",
     elsewhere: "verl `critic/vf_explained_var`",
   },
+  "ratio/mean": {
+    meaning: "mean ratio of the policy to the one before the update",
+    unit: "1",
+  },
+  "ratio/std": { meaning: "its deviation", unit: "1" },
+  "ratio/min": { meaning: "the least", unit: "1" },
+  "ratio/max": { meaning: "the greatest", unit: "1" },
+  "regime/positive_up": {
+    meaning: "share of the tokens with positive advantage that became likelier",
+    unit: "share",
+  },
+  "regime/positive_down": {
+    meaning: "share of the tokens with positive advantage that became less likely",
+    unit: "share",
+  },
+  "regime/negative_up": {
+    meaning: "share of the tokens with negative advantage that became likelier",
+    unit: "share",
+  },
+  "regime/negative_down": {
+    meaning: "share of the tokens with negative advantage that became less likely",
+    unit: "share",
+  },
+  "reference/kl": { meaning: "KL to the reference policy, k3", unit: "nats a token" },
+  "reference/k1": { meaning: "KL to the reference policy, k1", unit: "nats a token" },
   "advantage/mean": {
     meaning: "mean advantage over sampled tokens",
     unit: "reward",
@@ -140,11 +200,16 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "advantage/min": { meaning: "the least", unit: "reward" },
   "advantage/max": { meaning: "the greatest", unit: "reward" },
   "mismatch/kl": {
-    meaning: "KL between what sampled and what trains, on the same tokens and weights, k3",
+    meaning: "KL between what sampled and what trains, on tokens that the same weights sampled, k3",
     unit: "nats a token",
     elsewhere: "verl `rollout_corr/k3_kl`, prime-rl `mismatch_kl`",
     label: "mismatch kl",
     format: "scientific",
+  },
+  "mismatch/k1": {
+    meaning: "the same by k1",
+    unit: "nats a token",
+    elsewhere: "verl `rollout_corr/kl`",
   },
   "mismatch/max_abs": {
     meaning: "greatest difference of a log-probability between the two",
@@ -214,10 +279,6 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     label: "return",
   },
   "charts/episodic_length": { meaning: "their mean length", unit: "environment steps" },
-  "charts/SPS": {
-    meaning: "environment steps per second since the run began",
-    unit: "environment steps/s",
-  },
   "charts/learning_rate": {
     meaning: "learning rate of the step",
     unit: "1",
@@ -231,6 +292,7 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     unit: "tokens",
     elsewhere: "TRL `num_tokens`",
   },
+  "charts/trained_tokens": { meaning: "tokens that had a gradient in the step", unit: "tokens" },
   "time/step_ms": {
     meaning: "the whole step on the wall",
     unit: "ms",
@@ -257,7 +319,7 @@ export function metricEntry(name: string): MetricEntry | undefined {
     (key) =>
       key.endsWith(">") &&
       name.startsWith(key.slice(0, key.indexOf("<"))) &&
-      (key === "reward/<component>" || /\d+$/.test(name)),
+      (key.endsWith("<component>") || /\d+$/.test(name)),
   );
   return pattern === undefined ? undefined : METRICS[pattern];
 }

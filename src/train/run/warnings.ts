@@ -30,6 +30,8 @@ const KL_LIMIT = 0.1;
 const ENTROPY_LIMIT = 0.01;
 const ERROR_LIMIT = 0.1;
 const LONG_STREAK = 20;
+/** What equal returns, or equal probabilities, leave without a value. */
+const UNDEFINED_AT_TIMES: readonly string[] = ["losses/explained_variance", "mismatch/pearson"];
 
 /** Steps that {@link warningsOf} looks at; callers need not keep more. */
 export const WARNING_STEPS: number = CALM_STEPS + LONG_STREAK;
@@ -38,7 +40,9 @@ const RULES: readonly Rule[] = [
   {
     code: "non_finite",
     text: (metrics) => {
-      const found = Object.entries(metrics).filter(([, value]) => !Number.isFinite(value));
+      const found = Object.entries(metrics).filter(
+        ([name, value]) => !Number.isFinite(value) && !UNDEFINED_AT_TIMES.includes(name),
+      );
       if (found.length === 0) return undefined;
       const names = found.slice(0, 3).map(([name, value]) => `${name} is ${value}`);
       const more = found.length > 3 ? ` and ${found.length - 3} more` : "";
@@ -79,17 +83,8 @@ const RULES: readonly Rule[] = [
     code: "mismatch",
     text: (metrics) => {
       const difference = metrics["mismatch/max_abs"] ?? 0;
-      // older samples differ because the policy has moved on, which is what the importance weights are for
-      if (!(difference > MISMATCH_LIMIT) || (metrics["lag/max"] ?? 0) > 0) return undefined;
+      if (!(difference > MISMATCH_LIMIT)) return undefined;
       return `log-probabilities of sampling and training differ by ${difference.toExponential(1)} (at most 1e-4 in f32): the two do not compute the same policy; use f32, and run forge-gpu doctor`;
-    },
-  },
-  {
-    code: "off_policy",
-    text: (metrics) => {
-      const share = metrics["mismatch/ess"] ?? 1;
-      if (share >= HALF) return undefined;
-      return `importance weights leave ${percent(share)} of the samples in effect: the samples are too old; lower the window, the concurrency or learningRate`;
     },
   },
   {

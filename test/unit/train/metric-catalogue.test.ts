@@ -1,4 +1,5 @@
-import { resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
 import { METRICS, metricEntry, metricsDocument } from "../../../src/train/run/metric-catalogue.ts";
 
@@ -10,10 +11,35 @@ it("docs/metrics.md is what the catalogue makes; `vitest -u` writes it anew", as
 
 it("a metric has one line of meaning, a unit, and a name of two parts", () => {
   for (const [name, { meaning, unit }] of Object.entries(METRICS)) {
-    expect(name).toMatch(/^[a-z]+\/[a-zA-Z0-9_<>]+$/);
+    expect(name).toMatch(/^[a-z]+(\/[a-z0-9_<>]+)+$/);
     expect(meaning).toMatch(/^[^\n|]{5,}[^.\n|]$/);
     expect(unit).not.toBe("");
   }
+});
+
+it("every metric that the sources name is explained", () => {
+  const groups = new Set(Object.keys(METRICS).map((name) => name.slice(0, name.indexOf("/"))));
+  const literal = new RegExp(`["\`]((?:${[...groups].join("|")})/[^"\`\\s]+)["\`]`, "g");
+  const sources = readdirSync(resolve(import.meta.dirname, "../../../src"), {
+    recursive: true,
+    withFileTypes: true,
+  }).filter(({ name }) => name.endsWith(".ts") && name !== "metric-catalogue.ts");
+  const named = sources.flatMap(({ parentPath, name }) =>
+    Array.from(
+      readFileSync(join(parentPath, name), "utf8").matchAll(literal),
+      ([, metric = ""]) => metric,
+    ),
+  );
+  expect(named.length).toBeGreaterThan(50);
+  const isExplained = (name: string): boolean => {
+    // what a template fills in is a number or a word
+    const filled = name.replace(/\$\{[^}]*\}$/, "7");
+    const pattern = new RegExp(`^${filled.replace(/\$\{[^}]*\}/g, "[a-z]+")}$`);
+    return (
+      metricEntry(filled) !== undefined || Object.keys(METRICS).some((key) => pattern.test(key))
+    );
+  };
+  expect(named.filter((name) => !isExplained(name))).toEqual([]);
 });
 
 it("labels are told apart", () => {
@@ -25,6 +51,7 @@ it.each([
   ["lag/3", "lag/<n>"],
   ["eval/pass_at_8", "eval/pass_at_<k>"],
   ["eval/pass_at_1", "eval/pass_at_1"],
+  ["eval/reward/format", "eval/reward/<component>"],
   ["reward/format", "reward/<component>"],
   ["reward/mean", "reward/mean"],
 ])("%s is explained by %s", (name, entry) => {
