@@ -10,11 +10,11 @@ import {
 } from "../../reference/rl-corrections.ts";
 import { type Rows, tokenLoss } from "../../reference/rl-losses.ts";
 import { type PpoClip, ppo } from "../../reference/rl-token-losses.ts";
-import { sampled } from "../../support/rl-episodes.ts";
 import { codeOf } from "../../support/errors.ts";
 import { flat, GOLDEN_RL, GOLDEN_RL_ABSENT, goldenBatch } from "../../support/golden-rl.ts";
 import { expectClose } from "../../support/gpu.ts";
 import { flatRows } from "../../support/policy-batch.ts";
+import { sampled } from "../../support/rl-episodes.ts";
 
 const CLOSE = { abs: 1e-12, rel: 1e-12 };
 
