@@ -1,5 +1,5 @@
 /** What keys have to do with each other. */
-import { isAlgorithm } from "./algorithm-section.ts";
+import { algorithmOf, isAlgorithm } from "./algorithm-section.ts";
 import type { Problem } from "./problems.ts";
 import type { TrainConfig } from "./types.ts";
 
@@ -9,9 +9,25 @@ type Rule = readonly [path: string, isBroken: boolean, text: string];
 /** Keys that contradict each other. */
 export function contradictions(config: TrainConfig): Problem[] {
   const rules = [...modelRules(config), ...dataRules(config), ...stepRules(config)];
-  return rules
+  const broken = rules
     .filter(([, isBroken]) => isBroken)
     .map(([path, , text]) => ({ path: path.split("."), text }));
+  return [...broken, ...algorithmProblems(config)];
+}
+
+/** What the algorithm has against its options. */
+function algorithmProblems({ algorithm }: TrainConfig): Problem[] {
+  try {
+    algorithmOf(algorithm);
+    return [];
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const text = reason
+      .replace(/^\[\w+\] /, "")
+      .replace(/\n +got +/, ", got ")
+      .replace(/\n +(why|fix) +/g, "; ");
+    return [{ path: ["algorithm"], text }];
+  }
 }
 
 /** What is allowed and seldom meant: a sentence each. */

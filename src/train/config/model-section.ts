@@ -6,6 +6,7 @@ import {
   derived,
   key,
   nullable,
+  oneOf,
   positive,
   section,
   taking,
@@ -14,15 +15,26 @@ import {
 } from "./fields.ts";
 import type { CreateConfig, LoraSection, ModelSection, TokenizerConfig } from "./types.ts";
 
-const tokenizer = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("bytes") }),
+const KINDS = ["bytes", "characters", "directory"] as const satisfies TokenizerConfig["kind"][];
+
+function kind<K extends TokenizerConfig["kind"]>(word: K): z.ZodLiteral<K> {
+  return taking(oneOf(KINDS), z.literal(word)).meta({
+    words: KINDS,
+    description: "The 256 bytes, the characters of an alphabet, or a tokenizer of others.",
+  });
+}
+
+const tokenizer: z.ZodType<TokenizerConfig> = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: kind("bytes") }),
   z.strictObject({
-    kind: z.literal("characters"),
-    alphabet: text("text of the characters").describe("Characters that are tokens, each once."),
+    kind: kind("characters"),
+    alphabet: text("text").describe("Characters that are tokens, each once."),
   }),
   z.strictObject({
-    kind: z.literal("directory"),
-    directory: text("path of a directory").describe("Directory with a tokenizer.json."),
+    kind: kind("directory"),
+    directory: text("path").describe(
+      "Directory with a tokenizer.json, from the folder of the configuration.",
+    ),
   }),
 ]);
 

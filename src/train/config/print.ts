@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { isAlgorithm } from "./algorithm-section.ts";
 import { schema } from "./schema.ts";
 import { describe, isSection, keysOf } from "./schema-walk.ts";
-import type { NamedAlgorithm, TrainConfig } from "./types.ts";
+import type { TrainConfig } from "./types.ts";
 
 /** Columns that comments take at most. */
 const WIDTH = 100;
@@ -69,5 +69,5 @@ function inline(value: unknown): string {
 /** Whether it is an environment or an algorithm as an object, which YAML cannot say. */
 function isObject(value: unknown): value is { readonly name: string } {
   if (typeof value !== "object" || value === null) return false;
-  return "play" in value || isAlgorithm(value as NamedAlgorithm);
+  return "play" in value || isAlgorithm(value);
 }

@@ -69,10 +69,9 @@ function nearestPath(path: Path): string | undefined {
   const sibling = nearest(word, siblings);
   if (sibling !== undefined) return dotted([...parent, sibling]);
   const all = allPaths(schema);
-  const found = nearest(
-    word,
-    all.map((p) => String(p.at(-1))),
-  );
+  const leaves = all.map((p) => String(p.at(-1)));
+  // Short words are near to too many others.
+  const found = word.length > 4 ? nearest(word, leaves) : leaves.find((leaf) => leaf === word);
   const other = all.find((p) => p.at(-1) === found);
   return other && dotted(other);
 }

@@ -37,10 +37,6 @@ export const rewardSection: z.ZodType<RewardSection> = section(
       1,
       "Successes that a group must have to be compared with itself rather than with earlier ones.",
     ),
-    secondsPerToken: nullable(
-      positive(),
-      "Virtual clock: seconds that a sampled token counts, queueing aside; null: the wall's clock, or 1 where the run is deterministic.",
-    ),
     truncated: key(
       choice(["mask", "score", "zero"]),
       "mask",
@@ -83,7 +79,6 @@ export const rolloutSection: z.ZodType<RolloutSection> = section(
       "batch",
       "Sequences that the KV cache holds; those beyond the batch keep prefixes.",
     ),
-    cacheDtype: key(choice(["f32", "f16"]), "f32", "What keys and values are held in."),
     stepsPerReadback: key(whole(1), 8, "Tokens drawn between two readbacks."),
     length: nullable(
       whole(2),
@@ -91,7 +86,7 @@ export const rolloutSection: z.ZodType<RolloutSection> = section(
     ),
     maxTokens: nullable(
       whole(1),
-      "Tokens of an answer at most; null: the environment's, else what the context has room for.",
+      "Tokens of an answer at most, where neither its request nor the environment says; null: what the context has room for.",
     ),
     temperature: key(temperature(), 1, "What logits are divided by, in training too."),
     topK: key(whole(0), 0, "Draw from the most probable tokens only; 0 is off. Biases the ratios."),

@@ -128,7 +128,7 @@ export const runSection: z.ZodType<RunSection> = section("What a run leaves behi
   directory: key(
     text("path of a directory"),
     "runs",
-    "Folder of all runs, from the working directory; a run is <directory>/<name>/<time>.",
+    "Folder of all runs, from the working directory; a run is `<directory>/<name>/<time>`.",
   ),
   tensorboard: key(
     flag(),

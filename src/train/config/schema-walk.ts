@@ -17,13 +17,19 @@ export interface KeyDescription {
 
 /** The schema behind defaults, `null`, completion and the like. */
 export function bare(schema: z.ZodType): z.ZodType {
-  if (schema instanceof z.ZodPipe) return bare(schema.def.in as z.ZodType);
+  const inside = within(schema);
+  return inside ? bare(inside) : schema;
+}
+
+/** What a schema is wrapped around. */
+function within(schema: z.ZodType): z.ZodType | undefined {
+  if (schema instanceof z.ZodPipe) return schema.def.in as z.ZodType;
   const isWrapper =
     schema instanceof z.ZodDefault ||
     schema instanceof z.ZodPrefault ||
     schema instanceof z.ZodNullable ||
     schema instanceof z.ZodOptional;
-  return isWrapper ? bare(schema.def.innerType as z.ZodType) : schema;
+  return isWrapper ? (schema.def.innerType as z.ZodType) : undefined;
 }
 
 /** Keys of a section with their schemas; none for anything else. A choice of sections has the keys of all. */
@@ -71,19 +77,16 @@ export function schemaAt(schema: z.ZodType, path: Path): z.ZodType {
 
 /** What is there when a key is left out; undefined where that follows from other keys, or it may not be left out. */
 export function presetOf(schema: z.ZodType): unknown {
-  if (schema instanceof z.ZodDefault) return structuredClone(schema.def.defaultValue);
-  if (schema instanceof z.ZodPipe) return presetOf(schema.def.in as z.ZodType);
-  return undefined;
+  return schema instanceof z.ZodDefault ? structuredClone(schema.def.defaultValue) : undefined;
 }
 
 /** See {@link KeyDescription}. */
 export function describe(schema: z.ZodType): KeyDescription {
-  const own = bare(schema);
-  const { preset, words = [] } = { ...own.meta(), ...schema.meta() } as Meta;
+  const { description = "", expected, preset, words = [] } = metaOf(schema);
   const value = presetOf(schema);
   return {
-    description: schema.description ?? "",
-    expected: `${expectedBy(own)}${isNullable(schema) ? ", or null" : ""}`,
+    description,
+    expected: `${expected ?? "value"}${isNullable(schema) ? ", or null" : ""}`,
     preset: preset ?? (value === undefined ? undefined : inWords(value)),
     words,
   };
@@ -97,23 +100,26 @@ function inWords(value: unknown): string {
 }
 
 interface Meta {
+  readonly description?: string;
   readonly expected?: string;
   readonly preset?: string;
   readonly words?: readonly string[];
 }
 
-function expectedBy(own: z.ZodType): string {
-  const { expected } = (own.meta() ?? {}) as Meta;
-  if (expected !== undefined) return expected;
-  return isSection(own)
-    ? `section of ${keysOf(own)
-        .map(([key]) => key)
-        .join(", ")}`
-    : "value";
+/** What a schema and those that it is wrapped around say about themselves, the outer ones first. */
+function metaOf(schema: z.ZodType): Meta {
+  const inside = within(schema);
+  const own = isSection(schema) && !inside ? { expected: `section of ${names(schema)}` } : {};
+  return { ...own, ...(inside && metaOf(inside)), ...schema.meta() } as Meta;
 }
+
+const names = (schema: z.ZodType): string =>
+  keysOf(schema)
+    .map(([key]) => key)
+    .join(", ");
 
 function isNullable(schema: z.ZodType): boolean {
   if (schema instanceof z.ZodNullable) return true;
-  const inner = schema instanceof z.ZodDefault ? schema.def.innerType : undefined;
-  return inner instanceof z.ZodType && isNullable(inner);
+  const inside = within(schema);
+  return inside !== undefined && isNullable(inside);
 }

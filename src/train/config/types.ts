@@ -5,6 +5,7 @@
 import type { FamilyName, WeightDType } from "../../../engine/index.ts";
 import type { Environment } from "../../agent/environment.ts";
 import type { Algorithm } from "../../rl/algorithm/algorithm.ts";
+import type { AlgorithmName, OptionsOf } from "../../rl/algorithm/index.ts";
 
 /** What is learned from. */
 export type TrainMethod = "rl" | "sft" | "dpo";
@@ -44,10 +45,9 @@ export interface ModelSection {
 }
 
 /** An algorithm by its name, with options of its own beside it. */
-export interface NamedAlgorithm {
-  readonly name: string;
-  readonly [option: string]: unknown;
-}
+export type NamedAlgorithm = {
+  readonly [N in AlgorithmName]: { readonly name: N } & Omit<OptionsOf[N], "name">;
+}[AlgorithmName];
 
 export interface RewardSection {
   readonly weights: Readonly<Record<string, number>>;
@@ -55,7 +55,6 @@ export interface RewardSection {
   readonly speed: number;
   readonly speedWindow: number;
   readonly speedMinimum: number;
-  readonly secondsPerToken: number | null;
   readonly truncated: "mask" | "score" | "zero";
 }
 
@@ -66,7 +65,6 @@ export interface RolloutSection {
   readonly window: number | "strict" | "greedy";
   readonly batch: number;
   readonly cacheSlots: number;
-  readonly cacheDtype: "f32" | "f16";
   readonly stepsPerReadback: number;
   readonly length: number | null;
   readonly maxTokens: number | null;
