@@ -3,18 +3,11 @@ import {
   AdamW,
   applyLora,
   type CausalLM,
-  chainForest,
-  compile,
   createModel,
   type Device,
-  grad,
-  namedParameters,
-  type OptimizerOptions,
   parametersOf,
   SGD,
   Tokenizer,
-  type TransformerOptions,
-  tensor,
 } from "../../../engine/index.ts";
 import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
 import { defineEnvironment } from "../../../src/agent/environment.ts";
@@ -24,96 +17,79 @@ import { sampleOfDemonstration } from "../../../src/train/sft-samples.ts";
 import { warmStart } from "../../../src/train/warm-start.ts";
 import { eventfulEpisodes } from "../../support/episodes.ts";
 import { rejectionOf } from "../../support/errors.ts";
-import { device, expectClose, randoms } from "../../support/gpu.ts";
+import { device, expectClose } from "../../support/gpu.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";
+import {
+  changeOf,
+  combined,
+  drawnModel,
+  parameterValues,
+  sequenceGradients,
+  smallModel,
+} from "../../support/training.ts";
 
 const SHAPE = { seed: 8, vocab: 48, prompt: 9, turns: 3, action: 4, observation: 5, group: 3 };
 const SAMPLES: readonly SftSample[] = eventfulEpisodes(SHAPE).map((sample, i) => ({
   ...sample,
   weight: i % 3,
 }));
-const SIZES = { layers: 2, width: 32, heads: 4, kvHeads: 2, mlpWidth: 48 };
-/** Moves each parameter by minus its gradient. */
-const PLAIN: OptimizerOptions = { lr: 1 };
 
 let gpu: Device;
 beforeAll(async () => {
   gpu = await device();
 });
 
-/** A model whose weights are far from those that it starts with. */
-function drawnModel(options: Partial<TransformerOptions> = {}): CausalLM {
-  const model = createModel({ vocab: SHAPE.vocab, ...SIZES, ...options });
-  const random = randoms(13);
-  for (const [name, state] of namedParameters(model.transformer)) {
-    if (!/norm/i.test(name) && state.dtype === "f32")
-      state.write(gpu, random.floats(state.size, -0.4, 0.4));
-  }
-  return model;
+interface Outcome {
+  readonly loss: number;
+  readonly tokens: number;
+  readonly gradNorm: number;
+  /** Of each parameter: minus the gradient. */
+  readonly delta: readonly Float64Array[];
 }
 
-async function valuesOf(model: CausalLM): Promise<Float32Array[]> {
-  const states = parametersOf(model.transformer);
-  return Promise.all(states.map(async (state) => (await state.read()) as Float32Array));
-}
-
-/** What one step changes: minus the gradient. */
+/** One step that moves each parameter by minus its gradient. */
 async function change(
   model: CausalLM,
   samples: readonly SftSample[],
-  tokenBudget?: number,
-): Promise<{ loss: number; tokens: number; gradNorm: number; delta: Float64Array[] }> {
-  const before = await valuesOf(model);
-  const optimizer = new SGD(gpu, parametersOf(model.transformer), PLAIN);
-  using trainer = new SftTrainer({ model, optimizer, ...(tokenBudget ? { tokenBudget } : {}) });
-  const { loss, tokens, gradNorm } = await trainer.step(samples);
-  const after = await valuesOf(model);
-  const delta = after.map((values, p) =>
-    Float64Array.from(values, (x, i) => x - ((before[p] as Float32Array)[i] as number)),
-  );
+  tokenBudget = 4096,
+): Promise<Outcome> {
+  const optimizer = new SGD(gpu, parametersOf(model.transformer), { lr: 1 });
+  using trainer = new SftTrainer({ model, optimizer, tokenBudget });
+  let [loss, tokens, gradNorm] = [0, 0, 0];
+  const delta = await changeOf(model, async () => {
+    ({ loss, tokens, gradNorm } = await trainer.step(samples));
+  });
   return { loss, tokens, gradNorm, delta };
 }
 
-/** The loss and its gradient from each sample by itself, unpacked and unpadded, added up in f64. */
-async function apart(
-  { transformer }: CausalLM,
-  samples: readonly SftSample[],
-): Promise<{ loss: number; tokens: number; gradNorm: number; delta: Float64Array[] }> {
-  const parameters = parametersOf(transformer);
-  const delta = parameters.map((p) => new Float64Array(p.size));
+/** The same from each sample by itself, added up in f64. */
+async function apart(model: CausalLM, samples: readonly SftSample[]): Promise<Outcome> {
+  const sequences = await sequenceGradients(model, samples);
+  const weights = samples.map(({ weight = 1 }) => weight);
   let [loss, tokens, total] = [0, 0, 0];
-  for (const { ids, trained, weight = 1 } of samples) {
-    const labels = new Uint32Array(ids.length).fill(0xffffffff);
-    for (const [from, to] of trained) {
-      labels.set(ids.subarray(from, to), from - 1);
-      total += weight * (to - from);
-      tokens += to - from;
-    }
-    using run = compile(() => {
-      const scores = transformer.score(tensor(ids), tensor(labels), chainForest([ids.length]));
-      const sum = scores.logprob.sum();
-      return { sum, grads: grad(sum, parameters) };
-    });
-    const { sum, grads } = await run();
-    loss -= weight * (await sum.item());
-    for (const [p, g] of grads.entries()) {
-      const own = (await g.read()) as Float32Array;
-      const all = delta[p] as Float64Array;
-      own.forEach((x, i) => {
-        all[i] = (all[i] as number) + weight * x;
-      });
-    }
-  }
-  const mean = delta.map((all) => all.map((x) => x / total));
-  const squares = mean.reduce((sum, all) => all.reduce((s, x) => s + x * x, sum), 0);
-  return { loss: loss / total, tokens, gradNorm: Math.sqrt(squares), delta: mean };
+  sequences.forEach(({ logprobs }, s) => {
+    const weight = weights[s] as number;
+    tokens += logprobs.length;
+    total += weight * logprobs.length;
+    loss -= weight * logprobs.reduce((sum, x) => sum + x, 0);
+  });
+  const delta = combined(
+    sequences,
+    weights.map((weight) => weight / total),
+  );
+  const squares = delta.reduce((sum, all) => all.reduce((s, x) => s + x * x, sum), 0);
+  return { loss: loss / total, tokens, gradNorm: Math.sqrt(squares), delta };
 }
 
 describe("a step of supervised fine-tuning", () => {
   it("has the loss and gradients of unpacked sequences, however it is split", async () => {
-    const expected = await apart(drawnModel(), SAMPLES);
+    const expected = await apart(await drawnModel(SHAPE.vocab), SAMPLES);
     for (const tokenBudget of [undefined, 60, 40]) {
-      const { loss, tokens, gradNorm, delta } = await change(drawnModel(), SAMPLES, tokenBudget);
+      const { loss, tokens, gradNorm, delta } = await change(
+        await drawnModel(SHAPE.vocab),
+        SAMPLES,
+        tokenBudget,
+      );
       expect(tokens).toBe(expected.tokens);
       expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5);
       expect(Math.abs(gradNorm / expected.gradNorm - 1)).toBeLessThan(1e-5);
@@ -128,7 +104,7 @@ describe("a step of supervised fine-tuning", () => {
 
   it("has the loss ln(vocab) and no gradient where all tokens are alike for good", async () => {
     // all weights are zeros: no parameter but the norms' could change a logit, and they stand behind zeros
-    const model = createModel({ vocab: 48, ...SIZES, isTied: false, init: () => 0 });
+    const model = smallModel({ vocab: 48, isTied: false, init: () => 0 });
     const { loss, gradNorm } = await change(model, SAMPLES);
     expect(loss).toBeCloseTo(Math.log(48), 6);
     expect(gradNorm).toBe(0);
@@ -137,11 +113,11 @@ describe("a step of supervised fine-tuning", () => {
   it("leaves what is not trained out: other labels change nothing", async () => {
     const ids = Uint32Array.from([5, 9, 2, 31, 7, 7, 40, 3]);
     const trained: SftSample = { ids, trained: [[3, 5]] };
-    const plain = await change(drawnModel(), [trained]);
+    const plain = await change(await drawnModel(SHAPE.vocab), [trained]);
     // what stands behind the last trained token is seen by none of them and is no label
     const [behind, unweighed] = [ids.slice(), Uint32Array.from([1, 30, 29, 11])];
     behind.set([11, 12, 13], 5);
-    const other = await change(drawnModel(), [
+    const other = await change(await drawnModel(SHAPE.vocab), [
       { ids: behind, trained: [[3, 5]] },
       { ids: unweighed, trained: [[1, 4]], weight: 0 },
     ]);
@@ -152,22 +128,25 @@ describe("a step of supervised fine-tuning", () => {
       expectClose(own, expected, { abs: 1.5e-7, rel: 0, ofLargest: 1e-4 }, `parameter ${p}`);
     }
     // and a trained label does count
-    const changed = await change(drawnModel(), [{ ids: behind, trained: [[3, 6]] }]);
+    const changed = await change(await drawnModel(SHAPE.vocab), [
+      { ids: behind, trained: [[3, 6]] },
+    ]);
     expect(Math.abs(changed.loss - plain.loss)).toBeGreaterThan(1e-2);
   });
 
   it("trains adapters on weights that are held in bf16, and nothing else", async () => {
     const lora = (base: CausalLM): CausalLM => applyLora(base, { rank: 4 });
-    const base = createModel({ vocab: 48, ...SIZES, weightDtype: "bf16" });
-    const frozen = await valuesOf(base);
-    const expected = await apart(lora(base), SAMPLES);
-    const { loss, delta } = await change(lora(base), SAMPLES, 60);
+    const base = smallModel({ vocab: 48, weightDtype: "bf16" });
+    const frozen = await parameterValues(base);
+    const samples = SAMPLES.slice(0, 5);
+    const expected = await apart(lora(base), samples);
+    const { loss, delta } = await change(lora(base), samples, 40);
     expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5);
     for (const [p, own] of delta.entries()) {
       expectClose(own, expected.delta[p] as Float64Array, TOLERANCES.parameterGradient);
     }
     expect(Math.max(...delta.map((own) => Math.max(...own)))).toBeGreaterThan(1e-4);
-    expect(await valuesOf(base)).toEqual(frozen);
+    expect(await parameterValues(base)).toEqual(frozen);
   });
 });
 
@@ -192,12 +171,12 @@ describe("what cannot be trained on", () => {
     ],
     ["too long", [{ ids: new Uint32Array(65), trained: [[1, 2]] }], "context_exceeded"],
   ])("is refused before anything changes: %s", async (_, samples, code) => {
-    const model = drawnModel();
-    const before = await valuesOf(model);
+    const model = await drawnModel(SHAPE.vocab);
+    const before = await parameterValues(model);
     const optimizer = new AdamW(gpu, parametersOf(model.transformer), { lr: 1 });
     using trainer = new SftTrainer({ model, optimizer, tokenBudget: 64 });
     expect(await rejectionOf(trainer.step(samples))).toBe(code);
-    expect(await valuesOf(model)).toEqual(before);
+    expect(await parameterValues(model)).toEqual(before);
     expect(optimizer.flat.stepCount).toBe(0);
   });
 });
@@ -249,7 +228,7 @@ describe("a warm start", () => {
       from = done;
       if (done === 3) break;
     }
-    const [weights, state] = [await valuesOf(first.model), await first.optimizer.save()];
+    const [weights, state] = [await parameterValues(first.model), await first.optimizer.save()];
 
     const second = learner();
     parametersOf(second.model.transformer).forEach((p, i) => {
@@ -260,7 +239,7 @@ describe("a warm start", () => {
     for await (const step of warmStart({ ...options, trainer: second.trainer, steps: 7, from }))
       rest.push(step.loss);
     expect(rest).toEqual(losses.slice(3));
-    expect(await valuesOf(second.model)).toEqual(await valuesOf(whole.model));
+    expect(await parameterValues(second.model)).toEqual(await parameterValues(whole.model));
     for (const { trainer } of [whole, first, second]) trainer[Symbol.dispose]();
   });
 
