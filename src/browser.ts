@@ -20,6 +20,13 @@ export * from "./control/index.ts";
 export * from "./pool/index.ts";
 export * from "./rl/index.ts";
 export {
+  type PolicyObjective,
+  type PolicyObjectiveInput,
+  type PolicyObjectiveOptions,
+  policyObjective,
+} from "./rl/loss/policy-loss.ts";
+export { type ValueLossInput, valueLoss } from "./rl/loss/value-loss.ts";
+export {
   Conversation,
   type ConversationOptions,
   type Turn,

@@ -30,8 +30,8 @@ beforeAll(async () => {
   gpu = await device();
 });
 
-/** What the golden values are held to. */
-const CLOSE = { abs: 1e-5, rel: 1e-5 };
+/** A hundredth of what the golden values are held to where numbers are small: slopes are shares of a mean over tokens. */
+const CLOSE = { abs: 1e-7, rel: 1e-5, ofLargest: 1e-6 };
 const TOKEN_MEAN: Aggregation = { mode: "token-mean" };
 const SEQUENCE_MEAN: Aggregation = { mode: "seq-mean-token-mean" };
 const CLIP = { low: 0.2, high: 0.28 };
@@ -106,6 +106,9 @@ const KINDS: readonly KlKind[] = [
   "unbiased-k3",
 ];
 
+/** One for each way through the kernel. */
+const WAYS = [0, 4, 7, 10, 11, 14].map((i) => FORMS[i] as PolicyLossForm);
+
 /** Forms whose oracle knows means over sequences of one advantage only. */
 function isOutcomeForm({ form }: PolicyLossForm): boolean {
   return form === "sequence-sum-clip" || form === "geometric-mean";
@@ -143,7 +146,7 @@ describe.each(KERNEL_CLASSES)("policyLoss by %s kernels", (kernels) => {
 
   it("is exactly 0 for tokens of weight 0, whatever else is there", async () => {
     const batch = draw(7);
-    for (const policy of FORMS) {
+    for (const policy of WAYS) {
       const kl = { kind: "k3", coefficient: 1 } as const;
       const input = packAggregated(batch, TOKEN_MEAN, { reference: batch.reference, around: 2 });
       const { gradient } = await runPolicyLoss(gpu, input, { policy, kl }, kernels);
@@ -154,7 +157,7 @@ describe.each(KERNEL_CLASSES)("policyLoss by %s kernels", (kernels) => {
 
   it("is not finite where a token that counts is not", async () => {
     const names = ["old", "advantage", "weight", "importance"];
-    for (const policy of FORMS) {
+    for (const policy of WAYS) {
       for (const row of [-1, 0, 1, 2, 3]) {
         for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
           const input = packAggregated(draw(8), TOKEN_MEAN);
