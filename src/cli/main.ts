@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { logprobsCommand } from "./logprobs.ts";
 import { manifest } from "./manifest.ts";
@@ -19,6 +20,7 @@ const SUBCOMMANDS = [
   generateCommand,
   chatCommand,
   logprobsCommand,
+  exportCommand,
   benchCommand,
   tuningCommand,
 ];

@@ -1,7 +1,6 @@
 /** Model directories in the Hugging Face layout, on disk. */
-import { createReadStream } from "node:fs";
-import { readdir, realpath, stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import {
   type ByteSource,
   type CausalLM,
@@ -14,7 +13,8 @@ import {
   type SaveOptions,
 } from "../../engine/index.ts";
 import { type FileSource, openFileSource } from "./file-source.ts";
-import { exists, recoverFolder, writeFile, writeFolder } from "./folder.ts";
+import { exists, recoverFolder } from "./folder.ts";
+import { type SmallFiles, saveFiles, targetOf } from "./save-files.ts";
 
 /** A model that was read from a directory, whose files stay open: what is saved unchanged is copied from them. */
 export interface ModelDirectory extends LoadedModel, AsyncDisposable {
@@ -68,7 +68,7 @@ export interface SaveDirectoryOptions extends SaveOptions {
   /** The directory that the model was read from: its tokenizer, templates and other small files are copied as they are. */
   readonly from?: { readonly path: string; readonly model?: CausalLM };
   /** Further files by name, such as the tokenizer.json of a new model; objects are written as JSON. */
-  readonly files?: Readonly<Record<string, string | Uint8Array | object>>;
+  readonly files?: SmallFiles;
   /** Take the place of a model directory that is there, and of all that is in it. Default false. */
   readonly overwrite?: boolean;
 }
@@ -86,28 +86,14 @@ export async function saveModelDirectory(
   options: SaveDirectoryOptions = {},
 ): Promise<void> {
   const { from, files = {}, overwrite = false, ...saveOptions } = options;
-  // through links: the folder is replaced, not the link to it
-  const target = await realpath(path).catch(() => resolve(path));
-  await recoverFolder(target);
-  await checkTarget(target, overwrite);
+  const target = await targetOf(path, overwrite, "config.json");
   const made = modelFiles(model, saveOptions);
-  checkNames(Object.keys(files), new Set(made.map(({ name }) => name)));
   // the text itself, while it holds: it also has what numbers of JavaScript cannot say
   const isConfigKept = from?.model?.config === model.config && !saveOptions.dtype;
   const written = isConfigKept ? made.filter(({ name }) => name !== "config.json") : made;
   const taken = new Set([...written.map(({ name }) => name), ...Object.keys(files)]);
   const copied = from ? await companions(from.path, taken) : [];
-  try {
-    await writeFolder(target, overwrite, async (draft) => {
-      for (const { name, parts } of written) await writeFile(join(draft, name), parts);
-      for (const [name, content] of Object.entries(files))
-        await writeFile(join(draft, name), [textOf(content)]);
-      for (const path of copied)
-        await writeFile(join(draft, basename(path)), createReadStream(path));
-    });
-  } catch (error) {
-    throw saveError(error, target);
-  }
+  await saveFiles(target, overwrite, { made, written, files, copied });
 }
 
 /** Weights in any format, their indices, and what is hidden: no companions of a model's weights. */
@@ -123,55 +109,6 @@ async function companions(folder: string, taken: ReadonlySet<string>): Promise<s
     if ((await stat(path)).isFile()) paths.push(path);
   }
   return paths;
-}
-
-function textOf(content: string | Uint8Array | object): string | Uint8Array {
-  if (typeof content === "string" || content instanceof Uint8Array) return content;
-  return `${JSON.stringify(content, null, 2)}\n`;
-}
-
-function checkNames(names: readonly string[], taken: ReadonlySet<string>): void {
-  const bad = names.find((name) => /^\.|[/\\:]|^$/.test(name) || taken.has(name));
-  if (bad === undefined) return;
-  throw new ForgeError({
-    code: "argument_invalid",
-    what: "saveModelDirectory: a further file cannot have this name.",
-    got: JSON.stringify(bad),
-    why: taken.has(bad) ? "the model itself is written there" : "it must be a plain file name",
-    fix: "pass names such as tokenizer.json",
-  });
-}
-
-/** Errors: `argument_invalid` unless the target is free, empty, or may be replaced. */
-async function checkTarget(path: string, overwrite: boolean): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (!found) return;
-  if (!found.isDirectory()) throw notReplaced(path, "it is a file", "pass another path");
-  const entries = await readdir(path, { withFileTypes: true });
-  if (entries.length === 0) return;
-  if (!overwrite) throw notReplaced(path, "it is there already", "pass another path, or overwrite");
-  const folder = entries.find((entry) => entry.isDirectory());
-  if (folder) throw notReplaced(path, `it has a folder: ${folder.name}`, "pass another path");
-  if (!entries.some(({ name }) => name === "config.json"))
-    throw notReplaced(path, "it is no model directory: it has no config.json", "pass another path");
-}
-
-function notReplaced(path: string, why: string, fix: string): ForgeError {
-  const what = "saveModelDirectory: the target is not replaced.";
-  return new ForgeError({ code: "argument_invalid", what, got: path, why, fix });
-}
-
-function saveError(cause: unknown, path: string): unknown {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (cause instanceof ForgeError || code === undefined) return cause;
-  const isFull = code === "ENOSPC" || code === "EDQUOT";
-  return new ForgeError({
-    code: isFull ? "disk_full" : "argument_invalid",
-    what: `the model cannot be saved to ${path}.`,
-    got: message,
-    fix: isFull ? "make room, or save to another disk" : "pass a path that can be written to",
-    cause,
-  });
 }
 
 async function checkDirectory(path: string): Promise<void> {

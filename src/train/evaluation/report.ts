@@ -19,8 +19,8 @@ export interface EvaluatedEpisode {
   /** Number of the play among those of its task. */
   readonly sampleIndex: number;
   readonly isSuccess: boolean;
-  /** Weighted, of the whole play. */
-  readonly reward: number;
+  /** Weighted, of the whole play; `null` where nothing was scored, as after a failure. */
+  readonly reward: number | null;
   /** Without weights; `null` where a component does not apply. */
   readonly components: Readonly<Record<string, number | null>>;
   readonly status: SessionStatus;
@@ -107,7 +107,7 @@ export function evaluationReport(
     ...{ environment, policyVersion, seed, temperature, ...counts, tasks },
     passAt: passAtOf(tasks, passAt),
     interval: wilsonInterval(counts),
-    reward: meanOf(trials.map(({ reward }) => reward)),
+    reward: meanOf(trials.flatMap(({ reward }) => reward ?? [])),
     components: Object.fromEntries(names.map((name) => [name, componentMean(trials, name)])),
     tokens: { mean: meanOf(tokens).mean, max: tokens.reduce((a, b) => Math.max(a, b), 0) },
     truncated:
@@ -169,7 +169,7 @@ function taskResult(plays: readonly EvaluatedEpisode[], names: readonly string[]
   const trials = plays.filter(({ status }) => status !== "infra_error");
   return {
     ...{ taskId, taskIndex, ...countsOf(trials) },
-    reward: meanOf(trials.map(({ reward }) => reward)).mean,
+    reward: meanOf(trials.flatMap(({ reward }) => reward ?? [])).mean,
     tokens: meanOf(trials.map(({ sampledTokens }) => sampledTokens)).mean,
     components: Object.fromEntries(names.map((name) => [name, componentMean(trials, name).mean])),
   };

@@ -2,6 +2,7 @@ import { Command, type CommanderError } from "commander";
 import { describe, expect, it } from "vitest";
 import { generationDefaults } from "../../../engine/index.ts";
 import { chatCommand } from "../../../src/cli/chat.ts";
+import { exportCommand } from "../../../src/cli/export.ts";
 import { generateCommand } from "../../../src/cli/generate.ts";
 import { logprobsCommand } from "../../../src/cli/logprobs.ts";
 import { maxTokensOf, type SamplingFlags, samplingOf } from "../../../src/cli/sampling.ts";
@@ -135,5 +136,29 @@ describe("settings", () => {
     expect(maxTokensOf(flags({}), generationDefaults({ max_new_tokens: 7 }), 256, 100)).toBe(7);
     expect(maxTokensOf(flags({ maxTokens: 500 }), plain, 256, 100)).toBe(500);
     expect(maxTokensOf(flags({}), plain, 256, -3)).toBe(1); // and the sampler says what does not fit
+  });
+});
+
+describe("export", () => {
+  it("takes a run, a target, and what to write", async () => {
+    const line = "run --to out --format peft --step 20 --dtype bf16 --base here --force --json";
+    expect((await parsed(exportCommand, ...line.split(" "))).options).toEqual({
+      ...{ to: "out", format: "peft", step: 20, dtype: "bf16", base: "here" },
+      ...{ force: true, json: true },
+    });
+  });
+
+  it.each([
+    ["--to out", "missingArgument", "'run'"],
+    ["run", "missingMandatoryOptionValue", "--to"],
+    ["run --to out --step 1 --best", "conflictingOption", "--best"],
+    ["run --to out --step -1", "invalidArgument", "whole number from 0"],
+    ["run --to out --format gguf", "invalidArgument", "hf, peft"],
+    ["run --to out --dtype int8", "invalidArgument", "f32, f16, bf16"],
+    ["run --to out --forze", "unknownOption", "--force"],
+  ])("refuses %s", async (line, code, text) => {
+    const refused = await parsed(exportCommand, ...line.split(" "));
+    expect(refused.code).toBe(`commander.${code}`);
+    expect(refused.text).toContain(text);
   });
 });
