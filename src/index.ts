@@ -44,3 +44,15 @@ export { restoreTrained } from "./train/checkpoint/restore.ts";
 export { writeCheckpoint } from "./train/checkpoint/write.ts";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
 export { loadEnvironment } from "./train/config/load-environment.ts";
+export { METRICS, type MetricEntry, metricEntry } from "./train/run/metric-catalogue.ts";
+export type { Metrics, MetricsWriter, StepMetrics } from "./train/run/metrics.ts";
+export {
+  newestRun,
+  type Resumption,
+  type RunDescription,
+  RunDirectory,
+  type RunOptions,
+  type RunPlace,
+  type RunRecord,
+  readMetrics,
+} from "./train/run/run-directory.ts";

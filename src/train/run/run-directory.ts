@@ -192,7 +192,6 @@ export class RunDirectory {
   /** Returns once the logs outlive the machine's power: before a checkpoint that they belong to gets its name. */
   async flush(): Promise<void> {
     this.#rollouts.sync();
-    this.#metrics.sync();
     for (const writer of this.#writers ?? []) await writer.flush();
   }
 
