@@ -3,6 +3,7 @@ import {
   type Compiled,
   compile,
   type Device,
+  ForgeError,
   sample,
   samplingWords,
   type Tensor,
@@ -27,8 +28,18 @@ export class ActionSampler implements Disposable {
   readonly #numEnvs: number;
   readonly #draw: Compiled<[observations: Tensor, positions: Tensor], Tensor>;
 
+  /** Errors: `argument_invalid` for a seed out of range. */
   constructor(device: Device, policy: ActorCritic, options: ActionSamplerOptions) {
     const { numEnvs, seed, isGreedy = false } = options;
+    if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: "ActionSampler: the seed is out of range.",
+        got: String(seed),
+        why: "the environments share a number of 64 bits with it",
+        fix: "pass a whole number from 0 to 2^32 − 1",
+      });
+    }
     this.#numEnvs = numEnvs;
     const words = Array.from({ length: numEnvs }, (_, n) => [
       ...samplingWords({

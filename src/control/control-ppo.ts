@@ -139,7 +139,7 @@ export class ControlPpo implements Disposable {
   /**
    * Plays episodes in an environment like the one trained in, which is reset for it. The run is not touched.
    *
-   * Errors    `argument_invalid` unless the environment is another one; `shape_mismatch` when it does not fit the policy
+   * Errors    `argument_invalid` unless the environment is another one, or for options out of range; `shape_mismatch` when it does not fit the policy
    */
   async evaluate(
     environment: VectorEnvironment,
@@ -274,11 +274,11 @@ export class ControlPpo implements Disposable {
 
   #checkFits(state: ControlPpoState): void {
     const { seed } = this.settings;
-    if (state.seed === seed && state.observations.length === this.#observations.length) return;
+    if (state.seed === seed && state.observations?.length === this.#observations.length) return;
     throw new ForgeError({
       code: state.seed === seed ? "shape_mismatch" : "argument_invalid",
       what: "restore: the saved state is that of another run.",
-      got: `seed ${state.seed} and ${state.observations.length} observed numbers for seed ${seed} and ${this.#observations.length}`,
+      got: `seed ${state.seed} and ${state.observations?.length ?? 0} observed numbers for seed ${seed} and ${this.#observations.length}`,
       fix: "make the trainer with the seed and the environment that were saved",
     });
   }

@@ -1,6 +1,6 @@
 /** How well a policy plays. */
-import type { EpisodeRecord } from "./episode-statistics.ts";
-import { EpisodeStatistics } from "./episode-statistics.ts";
+import { ForgeError } from "../../engine/error.ts";
+import { type EpisodeRecord, EpisodeStatistics } from "./episode-statistics.ts";
 import type { VectorEnvironment } from "./vector-environment.ts";
 
 /** Options of {@link playEpisodes}. */
@@ -16,10 +16,20 @@ export interface PlayOptions {
 /**
  * Plays episodes from their beginning, each environment its share of them: the first ones that it begins. Were it the first
  * ones that end, short episodes would count too often.
+ *
+ * Errors    `argument_invalid` unless there is at least one to play
  */
 export async function playEpisodes(options: PlayOptions): Promise<EpisodeRecord[]> {
   const { environment, episodes, seed, act } = options;
   const { numEnvs } = environment;
+  if (!(Number.isSafeInteger(episodes) && episodes >= 1)) {
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: "evaluate: episodes is no count.",
+      got: String(episodes),
+      fix: "pass a whole number from 1 on",
+    });
+  }
   const left = Array.from({ length: numEnvs }, (_, n) => Math.floor((episodes + n) / numEnvs));
   const statistics = new EpisodeStatistics(numEnvs);
   const played: EpisodeRecord[] = [];

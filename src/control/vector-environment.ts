@@ -27,7 +27,7 @@ export interface VectorEnvironment {
   readonly observationSize: number;
   /** A. */
   readonly numActions: number;
-  /** Begins anew in all environments. Gives the observations [N, D]. */
+  /** Begins anew in all environments; the lower 32 bits of the seed count. Gives the observations [N, D]. */
   reset(seed: number): Float32Array;
   /** One action, from 0 to A − 1, for each environment. */
   step(actions: ArrayLike<number>): VectorStep;

@@ -95,6 +95,10 @@ describe("ControlPpo", () => {
     const environment = cartPole({ numEnvs: 4 });
     using ppo = await trainer({ environment });
     await expect(ppo.evaluate(environment)).rejects.toMatchObject({ code: "argument_invalid" });
+    for (const options of [{ episodes: 0 }, { episodes: Number.NaN }, { seed: 0.5 }]) {
+      const refused = ppo.evaluate(cartPole(), options);
+      await expect(refused).rejects.toMatchObject({ code: "argument_invalid" });
+    }
     const update = ppo.update();
     await expect(ppo.update()).rejects.toMatchObject({ code: "state_conflict" });
     await expect(ppo.save()).rejects.toMatchObject({ code: "state_conflict" });
