@@ -24,7 +24,10 @@ interface Block {
   readonly text: string;
 }
 
-const PAGES = ["README.md", "ARCHITECTURE.md"].filter((page) => existsSync(join(root, page)));
+const PAGES = [
+  ...["README.md", "ARCHITECTURE.md"].filter((page) => existsSync(join(root, page))),
+  ...readdirSync(join(root, "docs")).map((page) => join("docs", page)),
+].filter((page) => page.endsWith(".md"));
 
 const blocks: readonly Block[] = PAGES.flatMap((page) => {
   const text = readFileSync(join(root, page), "utf8");

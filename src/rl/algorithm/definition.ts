@@ -118,10 +118,10 @@ function checkKey(name: string, key: string): void {
   });
 }
 
-/** All numbers of a record are finite and 0 or more. */
+/** All numbers of a record are 0 or more; Infinity is no bound. */
 function checkNumbers(what: string, record: object): void {
   for (const [key, value] of Object.entries(record)) {
-    if (typeof value === "number") within(`${what} ${key}`, value, 0, Number.MAX_VALUE);
+    if (typeof value === "number") within(`${what} ${key}`, value, 0, Infinity);
     else if (typeof value === "object" && value) checkNumbers(`${what} ${key}`, value);
   }
 }
