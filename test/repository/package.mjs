@@ -111,6 +111,28 @@ try {
   );
   expect(true, "its types compile in another project");
 
+  writeFileSync(
+    join(app, "train.config.ts"),
+    `import { defineConfig, defineEnvironment } from "forge-gpu";
+import { mul } from "forge-gpu/engine";
+const words: readonly string[] = ["a"];
+const environment = defineEnvironment({
+  name: "words",
+  tasks: { train: words },
+  prompt: (task) => task,
+  rewards: { right: ({ text, task }) => Number(text === task) },
+});
+const algorithm = { name: "mine", advantage: () => ({ advantages: [] }), loss: mul };
+export default defineConfig({ environment, algorithm, model: { directory: "." } });
+`,
+  );
+  const load = `const { loadConfig } = await import("forge-gpu");
+const { mul } = await import("forge-gpu/engine");
+const { config } = await loadConfig("train.config.ts");
+console.log(config.environment.name, config.algorithm.loss === mul);`;
+  const loaded = run(process.execPath, ["--input-type=module", "-e", load], app).trim();
+  expect(loaded === "words true", "a configuration in TypeScript uses the package that reads it");
+
   for (const [name, used] of [
     ["forge-gpu/engine", "compile"],
     ["forge-gpu", "Sampler"],
