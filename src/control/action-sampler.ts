@@ -56,7 +56,11 @@ export class ActionSampler implements Disposable {
     );
   }
 
-  /** Actions [N] for observations [N, D] at a step of the run. Errors: `shape_mismatch`; `non_finite` for logits that are not. */
+  /**
+   * Actions [N] for observations [N, D] at a step of the run.
+   *
+   * Errors    `shape_mismatch`; `non_finite` for logits that are NaN or infinite
+   */
   async act(observations: Float32Array, step: number): Promise<Uint32Array> {
     const positions = tensor(new Uint32Array(this.#numEnvs).fill(step));
     const rows = tensor(observations, [

@@ -35,7 +35,7 @@ export interface Batch {
 /** {@link PpoLoss} before the step, and the norm of its gradients before clipping. */
 export type PpoStep = PpoLoss & { readonly gradNorm: Tensor };
 
-/** Networks, their optimizer, and four plans' worth of work. */
+/** The plans over two networks, and their optimizer. */
 export class PpoLearner implements Disposable {
   readonly optimizer: AdamW;
   /** Adam's rate from the next step on. */
