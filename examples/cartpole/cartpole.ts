@@ -1,6 +1,6 @@
 // cartpole.ts — PPO on CartPole-v1 with the library: balances a pole on a cart, and keeps balancing it.
 //
-// Teaches  vectorised environments, ControlPpo, evaluation, saving and going on
+// Teaches  vectorised environments, ControlPpo, evaluation
 // Needs    any WebGPU adapter
 // Takes    about a minute for 200,000 steps on a software adapter (lavapipe on two cores, nothing else running)
 // Expect   a mean return of 500, the most there is, over 100 episodes after 100,000 steps and after 200,000
