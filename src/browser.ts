@@ -72,3 +72,18 @@ export type {
   TrainSection,
   WarmStartConfig,
 } from "./train/config/types.ts";
+export {
+  type DpoLossOptions,
+  type DpoStep,
+  DpoTrainer,
+  type DpoTrainerOptions,
+} from "./train/dpo.ts";
+export type { PreferencePair } from "./train/dpo-pairs.ts";
+export {
+  type SftSample,
+  type SftStep,
+  SftTrainer,
+  type SftTrainerOptions,
+} from "./train/sft.ts";
+export { sampleOfDemonstration, samplesOfConversation } from "./train/sft-samples.ts";
+export { type WarmStartOptions, type WarmStartStep, warmStart } from "./train/warm-start.ts";

@@ -14,7 +14,7 @@ import {
   type Tensor,
   tensor,
 } from "../../engine/index.ts";
-import type { ForestBatch } from "../pool/forest-batch.ts";
+import type { ForestBatch, ForestSample } from "../pool/forest-batch.ts";
 import { gatherEdges, tokenValues } from "../pool/forest-samples.ts";
 import { checkSamples } from "./check-samples.ts";
 import {
@@ -25,7 +25,7 @@ import {
   samplesOfPairs,
 } from "./dpo-pairs.ts";
 import { forestLogprobs } from "./forest-logprobs.ts";
-import { ForestScorer } from "./forest-scorer.ts";
+import { ForestPass } from "./forest-pass.ts";
 import { GradientStep, type StepOutcome } from "./gradient-step.ts";
 import { type EdgeTensors, edgeTensors, padBatch, padValues } from "./padded-batch.ts";
 import { Turns } from "./turns.ts";
@@ -85,7 +85,7 @@ export class DpoTrainer implements Disposable {
   readonly #options: Required<DpoLossOptions>;
   readonly #tokenBudget: number;
   readonly #hasReference: boolean;
-  readonly #scorer: ForestScorer;
+  readonly #referencePass: ForestPass;
   readonly #gradients: GradientStep<
     [batch: EdgeTensors, reference: Tensor, signs: Tensor, weights: Tensor],
     { logprobs: Tensor; losses: Tensor }
@@ -101,7 +101,7 @@ export class DpoTrainer implements Disposable {
     const frozen = reference ?? (model instanceof LoraModel ? model.base : undefined);
     this.#hasReference = frozen !== undefined;
     const { device } = optimizer.flat;
-    this.#scorer = new ForestScorer({ device, model: frozen ?? model, tokenBudget });
+    this.#referencePass = new ForestPass({ device, model: frozen ?? model, tokenBudget });
     this.#gradients = new GradientStep(
       optimizer,
       "dpo",
@@ -139,7 +139,9 @@ export class DpoTrainer implements Disposable {
   }
 
   async #withReference(pairs: readonly PreferencePair[]): Promise<Required<PreferencePair>[]> {
-    const logprobs = await this.#scorer.logprobs(samplesOfPairs(pairs));
+    const samples = samplesOfPairs(pairs);
+    this.#check(samples);
+    const { logprobs } = await this.#referencePass.read(samples);
     return pairs.map((pair, i) => {
       const [chosen, rejected] = logprobs.slice(2 * i) as [Float64Array, Float64Array];
       return { ...pair, reference: { chosen, rejected } };
@@ -149,7 +151,7 @@ export class DpoTrainer implements Disposable {
   async #step(pairs: readonly PreferencePair[]): Promise<DpoStep> {
     if (pairs.length === 0) throw invalid("pairs", "none", "a step is a mean over pairs");
     const samples = samplesOfPairs(pairs);
-    checkSamples("dpo", this.model, samples, (s) => `pairs[${s >> 1}]`);
+    this.#check(samples);
     const batches = pairBatches(samples, this.#tokenBudget);
     const references = await this.#references(pairs);
     this.#gradients.reset();
@@ -191,6 +193,10 @@ export class DpoTrainer implements Disposable {
     };
   }
 
+  #check(samples: readonly ForestSample[]): void {
+    checkSamples("dpo", this.model, samples, (s) => `pairs[${s >> 1}]`);
+  }
+
   /** Reference log-probs of each sequence: those of the pairs, computed where they are missing. */
   async #references(pairs: readonly PreferencePair[]): Promise<ArrayLike<number>[]> {
     const missing = pairs.filter(({ reference }) => !reference);
@@ -212,7 +218,7 @@ export class DpoTrainer implements Disposable {
   /** Frees the plans. Models and optimizer are the caller's. */
   [Symbol.dispose](): void {
     this.#gradients[Symbol.dispose]();
-    this.#scorer[Symbol.dispose]();
+    this.#referencePass[Symbol.dispose]();
   }
 }
 

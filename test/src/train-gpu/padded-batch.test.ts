@@ -70,12 +70,12 @@ it("gives the log-probs, entropies and gradients of the batch without padding", 
   const batch = padBatch(BATCH);
   const padded = await run(batch, padValues(weights, batch.sizes.trained));
   const edges = batch.real.edges;
-  const [logprobs, entropies, ...grads] = padded as [Float32Array, Float32Array];
+  const [logprobs, entropies, ...grads] = padded as [Float32Array, Float32Array, ...Float32Array[]];
   expectClose(logprobs.subarray(0, edges), plain[0] as Float32Array, TOLERANCES.logProb);
   expectClose(entropies.subarray(0, edges), plain[1] as Float32Array, TOLERANCES.logProb);
   expect([...logprobs.subarray(edges)]).toEqual(new Array(batch.sizes.edges - edges).fill(0));
   parametersOf(model.transformer).forEach((p, i) => {
-    const [own, expected] = [grads[i], plain[i + 2]] as [Float32Array, Float32Array];
+    const [own, expected] = [grads[i] as Float32Array, plain[i + 2] as Float32Array];
     expectClose(own, expected, TOLERANCES.parameterGradient, p.name);
     expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(1e-3);
   });

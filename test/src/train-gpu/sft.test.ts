@@ -11,7 +11,7 @@ import {
 } from "../../../engine/index.ts";
 import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
 import { defineEnvironment } from "../../../src/agent/environment.ts";
-import { ForestScorer } from "../../../src/train/forest-scorer.ts";
+import { ForestPass } from "../../../src/train/forest-pass.ts";
 import { type SftSample, SftTrainer } from "../../../src/train/sft.ts";
 import { sampleOfDemonstration } from "../../../src/train/sft-samples.ts";
 import { warmStart } from "../../../src/train/warm-start.ts";
@@ -208,11 +208,11 @@ describe("a warm start", () => {
     for await (const { loss } of warmStart({ ...options, trainer, steps: 80 })) losses.push(loss);
     expect(losses).toHaveLength(80);
     expect(losses[0]).toBeGreaterThan(5);
-    using scorer = new ForestScorer({ device: gpu, model });
-    const scores = await scorer.logprobs(
+    using pass = new ForestPass({ device: gpu, model, tokenBudget: 64 });
+    const { logprobs } = await pass.read(
       letters.map((letter) => toSample({ prompt: `${letter}:`, response: letter.toUpperCase() })),
     );
-    for (const own of scores) expect(Math.min(...own)).toBeGreaterThan(Math.log(0.8));
+    for (const own of logprobs) expect(Math.min(...own)).toBeGreaterThan(Math.log(0.8));
     trainer[Symbol.dispose]();
   });
 
