@@ -1,2 +1,2 @@
-/** Forms of the policy's loss and of the divergence in it: the kernel's, as the rest of this folder's neighbours name them. */
+/** Forms of the policy's loss and of the divergence in it: types only, so that algorithms need no GPU. */
 export type { KlKind, PolicyLossForm } from "../../../engine/index.ts";
