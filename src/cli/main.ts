@@ -11,11 +11,13 @@ import { generateCommand } from "./generate.ts";
 import { logprobsCommand } from "./logprobs.ts";
 import { manifest } from "./manifest.ts";
 import { pullCommand } from "./pull.ts";
+import { trainCommand } from "./train.ts";
 import { tuningCommand } from "./tuning.ts";
 
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
 const SUBCOMMANDS = [
   doctorCommand,
+  trainCommand,
   pullCommand,
   generateCommand,
   chatCommand,

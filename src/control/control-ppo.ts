@@ -139,12 +139,14 @@ export class ControlPpo implements Disposable {
   /**
    * Plays episodes in an environment like the one trained in, which is reset for it. The run is not touched.
    *
-   * Errors    `argument_invalid` unless the environment is another one, or for options out of range; `shape_mismatch` when it does not fit the policy
+   * Errors    `argument_invalid` unless the environment is another one, or for options out of range; `shape_mismatch` when
+   *           it does not fit the policy; `state_conflict` during an update
    */
   async evaluate(
     environment: VectorEnvironment,
     options: ControlEvaluationOptions = {},
   ): Promise<EpisodeRecord[]> {
+    this.#refuseDuringUpdate("evaluate");
     if (environment === this.#environment) {
       throw new ForgeError({
         code: "argument_invalid",

@@ -1,12 +1,12 @@
 /** A model from a hub into the cache: what is there already stays, the rest is downloaded and verified. */
 import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { withFileLock } from "../disk/file-lock.ts";
 import { commitFolder, modelFolder, noteCached, PART_SUFFIX } from "./cache.ts";
 import { filesMatching, filesOfModel, SHARD_INDEX } from "./choose.ts";
 import { checkRoom, diskError } from "./disk.ts";
 import { type DownloadOptions, downloadFile, isSame, makeFolderOf, sizeOf } from "./download.ts";
 import { type Listing, listRepository, type RemoteFile } from "./listing.ts";
-import { withFileLock } from "../disk/file-lock.ts";
 import { type Repository, repositoryOf } from "./repository.ts";
 import { RETRY_POLICY, type RetryOptions, type RetryPolicy } from "./retry.ts";
 

@@ -31,10 +31,15 @@ export class Critic implements Disposable {
         : undefined;
   }
 
+  /** What is trained of it, as a model. */
+  get trained(): object {
+    const { head, trunk } = this;
+    return { critic: { head, ...(trunk && { trunk: trunk.transformer }) } };
+  }
+
   /** What an optimizer trains. */
   get parameters(): State[] {
-    const { head, trunk } = this;
-    return parametersOf({ critic: { head, ...(trunk && { trunk: trunk.transformer }) } });
+    return parametersOf(this.trained);
   }
 
   /** Shapes: `hidden` [E, C] of the policy at the edges' rows → [E]. */

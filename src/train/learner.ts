@@ -100,6 +100,7 @@ export class Learner implements Disposable {
   readonly #referencePass: ForestPass | undefined;
   readonly #gradients: GradientStep<[BatchTensors, Tensor], Tensor>;
   #steps = 0;
+  #batch: readonly TrainedSample[] = [];
 
   /** Errors: `argument_invalid` for an algorithm with a divergence and no reference; `out_of_memory`. */
   constructor(options: LearnerOptions) {
@@ -134,6 +135,11 @@ export class Learner implements Disposable {
     return this.#steps;
   }
 
+  /** What the step under way, or the last one, was trained on. */
+  get batch(): readonly TrainedSample[] {
+    return this.#batch;
+  }
+
   /** Goes on with this number of steps, after the optimizer was restored. */
   resume(steps: number): void {
     this.#steps = steps;
@@ -148,6 +154,7 @@ export class Learner implements Disposable {
   async step(episodes: readonly RecordedEpisode[]): Promise<LearnerReport> {
     const prepared = await this.#prepare(episodes);
     if (prepared.length === 0) throw nothingToLearn();
+    this.#batch = prepared;
     const { epochs, minibatches } = this.algorithm;
     const seed = this.#options.seed ?? 0;
     const updates: Update[] = [];

@@ -13,6 +13,8 @@ export interface RolloutOptions {
   readonly batch?: number;
   /** Sequences that the cache holds. Default: `batch`. */
   readonly cacheSlots?: number;
+  /** What keys and values are held in. Default `f32`. */
+  readonly cacheDtype?: "f32" | "f16";
   /** Tokens of a sequence. Default: what the model was made for. */
   readonly length?: number;
   /** Tokens drawn between two readbacks. Default 8. */
@@ -47,6 +49,7 @@ export class Rollout {
       ...{ device, model, tokenizer, isManual: true, maxQueue: MAX_QUEUE },
       ...(batch !== undefined && { batch }),
       ...(cacheSlots !== undefined && { slots: cacheSlots }),
+      ...(options.cacheDtype && { cacheDtype: options.cacheDtype }),
       ...(length !== undefined && { length }),
       ...(steps !== undefined && { steps }),
       ...(stopIds !== undefined && { stopIds }),

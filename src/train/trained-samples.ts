@@ -2,6 +2,7 @@
 import type { ForestBatch, ForestSample } from "../pool/forest-batch.ts";
 import { tokenValues } from "../pool/forest-samples.ts";
 import { aggregationWeights } from "../rl/aggregation.ts";
+import { advantagesOf } from "../rl/algorithm/advantages.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
 import type { EpisodeStep } from "../rl/episode.ts";
 import { importanceWeights } from "../rl/importance/index.ts";
@@ -13,6 +14,8 @@ export interface TrainedSample extends ForestSample {
   /** Indices of its episode in the step, and of the request in the episode. */
   readonly episode: number;
   readonly request: number;
+  /** Of its episode. */
+  readonly reward: number;
   readonly rolloutLogprobs: ArrayLike<number>;
   /** What ratios are taken to. */
   readonly old: ArrayLike<number>;
@@ -53,7 +56,14 @@ export function prepareSamples(
         ids,
         trained: [[promptIds.length, ids.length] as const],
         trajectory: episode.session.sessionId,
-        ...{ episode: e, request, weight: 0, values: undefined, returns: undefined },
+        ...{
+          episode: e,
+          request,
+          reward: episode.reward ?? 0,
+          weight: 0,
+          values: undefined,
+          returns: undefined,
+        },
         ...{
           rolloutLogprobs: behaviorLogprobs,
           old: behaviorLogprobs,
@@ -94,9 +104,11 @@ export function withTrainerRows(
     };
   });
   const taking = new Set(samples.map(({ episode }) => episode));
-  const { advantages, returns } = algorithm.advantage(
-    episodes.map(({ group, takesPart }, e) => ({
+  const { advantages, returns } = advantagesOf(
+    algorithm,
+    episodes.map(({ group, session, takesPart }, e) => ({
       group,
+      task: session.taskId,
       // masked ones have rewards that others are compared with, and no loss of their own
       takesPart: takesPart && (taking.has(e) || algorithm.overlong === "mask"),
       steps: steps[e] as EpisodeStep[],

@@ -49,6 +49,8 @@ export interface StepReport {
   readonly buriedGroups: number;
   readonly sampledTokens: number;
   readonly rolloutMs: number;
+  /** From the last group to the first pass: rewards. */
+  readonly dataMs: number;
   readonly trainMs: number;
   readonly ms: number;
 }
@@ -75,6 +77,7 @@ export class Trainer<Task> {
   readonly #baselines: SpeedBaselines;
   #steps: number;
   #buried = 0;
+  #dataMs = 0;
   #buriedInRow = 0;
 
   /** @param snapshot what {@link checkpoint} gave, to go on from there; weights and optimizer are restored before */
@@ -126,13 +129,17 @@ export class Trainer<Task> {
    *
    * Errors    those of {@link Learner.step}; what a task or a component of the reward throws; `state_conflict` when every
    *           episode fails; the signal's reason, after which the trainer is only good for {@link close}.
+   *
+   * @param onLearning called when the groups are there
    */
-  async step(signal?: AbortSignal): Promise<StepReport> {
+  async step(signal?: AbortSignal, onLearning?: () => void): Promise<StepReport> {
     const { rollout, learner } = this.#options;
     const started = performance.now();
     const before = { ms: rollout.ms, tokens: rollout.sampler.stats.sampledTokens };
     this.#buried = 0;
+    this.#dataMs = 0;
     const { episodes, lags, droppedGroups } = await this.#collect(signal);
+    onLearning?.();
     const rolloutMs = rollout.ms - before.ms;
     const sampledTokens = rollout.sampler.stats.sampledTokens - before.tokens;
     const learning = performance.now();
@@ -143,7 +150,7 @@ export class Trainer<Task> {
     const ended = performance.now();
     return {
       ...{ step: this.#steps, episodes, learned, lags, droppedGroups, sampledTokens, rolloutMs },
-      buriedGroups: this.#buried,
+      ...{ buriedGroups: this.#buried, dataMs: this.#dataMs },
       trainMs: ended - learning,
       ms: ended - started,
     };
@@ -201,7 +208,9 @@ export class Trainer<Task> {
         await rollout.turn(signal);
         continue;
       }
+      const started = performance.now();
       const episodes = this.#episodesOf(this.#pool.take(ticket.id));
+      this.#dataMs += performance.now() - started;
       const isEqual = zeroVariance(episodes);
       if (isEqual && refills !== undefined && droppedGroups < refills * groupsPerStep) {
         this.#scheduler.drop(ticket.id);

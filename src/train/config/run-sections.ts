@@ -59,9 +59,9 @@ const warmStart = z.strictObject({
   steps: key(whole(1), 100, "Supervised steps at most."),
   batch: key(whole(1), 16, "Demonstrations of a step."),
   lr: key(positive(), 1e-3, "Learning rate."),
-  accuracyTarget: nullable(
-    share([1]),
-    "Share of tokens predicted right at which it ends early; null: never.",
+  lossTarget: nullable(
+    positive(),
+    "Mean loss of a step, in nats a token, at which it ends early; null: never.",
   ),
 });
 

@@ -96,7 +96,7 @@ export interface WarmStartConfig {
   readonly steps: number;
   readonly batch: number;
   readonly lr: number;
-  readonly accuracyTarget: number | null;
+  readonly lossTarget: number | null;
 }
 
 export interface TrainSection {

@@ -1,0 +1,36 @@
+/**
+ * `forge-gpu train`: trains a policy as a configuration says.
+ */
+import { Command } from "commander";
+import type { TrainFlags } from "./training.ts";
+import { repeated } from "./values.ts";
+
+/** The `train` command. */
+export function trainCommand(): Command {
+  return new Command("train")
+    .description("train a policy as a configuration says, in a run directory that can be resumed")
+    .argument("<config>", "configuration: YAML, JSON, or a module in TypeScript or JavaScript")
+    .option(
+      "--set <key=value>",
+      "change a key of the configuration, as in optimizer.lr=1e-4; may be repeated",
+      repeated(String),
+    )
+    .option(
+      "--resume [directory]",
+      "go on with a run, or from one of its checkpoints (default: the newest run of this name)",
+    )
+    .option("--print-config", "print the whole configuration with every default, and stop")
+    .option("--adapter <name>", "part of the GPU's name (default: hardware before software)")
+    .option("-q, --quiet", "show warnings and nothing else")
+    .option("--json", "print one JSON document on stdout at the end")
+    .addHelpText(
+      "after",
+      `
+Ctrl-C finishes the step under way, saves it, and says how to go on (exit code 130); a second one ends the process.
+Curves: metrics.jsonl in the run directory, and event files for TensorBoard.`,
+    )
+    .action(async (config: string, flags: TrainFlags) => {
+      const { runTrain } = await import("./training.ts");
+      await runTrain(config, flags);
+    });
+}

@@ -1,0 +1,263 @@
+/** Reinforcement learning as a method of training. */
+
+import {
+  AdamW,
+  type CausalLM,
+  constant,
+  copyModel,
+  cosine,
+  type Device,
+  LoraModel,
+  linear,
+  parametersOf,
+  type Schedule,
+} from "../../engine/index.ts";
+import type { Environment } from "../agent/environment.ts";
+import type { Algorithm } from "../rl/algorithm/algorithm.ts";
+import type { Trained } from "./checkpoint/capture.ts";
+import type { OffendingBatch } from "./checkpoint/failure.ts";
+import type { TrainConfig } from "./config/types.ts";
+import type { EpisodeSampling } from "./episode.ts";
+import { evaluate } from "./evaluate.ts";
+import type { EvaluatedEpisode } from "./evaluation/report.ts";
+import { Learner } from "./learner.ts";
+import type { OpenedPolicy } from "./policy.ts";
+import { Rollout } from "./rollout.ts";
+import { rolloutRecords } from "./rollout-records.ts";
+import { SftTrainer } from "./sft.ts";
+import { sampleOfDemonstration } from "./sft-samples.ts";
+import { stepMetrics } from "./step-metrics.ts";
+import { Trainer, type TrainerSnapshot } from "./trainer.ts";
+import type { OnPhase, Training, TrainingStep } from "./training.ts";
+import { warmStart } from "./warm-start.ts";
+
+/** Options of {@link RlTraining}. */
+export interface RlTrainingOptions {
+  readonly device: Device;
+  readonly config: TrainConfig;
+  readonly policy: OpenedPolicy;
+  readonly environment: Environment;
+  readonly algorithm: Algorithm;
+  readonly isDeterministic: boolean;
+}
+
+/** What a checkpoint holds of it, beside weights and moments. */
+interface RlState {
+  readonly trainer: TrainerSnapshot;
+  readonly memory: unknown;
+}
+
+/** See the file's head. */
+export class RlTraining implements Training {
+  readonly #options: RlTrainingOptions;
+  readonly #rollout: Rollout;
+  readonly #sampling: EpisodeSampling;
+  #learner: Learner | undefined;
+  #trainer: Trainer<unknown> | undefined;
+  #reference: Disposable | undefined;
+
+  constructor(options: RlTrainingOptions) {
+    const { device, config, policy, isDeterministic } = options;
+    const { rollout } = config;
+    this.#options = options;
+    this.#rollout = new Rollout({
+      ...{ device, model: policy.model, tokenizer: policy.tokenizer, isDeterministic },
+      ...{ batch: rollout.batch, cacheSlots: rollout.cacheSlots, steps: rollout.stepsPerReadback },
+      stopIds: policy.stopIds,
+      ...(rollout.length !== null && { length: rollout.length }),
+    });
+    this.#sampling = {
+      ...{ temperature: rollout.temperature, length: this.#rollout.sampler.length },
+      ...(rollout.topK > 0 && { topK: rollout.topK }),
+      ...(rollout.topP < 1 && { topP: rollout.topP }),
+      ...(rollout.minP > 0 && { minP: rollout.minP }),
+      ...(rollout.maxTokens !== null && { maxTokens: rollout.maxTokens }),
+      ...(rollout.repetition && { repetition: rollout.repetition }),
+    };
+  }
+
+  get steps(): number {
+    return this.#trainer?.steps ?? 0;
+  }
+
+  get trained(): Trained {
+    const { critic, optimizer, model } = this.#started().learner;
+    return {
+      models: { policy: model.transformer, ...(critic && { critic: critic.trained }) },
+      optimizers: { optimizer },
+    };
+  }
+
+  async begin(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
+    if (this.#options.config.train.warmStart) await this.#warmStart(onPhase, signal);
+    this.#start();
+  }
+
+  async step(onPhase: OnPhase): Promise<TrainingStep> {
+    const { trainer } = this.#started();
+    const { algorithm, config, policy } = this.#options;
+    onPhase("sampling");
+    const report = await trainer.step(undefined, () => onPhase("training"));
+    const started = performance.now();
+    const metrics = stepMetrics(report, algorithm);
+    const { rolloutsEvery } = config.run;
+    const isKept = rolloutsEvery > 0 && report.step % rolloutsEvery === 0;
+    const rollouts = isKept ? rolloutRecords(report, policy.tokenizer) : [];
+    const { learned, sampledTokens: tokens } = report;
+    const consumed = learned?.sampleTokens ?? 0;
+    return {
+      ...{ metrics, rollouts, lags: report.lags },
+      rollout: { tokens, ms: report.rolloutMs },
+      train: { tokens: consumed, ms: report.trainMs },
+      data: { tokens: consumed, ms: performance.now() - started + report.dataMs },
+      samples: report.episodes.length,
+      reward: metrics["reward/mean"],
+    };
+  }
+
+  async evaluate(onPhase: OnPhase): Promise<readonly EvaluatedEpisode[] | undefined> {
+    const { environment, config, policy } = this.#options;
+    const { tasks: most, samples, temperature, maxTokens } = config.eval;
+    const tasks = environment.eval.slice(0, most ?? environment.eval.length);
+    if (tasks.length === 0) return undefined;
+    const { topK, topP, minP, ...sampling } = this.#sampling;
+    return evaluate({
+      ...{ rollout: this.#rollout, environment, tokenizer: policy.tokenizer, tasks, samples },
+      sampling: { ...sampling, temperature, ...(maxTokens !== null && { maxTokens }) },
+      seed: config.seed,
+      onProgress: (done, total) => onPhase("evaluating", `${done} of ${total} episodes`),
+    });
+  }
+
+  async checkpoint(): Promise<RlState> {
+    const { trainer } = this.#started();
+    const memory = this.#options.algorithm.memory?.read() ?? null;
+    return { trainer: await trainer.checkpoint(), memory };
+  }
+
+  /** Makes what {@link trained} has, whose states are to be restored before {@link resume}. */
+  prepare(): void {
+    this.#startLearner();
+  }
+
+  async resume(state: unknown): Promise<void> {
+    const { trainer, memory } = state as RlState;
+    this.#options.algorithm.memory?.write(memory);
+    this.#trainer = this.#makeTrainer(trainer);
+    await this.#trainer.resume();
+  }
+
+  offendingBatch(): OffendingBatch {
+    const { learner } = this.#started();
+    const samples = learner.batch.map(({ ids, trained, ...rest }) => {
+      const at = trained[0]?.[0] ?? 0;
+      const { advantages, rolloutLogprobs, old, trainerLogprobs, reference } = rest;
+      return {
+        ...{ promptIds: ids.subarray(0, at), responseIds: ids.subarray(at), reward: rest.reward },
+        ...{ advantages, rolloutLogprobs, oldLogprobs: old, trainerLogprobs },
+        referenceLogprobs: reference,
+      };
+    });
+    return { metrics: {}, samples };
+  }
+
+  async close(): Promise<void> {
+    await this.#trainer?.close();
+    await this.#rollout.close();
+    this.#learner?.[Symbol.dispose]();
+    this.#reference?.[Symbol.dispose]();
+  }
+
+  #started(): { trainer: Trainer<unknown>; learner: Learner } {
+    this.#start();
+    return { trainer: this.#trainer as Trainer<unknown>, learner: this.#learner as Learner };
+  }
+
+  #start(): void {
+    this.#startLearner();
+    this.#trainer ??= this.#makeTrainer(undefined);
+  }
+
+  /** After the warm start: the reference is the policy that RL begins with. */
+  #startLearner(): void {
+    if (this.#learner) return;
+    const { device, config, policy, algorithm } = this.#options;
+    const { optimizer, train, rollout, seed } = config;
+    const { model } = policy;
+    const needsReference = algorithm.kl !== undefined && train.reference !== "none";
+    const reference = needsReference ? this.#referenceOf(model) : undefined;
+    this.#learner = new Learner({
+      ...{ device, model, algorithm, seed, tokenBudget: train.tokenBudget },
+      optimizer: {
+        lr: scheduleOf(config),
+        ...{ betas: optimizer.betas, eps: optimizer.eps, weightDecay: optimizer.weightDecay },
+        criticLrScale: optimizer.criticLr / optimizer.lr,
+        ...(optimizer.maxGradNorm !== null && { clipNorm: optimizer.maxGradNorm }),
+      },
+      temperature: rollout.temperature,
+      ...(reference && { reference }),
+    });
+  }
+
+  /** The policy as it is now: what its adapters leave alone, or a copy. */
+  #referenceOf(model: CausalLM): CausalLM {
+    if (model instanceof LoraModel) return model.base;
+    const copy = copyModel(this.#options.device, model);
+    this.#reference = copy;
+    return copy;
+  }
+
+  #makeTrainer(snapshot: TrainerSnapshot | undefined): Trainer<unknown> {
+    const { environment, policy, config, isDeterministic } = this.#options;
+    const { rollout, reward, seed } = config;
+    return new Trainer(
+      {
+        ...{ environment, tokenizer: policy.tokenizer, rollout: this.#rollout, seed },
+        learner: this.#learner as Learner,
+        sampling: this.#sampling,
+        reward,
+        groupSize: rollout.groupSize,
+        scheduler: {
+          ...{ slots: rollout.slots, groupsPerStep: rollout.groupsPerStep },
+          window: rollout.window,
+        },
+        poolCapacityTokens: rollout.poolCapacityTokens,
+        ...(!isDeterministic &&
+          rollout.episodeTimeoutMs !== null && { episodeTimeout: rollout.episodeTimeoutMs }),
+        ...(!isDeterministic &&
+          rollout.groupDeadlineMs !== null && { groupTimeout: rollout.groupDeadlineMs }),
+      },
+      snapshot,
+    );
+  }
+
+  async #warmStart(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
+    const { device, policy, environment, config } = this.#options;
+    const { warmStart: options, tokenBudget } = config.train;
+    if (!options) return;
+    const { steps, batch, lr, lossTarget } = options;
+    const { model, tokenizer, stopIds } = policy;
+    using optimizer = new AdamW(device, parametersOf(model.transformer), { lr, clipNorm: 1 });
+    using trainer = new SftTrainer({ model, optimizer, tokenBudget });
+    const done = warmStart({
+      ...{ trainer, environment, steps, batchSize: batch, seed: config.seed },
+      toSample: (demonstration) => sampleOfDemonstration(tokenizer, demonstration, stopIds[0]),
+    });
+    for await (const step of done) {
+      onPhase("training", `warm start ${step.done} of ${steps}, loss ${step.loss.toFixed(3)}`);
+      const isGood = lossTarget !== null && step.loss <= lossTarget;
+      if (isGood || signal.aborted) break;
+    }
+  }
+}
+
+/** The learning rate of each step of the optimizer. */
+export function scheduleOf({ optimizer, train, algorithm }: TrainConfig): Schedule {
+  const { lr, schedule, warmupSteps, finalLr } = optimizer;
+  const { epochs = 1, minibatches = 1 } = algorithm as { epochs?: number; minibatches?: number };
+  const totalSteps = train.steps * epochs * minibatches;
+  if (schedule === "constant" && warmupSteps === 0) return constant(lr);
+  const options = { lr, warmupSteps, totalSteps, finalLr };
+  if (schedule === "constant") return linear({ ...options, finalLr: lr });
+  return schedule === "linear" ? linear(options) : cosine(options);
+}

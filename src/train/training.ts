@@ -1,0 +1,45 @@
+/** A method of training, as a run sees it: something that makes steps, and can be kept and brought back. */
+import type { Trained } from "./checkpoint/capture.ts";
+import type { OffendingBatch } from "./checkpoint/failure.ts";
+import type { EvaluatedEpisode } from "./evaluation/report.ts";
+import type { Metrics } from "./run/metrics.ts";
+import type { Phase } from "./run/train-view.ts";
+import type { PartWork } from "./run/yield.ts";
+
+/** What a step gives. */
+export interface TrainingStep {
+  readonly metrics: Metrics;
+  /** For rollouts.jsonl. */
+  readonly rollouts: readonly object[];
+  readonly rollout: PartWork;
+  readonly train: PartWork;
+  readonly data: PartWork;
+  /** Samples consumed, and their mean reward; `undefined` where there is none. */
+  readonly samples: number;
+  readonly reward: number | undefined;
+  readonly lags: readonly number[];
+}
+
+/** Called as something goes on: the phase, and how far it is. */
+export type OnPhase = (phase: Phase, detail?: string) => void;
+
+/** See the file's head. Between two calls nothing is under way on the GPU. */
+export interface Training {
+  /** Steps so far. */
+  readonly steps: number;
+  /** What checkpoints hold of the GPU's states. */
+  readonly trained: Trained;
+  /** What comes before the first step of a new run, such as a warm start. */
+  begin(onPhase: OnPhase, signal: AbortSignal): Promise<void>;
+  /** Errors: `non_finite`, after which {@link offendingBatch} is what was trained on and the weights are as before. */
+  step(onPhase: OnPhase): Promise<TrainingStep>;
+  /** Plays held-out tasks; `undefined` where there are none. */
+  evaluate(onPhase: OnPhase): Promise<readonly EvaluatedEpisode[] | undefined>;
+  /** Plain JSON to go on from here with the states of {@link trained}. */
+  checkpoint(): Promise<object>;
+  /** Goes on from what {@link checkpoint} gave, once the states are restored. Before the first step. */
+  resume(state: unknown): Promise<void>;
+  /** The batch of the step under way, or the last one. */
+  offendingBatch(): OffendingBatch;
+  close(): Promise<void>;
+}
