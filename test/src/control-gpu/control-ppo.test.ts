@@ -102,6 +102,7 @@ describe("ControlPpo", () => {
     const update = ppo.update();
     await expect(ppo.update()).rejects.toMatchObject({ code: "state_conflict" });
     await expect(ppo.save()).rejects.toMatchObject({ code: "state_conflict" });
+    await expect(ppo.evaluate(cartPole())).rejects.toMatchObject({ code: "state_conflict" });
     await update;
 
     const state = await ppo.save();
