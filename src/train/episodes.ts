@@ -5,6 +5,7 @@ import { compositeReward } from "../rl/reward/composite.ts";
 import { type OverlongOptions, overlongPenalty } from "../rl/reward/overlong.ts";
 import { type SpeedBaselines, speedReward } from "../rl/reward/speed.ts";
 import { SUCCESS } from "./scores.ts";
+import { virtualSeconds } from "./virtual-seconds.ts";
 
 /** How rewards are put together. */
 export interface RewardOptions {
@@ -13,6 +14,14 @@ export interface RewardOptions {
   /** α and β of the composite reward. */
   readonly process: number;
   readonly speed: number;
+  /** Earlier successes of a task that are remembered, and those a group must have; see `SpeedBaselines`. */
+  readonly speedWindow?: number;
+  readonly speedMinimum?: number;
+  /**
+   * Seconds that a sampled token counts: time is then that of the longest chain of requests and tools, and waiting for a turn
+   * of the sampler counts nothing. Default: from the first request to the end, on the run's clock.
+   */
+  readonly secondsPerToken?: number | null;
   /**
    * What becomes of an episode that was cut off: it is left out (mask), counts as it is scored (score), or its outcome
    * is 0 (zero).
@@ -46,8 +55,12 @@ export function episodesOf(
   baselines: SpeedBaselines,
   options: RewardOptions,
 ): RecordedEpisode[] {
+  const { secondsPerToken = null } = options;
   const attempts = group.sessions.map((session) => ({
-    seconds: session.endedAt - session.startedAt,
+    seconds:
+      secondsPerToken === null
+        ? session.endedAt - session.startedAt
+        : virtualSeconds(session, secondsPerToken),
     succeeded: isSuccess(session),
   }));
   const usesSpeed = options.speed !== 0;

@@ -95,7 +95,8 @@ export class Trainer<Task> {
       ? Scheduler.restore(options.scheduler, snapshot.scheduler)
       : new Scheduler(options.scheduler);
     this.#pool = snapshot ? DataPool.restore(pool, snapshot.pool) : new DataPool(pool);
-    this.#baselines = new SpeedBaselines({}, snapshot?.speedBaselines);
+    const { speedWindow: window = 32, speedMinimum: minimum = 1 } = options.reward;
+    this.#baselines = new SpeedBaselines({ window, minimum }, snapshot?.speedBaselines);
     this.#steps = snapshot?.steps ?? 0;
     const { episodeTimeout, groupTimeout } = options;
     this.#collector = new Collector({

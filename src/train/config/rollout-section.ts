@@ -37,6 +37,10 @@ export const rewardSection: z.ZodType<RewardSection> = section(
       1,
       "Successes that a group must have to be compared with itself rather than with earlier ones.",
     ),
+    secondsPerToken: nullable(
+      positive(),
+      "Virtual clock for speed: seconds that a sampled token counts, queueing aside; null: the run's own clock.",
+    ),
     truncated: key(
       choice(["mask", "score", "zero"]),
       "mask",

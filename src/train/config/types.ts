@@ -55,6 +55,7 @@ export interface RewardSection {
   readonly speed: number;
   readonly speedWindow: number;
   readonly speedMinimum: number;
+  readonly secondsPerToken: number | null;
   readonly truncated: "mask" | "score" | "zero";
 }
 
