@@ -3,14 +3,10 @@
 import {
   AdamW,
   type CausalLM,
-  constant,
   copyModel,
-  cosine,
   type Device,
   LoraModel,
-  linear,
   parametersOf,
-  type Schedule,
 } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
@@ -18,17 +14,17 @@ import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { EpisodeSampling } from "./episode.ts";
-import { evaluate } from "./evaluate.ts";
-import type { EvaluatedEpisode } from "./evaluation/report.ts";
 import { Learner } from "./learner.ts";
+import { optimizerOptions } from "./optimizer-options.ts";
+import { openRollout, playHeldOut, samplingOf } from "./playing.ts";
 import type { OpenedPolicy } from "./policy.ts";
-import { Rollout } from "./rollout.ts";
+import type { Rollout } from "./rollout.ts";
 import { rolloutRecords } from "./rollout-records.ts";
 import { SftTrainer } from "./sft.ts";
 import { sampleOfDemonstration } from "./sft-samples.ts";
 import { stepMetrics } from "./step-metrics.ts";
 import { Trainer, type TrainerSnapshot } from "./trainer.ts";
-import type { OnPhase, Training, TrainingStep } from "./training.ts";
+import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
 import { warmStart } from "./warm-start.ts";
 
 /** Options of {@link RlTraining}. */
@@ -54,26 +50,12 @@ export class RlTraining implements Training {
   readonly #sampling: EpisodeSampling;
   #learner: Learner | undefined;
   #trainer: Trainer<unknown> | undefined;
-  #reference: Disposable | undefined;
+  #reference: CausalLM | undefined;
 
   constructor(options: RlTrainingOptions) {
-    const { device, config, policy, isDeterministic } = options;
-    const { rollout } = config;
     this.#options = options;
-    this.#rollout = new Rollout({
-      ...{ device, model: policy.model, tokenizer: policy.tokenizer, isDeterministic },
-      ...{ batch: rollout.batch, cacheSlots: rollout.cacheSlots, steps: rollout.stepsPerReadback },
-      stopIds: policy.stopIds,
-      ...(rollout.length !== null && { length: rollout.length }),
-    });
-    this.#sampling = {
-      ...{ temperature: rollout.temperature, length: this.#rollout.sampler.length },
-      ...(rollout.topK > 0 && { topK: rollout.topK }),
-      ...(rollout.topP < 1 && { topP: rollout.topP }),
-      ...(rollout.minP > 0 && { minP: rollout.minP }),
-      ...(rollout.maxTokens !== null && { maxTokens: rollout.maxTokens }),
-      ...(rollout.repetition && { repetition: rollout.repetition }),
-    };
+    this.#rollout = openRollout(options);
+    this.#sampling = samplingOf(options.config, this.#rollout);
   }
 
   get steps(): number {
@@ -82,8 +64,14 @@ export class RlTraining implements Training {
 
   get trained(): Trained {
     const { critic, optimizer, model } = this.#started().learner;
+    // without a warm start it is made of the initial weights again
+    const reference = this.#options.config.train.warmStart ? this.#reference : undefined;
     return {
-      models: { policy: model.transformer, ...(critic && { critic: critic.trained }) },
+      models: {
+        policy: model,
+        ...(critic && { critic: critic.trained }),
+        ...(reference && { reference }),
+      },
       optimizers: { optimizer },
     };
   }
@@ -115,18 +103,13 @@ export class RlTraining implements Training {
     };
   }
 
-  async evaluate(onPhase: OnPhase): Promise<readonly EvaluatedEpisode[] | undefined> {
+  async evaluate(onPhase: OnPhase): Promise<Evaluation> {
     const { environment, config, policy } = this.#options;
-    const { tasks: most, samples, temperature, maxTokens } = config.eval;
-    const tasks = environment.eval.slice(0, most ?? environment.eval.length);
-    if (tasks.length === 0) return undefined;
-    const { topK, topP, minP, ...sampling } = this.#sampling;
-    return evaluate({
-      ...{ rollout: this.#rollout, environment, tokenizer: policy.tokenizer, tasks, samples },
-      sampling: { ...sampling, temperature, ...(maxTokens !== null && { maxTokens }) },
-      seed: config.seed,
+    const episodes = await playHeldOut({
+      ...{ rollout: this.#rollout, config, policy, environment },
       onProgress: (done, total) => onPhase("evaluating", `${done} of ${total} episodes`),
     });
+    return { episodes, metrics: {} };
   }
 
   async checkpoint(): Promise<RlState> {
@@ -135,7 +118,6 @@ export class RlTraining implements Training {
     return { trainer: await trainer.checkpoint(), memory };
   }
 
-  /** Makes what {@link trained} has, whose states are to be restored before {@link resume}. */
   prepare(): void {
     this.#startLearner();
   }
@@ -189,10 +171,8 @@ export class RlTraining implements Training {
     this.#learner = new Learner({
       ...{ device, model, algorithm, seed, tokenBudget: train.tokenBudget },
       optimizer: {
-        lr: scheduleOf(config),
-        ...{ betas: optimizer.betas, eps: optimizer.eps, weightDecay: optimizer.weightDecay },
+        ...optimizerOptions(config),
         criticLrScale: optimizer.criticLr / optimizer.lr,
-        ...(optimizer.maxGradNorm !== null && { clipNorm: optimizer.maxGradNorm }),
       },
       temperature: rollout.temperature,
       ...(reference && { reference }),
@@ -249,15 +229,4 @@ export class RlTraining implements Training {
       if (isGood || signal.aborted) break;
     }
   }
-}
-
-/** The learning rate of each step of the optimizer. */
-export function scheduleOf({ optimizer, train, algorithm }: TrainConfig): Schedule {
-  const { lr, schedule, warmupSteps, finalLr } = optimizer;
-  const { epochs = 1, minibatches = 1 } = algorithm as { epochs?: number; minibatches?: number };
-  const totalSteps = train.steps * epochs * minibatches;
-  if (schedule === "constant" && warmupSteps === 0) return constant(lr);
-  const options = { lr, warmupSteps, totalSteps, finalLr };
-  if (schedule === "constant") return linear({ ...options, finalLr: lr });
-  return schedule === "linear" ? linear(options) : cosine(options);
 }

@@ -119,9 +119,9 @@ export class TrainingRun {
     const { training, config, view, signal, run } = this.#options;
     await training.begin((phase, detail) => view.phase(phase, detail), signal);
     if (config.eval.every === 0 || signal.aborted) return;
-    this.#before = await this.#evaluate();
-    if (!this.#before) return;
-    const metrics = evaluationMetrics(this.#before);
+    const { report, metrics } = await this.#evaluate();
+    this.#before = report;
+    if (Object.keys(metrics).length === 0) return;
     await run.writeMetrics(0, metrics);
     view.step(0, metrics);
   }
@@ -133,9 +133,13 @@ export class TrainingRun {
     const number = training.steps;
     const isLast = number === config.train.steps;
     const { every } = config.eval;
-    if (every > 0 && (isLast || number % every === 0)) this.#after = await this.#evaluate();
-    else this.#after = undefined;
-    const metrics = this.#metricsOf(step, performance.now() - started);
+    const isEvaluated = every > 0 && (isLast || number % every === 0);
+    const evaluated = isEvaluated ? await this.#evaluate() : undefined;
+    this.#after = evaluated?.report;
+    const metrics = {
+      ...this.#metricsOf(step, performance.now() - started),
+      ...evaluated?.metrics,
+    };
     const writing = performance.now();
     await run.writeMetrics(number, metrics);
     const { rolloutsEvery } = config.run;
@@ -168,14 +172,17 @@ export class TrainingRun {
     }
   }
 
-  async #evaluate(): Promise<EvaluationReport | undefined> {
+  async #evaluate(): Promise<{ report: EvaluationReport | undefined; metrics: Metrics }> {
     const { training, config, view, environment } = this.#options;
-    const episodes = await training.evaluate((phase, detail) => view.phase(phase, detail));
-    if (!episodes || episodes.length === 0) return undefined;
-    return evaluationReport(episodes, {
+    const { episodes, metrics } = await training.evaluate((phase, detail) =>
+      view.phase(phase, detail),
+    );
+    if (episodes.length === 0) return { report: undefined, metrics };
+    const report = evaluationReport(episodes, {
       ...{ environment, policyVersion: training.steps },
       ...{ seed: config.seed, temperature: config.eval.temperature },
     });
+    return { report, metrics: { ...metrics, ...evaluationMetrics(report) } };
   }
 
   #metricsOf(step: TrainingStep, ms: number): Metrics {
@@ -194,7 +201,6 @@ export class TrainingRun {
       ...yieldMetrics(this.#yields),
       "charts/samples": this.#samples,
       "charts/tokens": this.#tokens,
-      ...(this.#after && evaluationMetrics(this.#after)),
     };
   }
 

@@ -20,6 +20,14 @@ export interface TrainingStep {
   readonly lags: readonly number[];
 }
 
+/** What an evaluation finds. */
+export interface Evaluation {
+  /** Plays of held-out tasks; none where there are no such tasks. */
+  readonly episodes: readonly EvaluatedEpisode[];
+  /** What else was measured, under `eval/`. */
+  readonly metrics: Metrics;
+}
+
 /** Called as something goes on: the phase, and how far it is. */
 export type OnPhase = (phase: Phase, detail?: string) => void;
 
@@ -29,12 +37,14 @@ export interface Training {
   readonly steps: number;
   /** What checkpoints hold of the GPU's states. */
   readonly trained: Trained;
+  /** Makes what {@link trained} has, for its states to be restored before {@link resume}. */
+  prepare(): void;
   /** What comes before the first step of a new run, such as a warm start. */
   begin(onPhase: OnPhase, signal: AbortSignal): Promise<void>;
   /** Errors: `non_finite`, after which {@link offendingBatch} is what was trained on and the weights are as before. */
   step(onPhase: OnPhase): Promise<TrainingStep>;
-  /** Plays held-out tasks; `undefined` where there are none. */
-  evaluate(onPhase: OnPhase): Promise<readonly EvaluatedEpisode[] | undefined>;
+  /** Plays held-out tasks, and measures what else was kept from training. */
+  evaluate(onPhase: OnPhase): Promise<Evaluation>;
   /** Plain JSON to go on from here with the states of {@link trained}. */
   checkpoint(): Promise<object>;
   /** Goes on from what {@link checkpoint} gave, once the states are restored. Before the first step. */
