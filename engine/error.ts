@@ -19,6 +19,7 @@ export type ErrorCode =
   | "disk_full"
   | "dtype_mismatch"
   | "dtype_unsupported"
+  | "environment_failed"
   | "file_invalid"
   | "gradient_missing"
   | "hash_mismatch"

@@ -8,7 +8,7 @@ import type { DataPool } from "../pool/pool.ts";
 import type { Scheduler } from "../pool/scheduler.ts";
 import { type EpisodeSampling, type PlayedEpisode, playEpisode } from "./episode.ts";
 import type { RequestDesk } from "./request-desk.ts";
-import { scoreEpisode } from "./scores.ts";
+import { SUCCESS, scoreEpisode } from "./scores.ts";
 import { PURPOSE, TaskOrder } from "./seeds.ts";
 
 /** Options of {@link Collector}. */
@@ -28,7 +28,7 @@ export interface CollectorOptions<Task> {
   readonly groupTimeout?: number;
 }
 
-/** Turns of the event loop that aborted agents have to end in. */
+/** Turns of the event loop that aborted episodes have to end in; a score that is waited for may take longer, and is dropped. */
 const MOST_DRAINS = 1000;
 
 /** A group under way. */
@@ -68,7 +68,7 @@ export class Collector<Task> {
       const task = this.#taskOf(ticket.id);
       const taskId = environment.taskId(task, this.#tasks.taskOf(ticket.id));
       pool.open({
-        ...{ groupId: ticket.id, taskId, sessions: groupSize, awaits: [] },
+        ...{ groupId: ticket.id, taskId, sessions: groupSize, awaits: [SUCCESS] },
         ...(groupTimeout !== undefined && { deadline: clock.now() + groupTimeout }),
       });
       this.#begin(ticket.id, task);
@@ -90,7 +90,12 @@ export class Collector<Task> {
     }
   }
 
-  /** Ends all that is under way; an agent that does not heed its signal is left to itself. See {@link restart} for `drain`. */
+  /** Calls off what is left of a group that the pool has given up. */
+  cancel(groupId: number): void {
+    this.#groups.get(groupId)?.abort.abort();
+  }
+
+  /** Ends all that is under way. See {@link restart} for `drain`. */
   async close(drain: () => Promise<unknown>): Promise<void> {
     for (const { abort } of this.#groups.values()) abort.abort();
     for (let turn = 0; this.#groups.size > 0 && turn < MOST_DRAINS; turn++) await drain();
@@ -102,16 +107,11 @@ export class Collector<Task> {
   }
 
   #begin(groupId: number, task: Task): void {
-    const { groupSize, clock, groupTimeout } = this.#options;
+    const { groupSize } = this.#options;
     const abort = new AbortController();
-    const callOff =
-      groupTimeout === undefined
-        ? () => {}
-        : clock.at(clock.now() + groupTimeout, () => abort.abort());
     const plays = Array.from({ length: groupSize }, (_, i) => this.#play(groupId, i, task, abort));
     this.#groups.set(groupId, { abort, plays });
     void Promise.all(plays).then(() => {
-      callOff();
       if (this.#groups.get(groupId)?.abort === abort) this.#groups.delete(groupId);
     });
   }
@@ -135,8 +135,8 @@ export class Collector<Task> {
       });
       if (!group.signal.aborted) await this.#settle(sessionId, played, group.signal);
     } catch (error) {
-      this.#failure ??= { error };
-      pool.end(sessionId, "infra_error");
+      // what a group throws that was called off is of no interest
+      if (!group.signal.aborted) this.#failure ??= { error };
     } finally {
       callOff();
     }
@@ -149,7 +149,7 @@ export class Collector<Task> {
     signal: AbortSignal,
   ): Promise<void> {
     const { pool, environment } = this.#options;
-    if (status === "agent_error") this.#agentError = error;
+    if (status.endsWith("_error")) this.#agentError = error;
     if (trace && (status === "completed" || status === "truncated")) {
       const { records } = await scoreEpisode(environment, trace);
       if (signal.aborted) return;

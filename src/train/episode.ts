@@ -9,7 +9,7 @@ import type {
 } from "../agent/environment.ts";
 import type { CompletionInput, SamplingRecord, SessionStatus } from "../pool/record.ts";
 import type { Generation, RepetitionStop } from "../rollout/request.ts";
-import type { EpisodeDesk } from "./request-desk.ts";
+import { type EpisodeDesk, nextTask } from "./request-desk.ts";
 import { seedOf, smallSeedOf } from "./seeds.ts";
 
 /** How the policy is sampled in an episode. */
@@ -56,30 +56,60 @@ export interface PlayedEpisode<Task> {
   readonly transcript: readonly { readonly prompt: string; readonly response: string }[];
 }
 
-/** Plays an episode to its end. What goes wrong is its status, never an exception. */
+/**
+ * Plays an episode to its end. What goes wrong is its status, never an exception. An agent that does not heed its signal is
+ * left to itself: nothing that it does counts any more.
+ */
 export async function playEpisode<Task>(
   options: EpisodeOptions<Task>,
 ): Promise<PlayedEpisode<Task>> {
-  const { environment, task, signal } = options;
+  const { environment, task, signal, desk } = options;
   const policy = new RecordedPolicy(options);
   let [result, error, failed]: [unknown, unknown, boolean] = [undefined, undefined, false];
+  const over = new AbortController();
   try {
     const seed = smallSeedOf(options.seed, ...options.place);
-    result = await environment.play({ task, policy, seed, signal });
+    const play = environment.play({ task, policy, seed, signal });
+    result = await Promise.race([play, calledOff(signal, desk, over.signal)]);
+    if (policy.replies.length === 0) throw unasked();
   } catch (thrown) {
     [error, failed] = [thrown, true];
+  } finally {
+    over.abort();
   }
   const { replies, transcript } = policy;
   const trace: EpisodeTrace<Task> | undefined =
     replies.length > 0 ? { task, replies, text: replies.at(-1)?.text ?? "", result } : undefined;
-  const status = signal.aborted ? "cancelled" : failed ? statusOf(error) : endOf(replies);
+  const status = signal.aborted
+    ? "cancelled"
+    : failed
+      ? statusOf(error, replies.length > 0)
+      : endOf(replies);
   return { status, trace, error, transcript };
 }
 
-/** An agent without room for its next request is cut off; one that fails has failed, unless it is the machine's fault. */
-function statusOf(error: unknown): SessionStatus {
+/** Fulfilled once an episode is called off and none of its requests is out, and its agent had a moment to end by itself. */
+async function calledOff(
+  signal: AbortSignal,
+  desk: EpisodeDesk,
+  over: AbortSignal,
+): Promise<undefined> {
+  if (!signal.aborted)
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve(), { once: true, signal: over });
+    });
+  await desk.quiet();
+  await nextTask();
+  return undefined;
+}
+
+/**
+ * An agent without room for its next request is cut off; one that fails, or has no room for the first, has failed, unless
+ * it is the machine's fault.
+ */
+function statusOf(error: unknown, hasReplies: boolean): SessionStatus {
   if (!(error instanceof ForgeError)) return "agent_error";
-  if (error.code === "context_exceeded") return "truncated";
+  if (error.code === "context_exceeded" && hasReplies) return "truncated";
   const isOurs = ["device_lost", "out_of_memory", "sampler_closed", "queue_full"].includes(
     error.code,
   );
@@ -87,11 +117,16 @@ function statusOf(error: unknown): SessionStatus {
 }
 
 function endOf(replies: readonly PolicyReply[]): SessionStatus {
-  const last = replies.at(-1);
-  if (!last) return "agent_error";
-  return last.finishReason === "length" || last.finishReason === "repetition"
-    ? "truncated"
-    : "completed";
+  const reason = replies.at(-1)?.finishReason;
+  return reason === "length" || reason === "repetition" ? "truncated" : "completed";
+}
+
+function unasked(): ForgeError {
+  return new ForgeError({
+    code: "environment_failed",
+    what: "the agent has ended without asking the policy anything.",
+    fix: "await policy.generate in play",
+  });
 }
 
 /** The policy of one episode. */
@@ -117,6 +152,7 @@ class RecordedPolicy<Task> {
   /** See `Policy.generate`. */
   async generate(request: PolicyRequest): Promise<PolicyReply> {
     const { desk, sampling, environment, now, signal } = this.#options;
+    signal.throwIfAborted();
     const { prompt, parent } = this.#promptOf(request);
     const requestIndex = this.#replies.length;
     this.#replies.push(undefined);

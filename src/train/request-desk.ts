@@ -16,6 +16,9 @@ interface Waiting {
   readonly pass: () => void;
 }
 
+/** Timers count in 31 bits. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** See the file's head. */
 export class RequestDesk {
   readonly #sampler: Sampler;
@@ -59,6 +62,11 @@ export class RequestDesk {
     }
   }
 
+  /** Wakes whoever waits for {@link progress}: something else has happened that it should look at. */
+  wake(): void {
+    this.#ring();
+  }
+
   /** Counts requests handed in, and episodes that go on, rest or end. */
   get events(): number {
     return this.#events;
@@ -68,14 +76,20 @@ export class RequestDesk {
   async progress(since: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (since !== this.#events) return;
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => reject(signal?.reason);
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#bells.push(() => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
+    // a process whose agents all wait for something that keeps it alive by nothing would end here
+    const alive = setInterval(() => {}, LONGEST_TIMER_MS);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const abort = (): void => reject(signal?.reason);
+        signal?.addEventListener("abort", abort, { once: true });
+        this.#bells.push(() => {
+          signal?.removeEventListener("abort", abort);
+          resolve();
+        });
       });
-    });
+    } finally {
+      clearInterval(alive);
+    }
   }
 
   /** Passes all requests that wait on to the sampler, in the order of their places. */
@@ -106,6 +120,7 @@ export class EpisodeDesk implements Disposable {
   readonly #session: Session;
   #outstanding = 0;
   #isOver = false;
+  #whenQuiet: (() => void)[] = [];
 
   constructor(place: Place, host: DeskHost) {
     this.#place = place;
@@ -136,7 +151,13 @@ export class EpisodeDesk implements Disposable {
       this.#outstanding--;
       // one that waits for several answers is at rest until the last
       if (this.#outstanding === 0 && !this.#isOver) setAtWork(true);
+      if (this.#outstanding === 0) for (const call of this.#whenQuiet.splice(0)) call();
     }
+  }
+
+  /** Until none of its requests is out. */
+  async quiet(): Promise<void> {
+    if (this.#outstanding > 0) await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
   }
 
   /** The episode is over. */

@@ -21,7 +21,8 @@ export interface EpisodeScores {
 /**
  * Asks every component.
  *
- * Errors    `non_finite`; `argument_invalid` for a list whose length is not that of the replies; what a component throws.
+ * Errors    `environment_failed`, naming the component, for one that throws or whose score is not a finite number;
+ *           `argument_invalid` for a list whose length is not that of the replies.
  */
 export async function scoreEpisode<Task>(
   { rewards, isSuccess, name }: Environment<Task>,
@@ -31,21 +32,34 @@ export async function scoreEpisode<Task>(
   const records: RewardInput[] = [];
   let outcome: number | null = null;
   for (const [key, { weight, kind, score }] of Object.entries(rewards)) {
-    const values = valuesOf(
-      `reward "${key}" of environment "${name}"`,
-      await score(trace),
-      trace,
-      kind,
-    );
+    const what = `reward "${key}" of environment "${name}"`;
+    const values = valuesOf(what, await asked(what, () => score(trace)), trace, kind);
     components[key] = meanOf(values.map(({ value }) => value));
     for (const { requestIndex, value } of values)
       if (value !== null) records.push({ requestIndex, kind, name: key, value });
     if (kind === "outcome" && weight !== 0 && components[key] !== null)
       outcome = (outcome ?? 0) + weight * (components[key] as number);
   }
-  const succeeded = outcome !== null && isSuccess(trace, outcome);
+  const succeeded =
+    outcome !== null &&
+    (await asked(`isSuccess of environment "${name}"`, () => isSuccess(trace, Number(outcome))));
   records.push({ kind: "outcome", name: SUCCESS, value: succeeded ? 1 : 0 });
   return { components, outcome, isSuccess: succeeded, records };
+}
+
+/** Calls what the environment's author has written. Errors: `environment_failed`. */
+async function asked<T>(what: string, call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (cause) {
+    throw new ForgeError({
+      code: "environment_failed",
+      what: `${what} has thrown.`,
+      got: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause),
+      fix: "mend it, and go on with --resume; give null where there is no reward",
+      cause,
+    });
+  }
 }
 
 interface Value {
@@ -77,7 +91,7 @@ function valuesOf(
   for (const { value } of values) {
     if (value === null || Number.isFinite(value)) continue;
     throw new ForgeError({
-      code: "non_finite",
+      code: "environment_failed",
       what: `${what} is not a finite number.`,
       got: String(value),
       fix: "give null where there is no reward",

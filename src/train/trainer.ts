@@ -128,8 +128,8 @@ export class Trainer<Task> {
   /**
    * Takes the groups of a step, learns from them, and makes the weights live.
    *
-   * Errors    those of {@link Learner.step}; what a task or a component of the reward throws; `state_conflict` when every
-   *           episode fails; the signal's reason, after which the trainer is only good for {@link close}.
+   * Errors    those of {@link Learner.step}; what a task throws; `environment_failed` for a component of the reward that throws,
+   *           and when every episode fails; the signal's reason, after which the trainer is only good for {@link close}.
    *
    * @param onLearning called when the groups are there
    */
@@ -145,6 +145,8 @@ export class Trainer<Task> {
     const sampledTokens = rollout.sampler.stats.sampledTokens - before.tokens;
     const learning = performance.now();
     const takesPart = episodes.some((episode) => episode.takesPart);
+    // a step in which nobody took part counts too: a resumed run knows of no other number
+    learner.resume(this.#steps);
     const learned = takesPart ? await learner.step(episodes) : undefined;
     rollout.sampler.policyVersion = this.#scheduler.stepped();
     this.#steps++;
@@ -158,11 +160,11 @@ export class Trainer<Task> {
   }
 
   /**
-   * What has to be kept to go on from here. Episodes under way begin again, here as in the run that is resumed: so that
-   * both are the same run.
+   * What has to be kept to go on from here. In a deterministic run episodes under way begin again, here as in the run that is
+   * resumed, so that both are the same run; in another they go on, and begin again only where it is resumed.
    */
   async checkpoint(): Promise<TrainerSnapshot> {
-    await this.#restart();
+    if (this.#options.rollout.isDeterministic) await this.#restart();
     return {
       format: 1,
       steps: this.#steps,
@@ -206,7 +208,8 @@ export class Trainer<Task> {
       const ticket = this.#scheduler.take();
       if (!ticket) {
         this.#checkPatience();
-        await rollout.turn(signal);
+        // where groups came to nothing others begin before anybody waits
+        if (this.#scheduler.inFlight === this.#scheduler.slots) await rollout.turn(signal);
         continue;
       }
       const started = performance.now();
@@ -234,6 +237,9 @@ export class Trainer<Task> {
   }
 
   #finish(group: GroupRecord): void {
+    if (group.sessions.some(({ status }) => status === "cancelled"))
+      this.#collector.cancel(group.groupId);
+    this.#options.rollout.desk.wake();
     if (group.isTrainable) {
       this.#buriedInRow = 0;
       this.#scheduler.finish(group.groupId);
@@ -248,10 +254,10 @@ export class Trainer<Task> {
     if (this.#buriedInRow < PATIENCE * this.#scheduler.slots) return;
     const cause = this.agentError;
     throw new ForgeError({
-      code: "state_conflict",
+      code: "environment_failed",
       what: "trainer: every episode fails.",
       got: `${this.#buriedInRow} groups in a row without one that can be trained on`,
-      why: cause instanceof Error ? `the last agent threw: ${cause.message}` : "see the statuses",
+      why: cause === undefined ? "each was cancelled" : `the last agent threw: ${reasonOf(cause)}`,
       fix: "play one task by hand with `forge-gpu eval`, and mend the environment",
       cause,
     });
@@ -267,6 +273,12 @@ function zeroVariance(episodes: readonly RecordedEpisode[]): boolean {
       episodes.map(() => 0),
     ).length > 0
   );
+}
+
+/** What an agent threw, in one line. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n", 1)[0] as string;
 }
 
 function unknownFormat(format: unknown): ForgeError {
