@@ -30,6 +30,8 @@ export interface CompileOptions {
   readonly label?: string;
   /** How many calls may be queued before a call waits for the GPU. Default 2. */
   readonly maxInFlight?: number;
+  /** Plans kept; beyond that, the one unused for longest is freed, with its results, before another is made. Default: all. */
+  readonly maxPlans?: number;
 }
 
 interface Entry<R> {
@@ -52,7 +54,7 @@ export function compile<A extends readonly Tree[], R extends Tree>(
   options: CompileOptions = {},
 ): Compiled<A, R> {
   const entries = new Map<string, Promise<Entry<R>>>();
-  const label = options.label ?? (fn.name || "compiled");
+  const { label = fn.name || "compiled", maxPlans = Number.POSITIVE_INFINITY } = options;
 
   const entryFor = async (
     device: Device,
@@ -62,10 +64,18 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     const key = leaves.map((l) => l.signature).join(";");
     for (let known = entries.get(key); known; known = entries.get(key)) {
       const found = await known;
-      if (found.plan.isCurrent) return found;
       if (entries.get(key) !== known) continue; // a call beside this one has seen to it
       entries.delete(key);
+      if (found.plan.isCurrent) {
+        entries.set(key, known); // behind all others: the last one used
+        return found;
+      }
       release(found);
+    }
+    for (const [oldest, entry] of entries) {
+      if (entries.size < maxPlans) break;
+      entries.delete(oldest);
+      void entry.then(release, () => undefined);
     }
     const made = trace(device, fn, args, label);
     entries.set(key, made);

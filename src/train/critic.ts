@@ -5,6 +5,7 @@ import {
   type Device,
   Linear,
   LoraModel,
+  namedParameters,
   parametersOf,
   Random,
   reshape,
@@ -29,6 +30,8 @@ export class Critic implements Disposable {
       kind === "separate"
         ? copyModel(device, policy instanceof LoraModel ? policy.base : policy)
         : undefined;
+    // those of a copy are called as the policy's own, and an optimizer tells parameters by their names
+    for (const [path, state] of namedParameters(this.trained)) state.name = path;
   }
 
   /** What is trained of it, as a model. */

@@ -1,11 +1,12 @@
 /** What a policy says of samples as it is now, without learning from them. */
 import { type CausalLM, compile, concat, type Device, type Tensor } from "../../engine/index.ts";
 import { buildForest } from "../pool/forest.ts";
-import type { ForestSample } from "../pool/forest-batch.ts";
+import type { ForestBatch, ForestSample } from "../pool/forest-batch.ts";
 import { gatherEdges } from "../pool/forest-samples.ts";
 import type { Critic } from "./critic.ts";
 import { forestLogprobs } from "./forest-logprobs.ts";
-import { type BatchTensors, batchTensors, padBatch } from "./padded-batch.ts";
+import { type BatchTensors, batchTensors, KEPT_PLANS, padBatch } from "./padded-batch.ts";
+import { readBehind } from "./read-behind.ts";
 
 /** Options of {@link ForestPass}. */
 export interface ForestPassOptions {
@@ -16,6 +17,8 @@ export interface ForestPassOptions {
   readonly temperature?: number;
   /** Tokens of a batch at most. */
   readonly tokenBudget: number;
+  /** Whether samples share the prefixes that they have in common. Default true. */
+  readonly isMerged?: boolean;
 }
 
 /** Of each sample, of each of its trained tokens. */
@@ -38,29 +41,30 @@ export class ForestPass implements Disposable {
         const { logprobs, hidden } = forestLogprobs(model, batch, { temperature });
         return critic ? concat([logprobs, critic.values(hidden, batch)]) : logprobs;
       },
-      { device, label: "forest pass" },
+      { device, label: "forest pass", maxPlans: KEPT_PLANS },
     );
   }
 
   /** Errors: `context_exceeded` for a sample longer than the budget; those of the device. */
   async read(samples: readonly ForestSample[]): Promise<ForestPassResult> {
-    const { tokenBudget, critic } = this.#options;
-    const { batches } = buildForest(samples, { tokenBudget });
+    const { tokenBudget, critic, isMerged = true } = this.#options;
+    const { batches } = buildForest(samples, { tokenBudget, isMerged });
     const logprobs = samples.map(() => new Float64Array());
     const values = samples.map(() => new Float64Array());
-    for (const batch of batches) {
-      const edges = batch.rows.length;
-      if (edges === 0) continue;
-      const padded = padBatch(batch, { tokenBudget });
-      const read = (await (await this.#run(batchTensors(padded))).read()) as Float32Array;
-      const into = (rows: Float64Array[], at: number): void => {
-        gatherEdges(batch, read.subarray(at, at + edges)).forEach((row, s) => {
-          rows[batch.samples[s] as number] = row;
-        });
-      };
-      into(logprobs, 0);
-      if (critic) into(values, padded.sizes.edges);
-    }
+    const scatter = (batch: ForestBatch, own: Float32Array, into: Float64Array[]): void => {
+      gatherEdges(batch, own.subarray(0, batch.rows.length)).forEach((row, s) => {
+        into[batch.samples[s] as number] = row;
+      });
+    };
+    await readBehind(
+      batches.filter(({ rows }) => rows.length > 0),
+      (batch) => this.#run(batchTensors(padBatch(batch, { tokenBudget }))),
+      (batch, read) => {
+        scatter(batch, read, logprobs);
+        // behind the padded log-probs
+        if (critic) scatter(batch, read.subarray(read.length / 2), values);
+      },
+    );
     return critic ? { logprobs, values } : { logprobs };
   }
 

@@ -8,6 +8,7 @@ import {
   type Tensor,
   type Tree,
 } from "../../engine/index.ts";
+import { KEPT_PLANS } from "./padded-batch.ts";
 
 /** What a step did. */
 export interface StepOutcome {
@@ -43,7 +44,7 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
         accumulator.add(grad(loss, optimizer.parameters));
         return result;
       },
-      { device, label },
+      { device, label, maxPlans: KEPT_PLANS },
     );
     this.#step = compile(() => ({ ...accumulator.step() }), { device, label: `${label}: step` });
   }

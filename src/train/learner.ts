@@ -1,42 +1,20 @@
 /** Updates of a policy from episodes: advantages, forests, the loss, the optimizer. */
 import {
   AdamW,
-  add,
   type CausalLM,
-  concat,
   type Device,
   ForgeError,
-  mul,
   parametersOf,
-  reshape,
   type Schedule,
-  slice,
-  type Tensor,
-  take,
-  tensor,
 } from "../../engine/index.ts";
-import { buildForest } from "../pool/forest.ts";
-import type { ForestBatch } from "../pool/forest-batch.ts";
 import type { ForestReport } from "../pool/forest-report.ts";
-import { gatherEdges } from "../pool/forest-samples.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
-import { policyObjective } from "../rl/loss/policy-loss.ts";
-import { valueLoss } from "../rl/loss/value-loss.ts";
 import { Critic } from "./critic.ts";
 import type { RecordedEpisode } from "./episodes.ts";
-import { forestLogprobs } from "./forest-logprobs.ts";
 import { ForestPass } from "./forest-pass.ts";
-import { type BatchLoss, GradientStep } from "./gradient-step.ts";
-import { type BatchTensors, batchTensors, padBatch } from "./padded-batch.ts";
+import { PolicyUpdate, type UpdateLosses, type UpdateOutcome } from "./policy-update.ts";
 import { PURPOSE, seedOf, shuffled } from "./seeds.ts";
-import {
-  packRows,
-  prepareSamples,
-  ROWS,
-  type TrainedSample,
-  withTrainerRows,
-  withWeights,
-} from "./trained-samples.ts";
+import { prepareSamples, type TrainedSample, withTrainerRows } from "./trained-samples.ts";
 
 /** Options of {@link Learner}. */
 export interface LearnerOptions {
@@ -66,13 +44,8 @@ export interface LearnerOptions {
 }
 
 /** One step of the optimizer. */
-export interface Update {
-  readonly loss: number;
-  readonly policyLoss: number;
-  /** Divergence in the loss, before its coefficient. */
-  readonly kl: number;
-  /** Before its coefficient. */
-  readonly valueLoss: number;
+export interface Update extends UpdateLosses {
+  /** Global L2 norm of the gradients before clipping. */
   readonly gradNorm: number;
   readonly learningRate: number;
 }
@@ -82,6 +55,8 @@ export interface LearnerReport {
   readonly updates: readonly Update[];
   /** What was trained on, with what the policy said of it in the first pass, before or at its update. */
   readonly samples: readonly TrainedSample[];
+  /** Those of the first update: what the policy said of them, it said with the weights that the step began with. */
+  readonly first: readonly TrainedSample[];
   /** Of the first pass. */
   readonly forests: readonly ForestReport[];
   /** Trained tokens, samples' prefixes included, over all passes; and those that went through the layers. */
@@ -98,36 +73,33 @@ export class Learner implements Disposable {
   readonly #options: LearnerOptions;
   readonly #policyPass: ForestPass;
   readonly #referencePass: ForestPass | undefined;
-  readonly #gradients: GradientStep<[BatchTensors, Tensor], Tensor>;
+  readonly #updates: PolicyUpdate;
   #steps = 0;
   #batch: readonly TrainedSample[] = [];
 
   /** Errors: `argument_invalid` for an algorithm with a divergence and no reference; `out_of_memory`. */
   constructor(options: LearnerOptions) {
-    const { device, model, algorithm, tokenBudget, temperature = 1, reference } = options;
+    const { device, model, algorithm, reference } = options;
+    const { tokenBudget, temperature = 1, isMerged = true } = options;
     const { criticLrScale = 1, ...optimizer } = options.optimizer;
     if (algorithm.kl && !reference) throw withoutReference(algorithm.name);
     this.#options = options;
     this.algorithm = algorithm;
     this.model = model;
     this.critic = algorithm.critic && new Critic(device, model, algorithm.critic.model);
-    const critics = this.critic?.parameters ?? [];
-    const isCritics = new Set(critics);
+    const { critic } = this;
+    const critics = new Set(critic?.parameters);
     this.optimizer = new AdamW(device, [...parametersOf(model.transformer), ...critics], {
       ...optimizer,
-      lrScale: (parameter) => (isCritics.has(parameter) ? criticLrScale : 1),
+      lrScale: (parameter) => (critics.has(parameter) ? criticLrScale : 1),
     });
-    const pass = { device, temperature, tokenBudget };
-    this.#policyPass = new ForestPass({
-      ...{ ...pass, model },
-      ...(this.critic && { critic: this.critic }),
+    const pass = { temperature, tokenBudget, isMerged };
+    this.#policyPass = new ForestPass({ ...pass, device, model, ...(critic && { critic }) });
+    this.#referencePass = reference && new ForestPass({ ...pass, device, model: reference });
+    this.#updates = new PolicyUpdate({
+      ...pass,
+      ...{ model, algorithm, critic, optimizer: this.optimizer },
     });
-    this.#referencePass = reference && new ForestPass({ ...pass, model: reference });
-    this.#gradients = new GradientStep(
-      this.optimizer,
-      "policy update",
-      (batch: BatchTensors, rows: Tensor) => this.#lossOf(batch, rows),
-    );
   }
 
   /** Calls of {@link step} so far. */
@@ -159,29 +131,25 @@ export class Learner implements Disposable {
     const seed = this.#options.seed ?? 0;
     const updates: Update[] = [];
     const forests: ForestReport[] = [];
-    const [sampleTokens, forestTokens] = [{ count: 0 }, { count: 0 }];
+    let first: readonly TrainedSample[] = [];
+    let [sampleTokens, forestTokens] = [0, 0];
     for (let epoch = 0; epoch < epochs; epoch++) {
       const order = seedOf(seed, PURPOSE.minibatches, this.#steps, epoch);
-      for (const part of partsOf(prepared, episodes.length, minibatches, order)) {
-        const { update, report } = await this.#update(part, epoch === 0);
+      for (const part of partsOf(prepared, minibatches, order)) {
+        if (updates.length === 0) first = part;
+        const { forest, ...update } = await this.#update(part, epoch === 0);
         updates.push(update);
-        if (epoch === 0) forests.push(report);
-        sampleTokens.count += report.perRequest.tokens;
-        forestTokens.count += report.tree.tokens;
+        if (epoch === 0) forests.push(forest);
+        sampleTokens += forest.perRequest.tokens;
+        forestTokens += forest.tree.tokens;
       }
     }
     this.#steps++;
-    return {
-      updates,
-      forests,
-      samples: prepared,
-      sampleTokens: sampleTokens.count,
-      forestTokens: forestTokens.count,
-    };
+    return { updates, forests, samples: prepared, first, sampleTokens, forestTokens };
   }
 
   [Symbol.dispose](): void {
-    for (const owner of [this.#gradients, this.#policyPass, this.#referencePass])
+    for (const owner of [this.#updates, this.#policyPass, this.#referencePass])
       owner?.[Symbol.dispose]();
     for (const owner of [this.optimizer, this.critic]) owner?.[Symbol.dispose]();
   }
@@ -189,7 +157,7 @@ export class Learner implements Disposable {
   /** Samples with all that their loss needs but the policy's log-probs: advantages, old log-probs, weights. */
   async #prepare(episodes: readonly RecordedEpisode[]): Promise<TrainedSample[]> {
     const { algorithm } = this;
-    const samples = prepareSamples(episodes, algorithm);
+    const samples = prepareSamples(episodes);
     const needsPass = algorithm.old === "trainer" || this.critic || algorithm.kl?.in === "reward";
     const own = needsPass ? await this.#policyPass.read(samples) : undefined;
     const reference = algorithm.kl ? await this.#referencePass?.read(samples) : undefined;
@@ -199,115 +167,27 @@ export class Learner implements Disposable {
   async #update(
     part: readonly TrainedSample[],
     isFirst: boolean,
-  ): Promise<{ update: Update; report: ForestReport }> {
-    const { tokenBudget, isMerged = true } = this.#options;
-    const samples = withWeights(part, this.algorithm);
-    const { batches, report } = buildForest(samples, { tokenBudget, isMerged });
-    const sums = { loss: 0, policyLoss: 0, kl: 0, valueLoss: 0 };
-    for (const batch of batches) {
-      if (batch.rows.length === 0) continue;
-      const read = await this.#accumulate(batch, samples);
-      const [loss, policyLoss, kl, value] = read.subarray(0, 4);
-      sums.loss += loss as number;
-      sums.policyLoss += policyLoss as number;
-      sums.kl += kl as number;
-      sums.valueLoss += value as number;
-      if (isFirst) note(batch, samples, read.subarray(4));
-    }
-    const learningRate = this.#learningRate();
-    const { gradNorm, isSkipped } = await this.#gradients.step();
-    const update = { ...sums, gradNorm, learningRate };
-    if (isSkipped || !Number.isFinite(sums.loss)) throw notFinite(update);
-    return { update, report };
-  }
-
-  async #accumulate(batch: ForestBatch, samples: readonly TrainedSample[]): Promise<Float32Array> {
-    const { tokenBudget } = this.#options;
-    const padded = padBatch(batch, { tokenBudget });
-    const rows = packRows(batch, samples, padded.sizes.trained);
-    const numbers = await this.#gradients.add(
-      batchTensors(padded),
-      tensor(rows, [ROWS, padded.sizes.trained]),
-    );
-    const read = (await numbers.read()) as Float32Array;
-    // what comes behind the losses: E log-probs, E entropies, without their padding
-    const { edges } = padded.sizes;
-    const real = padded.real.edges;
-    const kept = new Float32Array(4 + 2 * real);
-    kept.set(read.subarray(0, 4));
-    kept.set(read.subarray(4, 4 + real), 4);
-    kept.set(read.subarray(4 + edges, 4 + edges + real), 4 + real);
-    return kept;
-  }
-
-  /** Traced: the loss of a batch, and with its parts what the policy says of its edges. */
-  #lossOf(batch: BatchTensors, rows: Tensor): BatchLoss<Tensor> {
-    const { temperature = 1, model } = this.#options;
-    const { loss, kl, entropyCoefficient, critic } = this.algorithm;
-    const { logprobs, entropies, hidden } = forestLogprobs(model, batch, { temperature });
-    const row = (i: number): Tensor => reshape(slice(rows, 0, i, i + 1), [-1]);
-    const objective = policyObjective(
-      {
-        loss,
-        entropyCoefficient,
-        ...(kl?.in === "loss" && { kl: { kind: kl.kind, coefficient: kl.coefficient } }),
-      },
-      {
-        logprobs: take(logprobs, batch.edges),
-        entropies: take(entropies, batch.edges),
-        offsets: batch.offsets,
-        rows: slice(rows, 0, 0, 5),
-      },
-    );
-    let total = objective.loss;
-    let value: Tensor | undefined;
-    if (critic && this.critic) {
-      value = valueLoss({
-        values: take(this.critic.values(hidden, batch), batch.edges),
-        ...{ old: row(5), returns: row(6), weight: row(2) },
-        ...(critic.clip !== undefined && { clip: critic.clip }),
-      });
-      total = add(total, mul(value, critic.coefficient));
-    }
-    const scalars = [total, objective.policy, objective.kl, value ?? tensor([0])];
-    const result = concat([...scalars.map((t) => reshape(t, [1])), logprobs, entropies]);
-    return { loss: total, result };
-  }
-
-  #learningRate(): number {
+  ): Promise<Update & Pick<UpdateOutcome, "forest">> {
     const { lr } = this.#options.optimizer;
-    return typeof lr === "number" ? lr : lr(this.optimizer.flat.stepCount);
+    const learningRate = typeof lr === "number" ? lr : lr(this.optimizer.flat.stepCount);
+    return { ...(await this.#updates.step(part, isFirst)), learningRate };
   }
-}
-
-/** Puts what the policy says of the edges of a batch down with its samples. */
-function note(batch: ForestBatch, samples: readonly TrainedSample[], read: Float32Array): void {
-  const count = batch.rows.length;
-  const logprobs = gatherEdges(batch, read.subarray(0, count));
-  const entropies = gatherEdges(batch, read.subarray(count, 2 * count));
-  batch.samples.forEach((s, i) => {
-    const sample = samples[s] as TrainedSample;
-    sample.trainerLogprobs.set(logprobs[i] as Float64Array);
-    sample.entropies.set(entropies[i] as Float64Array);
-  });
 }
 
 /** The samples of each minibatch: whole episodes, in an order of the epoch's own. */
 function partsOf(
   samples: readonly TrainedSample[],
-  episodes: number,
   count: number,
   seed: bigint,
 ): TrainedSample[][] {
   if (count === 1) return [[...samples]];
-  const there = [...new Set(samples.map(({ episode }) => episode))];
-  const order = shuffled(there.length, seed);
-  const part = new Uint32Array(episodes);
-  order.forEach((i, at) => {
-    part[there[i] as number] = Math.floor((at * count) / there.length);
+  const episodes = [...new Set(samples.map(({ episode }) => episode))];
+  const part = new Map<number, number>();
+  shuffled(episodes.length, seed).forEach((i, at) => {
+    part.set(episodes[i] as number, Math.floor((at * count) / episodes.length));
   });
   return Array.from({ length: count }, (_, p) =>
-    samples.filter(({ episode }) => part[episode] === p),
+    samples.filter(({ episode }) => part.get(episode) === p),
   ).filter((own) => own.length > 0);
 }
 
@@ -326,15 +206,5 @@ function nothingToLearn(): ForgeError {
     what: "learner: no episode takes part.",
     why: "each failed, was cut off and masked, or has no reward",
     fix: "give groups with at least one episode that has a reward",
-  });
-}
-
-function notFinite({ loss, gradNorm }: Update): ForgeError {
-  return new ForgeError({
-    code: "non_finite",
-    what: "learner: the update is not finite; the weights are as they were before it.",
-    got: `loss ${loss}, gradient norm ${gradNorm}`,
-    why: "one such update would make every weight NaN",
-    fix: "lower the learning rate, or look at the saved batch for rewards or log-probs that stand out",
   });
 }

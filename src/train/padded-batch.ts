@@ -61,9 +61,13 @@ const SHORTEST = 64;
 /** Fewest sequences; four times as many for each further size, since an empty one costs next to nothing. */
 const FEWEST_SEQUENCES = 16;
 
+/** Plans of a function of batches that are kept, each with the memory of its size. */
+export const KEPT_PLANS = 8;
+
 /**
- * Pads a batch to sizes of which there are few: 64, 96, 128, 192, 256, … tokens and edges, powers of two of trained tokens,
- * 16, 64, 256, … sequences. Tokens and edges, which cost, are padded by less than half.
+ * Pads a batch to sizes of which there are few: 64, 72, 80, … 128, 144, … tokens, 64, 80, 96, … 128, 160, … edges, powers of
+ * two of trained tokens, 16, 64, 256, … sequences. Tokens, which cost the most, are padded by less than an eighth, edges by
+ * less than a quarter.
  *
  * Errors    `argument_invalid` for a batch larger than the budget.
  */
@@ -77,9 +81,9 @@ export function padBatch(batch: ForestBatch, options: PadOptions = {}): PaddedBa
   };
   if (real.tokens > tokenBudget) throw overBudget(real.tokens, tokenBudget);
   const sizes: BatchSizes = {
-    tokens: Math.min(halfStep(real.tokens), tokenBudget),
+    tokens: Math.min(stepped(real.tokens, 8), tokenBudget),
     // one at least is padding: what padded trained tokens take
-    edges: halfStep(real.edges + 1),
+    edges: stepped(real.edges + 1, 4),
     trained: SHORTEST * 2 ** steps(real.trained, SHORTEST, 2),
     sequences: FEWEST_SEQUENCES * 4 ** steps(real.sequences, FEWEST_SEQUENCES, 4),
   };
@@ -139,11 +143,12 @@ function steps(count: number, from: number, factor: number): number {
   return n;
 }
 
-/** The least of 64, 96, 128, 192, … that holds `count`. */
-function halfStep(count: number): number {
+/** The least of 64, 128, 256, … and of `parts` − 1 even steps between them, that holds `count`. */
+function stepped(count: number, parts: number): number {
   const power = SHORTEST * 2 ** steps(count, SHORTEST, 2);
-  const below = 0.75 * power;
-  return power > SHORTEST && count <= below ? below : power;
+  if (power === SHORTEST) return power;
+  const step = power / 2 / parts;
+  return step * Math.ceil(count / step);
 }
 
 function padded(values: Uint32Array, length: number, padding: number): Uint32Array {

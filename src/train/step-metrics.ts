@@ -60,7 +60,7 @@ function rolloutMetrics(episodes: readonly RecordedEpisode[]): Metrics {
 
 /** @param version of the weights that the step began with */
 function learnerMetrics(
-  { updates, samples, forests, sampleTokens, forestTokens }: LearnerReport,
+  { updates, samples, first, forests, sampleTokens, forestTokens }: LearnerReport,
   version: number,
   algorithm: Algorithm,
 ): Metrics {
@@ -93,7 +93,7 @@ function learnerMetrics(
       },
       algorithm,
     ),
-    ...mismatchOf(samples, version),
+    ...mismatchOf(first, version),
     "tree/token_ratio": forestTokens > 0 ? sampleTokens / forestTokens : 1,
     "charts/learning_rate": updates.at(-1)?.learningRate ?? 0,
     "charts/trained_tokens": trainedTokens,

@@ -1,6 +1,5 @@
 /** The samples of an optimizer step, with a number for each trained token of all that the loss reads. */
 import type { ForestBatch, ForestSample } from "../pool/forest-batch.ts";
-import { tokenValues } from "../pool/forest-samples.ts";
 import { aggregationWeights } from "../rl/aggregation.ts";
 import { advantagesOf } from "../rl/algorithm/advantages.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
@@ -28,9 +27,9 @@ export interface TrainedSample extends ForestSample {
   /** With a critic: its values before the update, and what they should have been. */
   readonly values: ArrayLike<number> | undefined;
   readonly returns: ArrayLike<number> | undefined;
-  /** Whether all of it was sampled by the weights that the step begins with. */
+  /** Versions of the policy that sampled its first and its last token. */
   readonly policyVersions: readonly [first: number, last: number];
-  /** Under the policy in the first pass; written there. */
+  /** What the policy says of it at its first update; written there. */
   readonly trainerLogprobs: Float64Array;
   readonly entropies: Float64Array;
 }
@@ -39,45 +38,36 @@ export interface TrainedSample extends ForestSample {
 export const ROWS = 7;
 
 /** The samples of episodes that take part, in their order. */
-export function prepareSamples(
-  episodes: readonly RecordedEpisode[],
-  { overlong }: Pick<Algorithm, "overlong">,
-): TrainedSample[] {
+export function prepareSamples(episodes: readonly RecordedEpisode[]): TrainedSample[] {
   return episodes.flatMap((episode, e) => {
-    const isMasked = overlong === "mask" && episode.session.status === "truncated";
-    if (!episode.takesPart || isMasked) return [];
+    if (!episode.takesPart) return [];
     return episode.completions.map((completion, request) => {
       const { promptIds, responseIds, behaviorLogprobs } = completion;
       const ids = new Uint32Array(promptIds.length + responseIds.length);
       ids.set(promptIds);
       ids.set(responseIds, promptIds.length);
-      const none = new Float64Array(responseIds.length);
+      const zeros = new Float64Array(responseIds.length);
       return {
         ids,
         trained: [[promptIds.length, ids.length] as const],
         trajectory: episode.session.sessionId,
-        ...{
-          episode: e,
-          request,
-          reward: episode.reward ?? 0,
-          weight: 0,
-          values: undefined,
-          returns: undefined,
-        },
-        ...{
-          rolloutLogprobs: behaviorLogprobs,
-          old: behaviorLogprobs,
-          reference: behaviorLogprobs,
-        },
-        ...{ advantages: none, importance: none, policyVersions: completion.policyVersions },
-        trainerLogprobs: new Float64Array(responseIds.length),
-        entropies: new Float64Array(responseIds.length),
+        ...{ episode: e, request, reward: episode.reward ?? 0, weight: 0 },
+        ...{ values: undefined, returns: undefined, advantages: zeros, importance: zeros },
+        rolloutLogprobs: behaviorLogprobs,
+        old: behaviorLogprobs,
+        reference: behaviorLogprobs,
+        policyVersions: completion.policyVersions,
+        trainerLogprobs: zeros.slice(),
+        entropies: zeros.slice(),
       };
     });
   });
 }
 
-/** With what the policy and the reference say before the update, and the advantages that follow. */
+/**
+ * With what the policy and the reference say before the update, and the advantages that follow. Episodes that were cut off
+ * and are masked leave here: their rewards are what others are compared with, and they have no loss of their own.
+ */
 export function withTrainerRows(
   samples: readonly TrainedSample[],
   episodes: readonly RecordedEpisode[],
@@ -87,61 +77,63 @@ export function withTrainerRows(
     readonly reference: ForestPassResult | undefined;
   },
 ): TrainedSample[] {
-  const rows = samples.map((_, s) => ({
-    own: passes.own?.logprobs[s],
-    values: passes.own?.values?.[s],
-    reference: passes.reference?.logprobs[s],
-  }));
-  const steps = episodes.map(({ steps }) => [...steps] as EpisodeStep[]);
-  samples.forEach(({ episode, request }, s) => {
-    const { own, values, reference } = rows[s] as (typeof rows)[number];
-    const all = steps[episode] as EpisodeStep[];
-    all[request] = {
-      ...(all[request] as EpisodeStep),
-      ...(own && { oldLogprobs: own }),
-      ...(values && { values }),
-      ...(reference && { referenceLogprobs: reference }),
-    };
-  });
-  const taking = new Set(samples.map(({ episode }) => episode));
   const { advantages, returns } = advantagesOf(
     algorithm,
-    episodes.map(({ group, session, takesPart }, e) => ({
-      group,
-      task: session.taskId,
-      // masked ones have rewards that others are compared with, and no loss of their own
-      takesPart: takesPart && (taking.has(e) || algorithm.overlong === "mask"),
-      steps: steps[e] as EpisodeStep[],
-    })),
+    withPasses(samples, episodes, passes).map(({ group, session, takesPart, steps }) => {
+      return { group, task: session.taskId, takesPart, steps };
+    }),
   );
-  const isTrainers = algorithm.old === "trainer";
-  const corrected = correctionOf(samples, rows, algorithm);
-  return samples.map((sample, s) => {
-    const { own, values, reference } = rows[s] as (typeof rows)[number];
-    const old = isTrainers && own ? own : sample.rolloutLogprobs;
-    const { episode, request } = sample;
+  const complete = samples.map((sample, s): TrainedSample => {
+    const { episode, request, rolloutLogprobs } = sample;
+    const own = algorithm.old === "trainer" ? passes.own?.logprobs[s] : undefined;
+    const old = own ?? rolloutLogprobs;
     return {
       ...sample,
-      ...{ old, values, reference: reference ?? old },
+      old,
+      reference: passes.reference?.logprobs[s] ?? old,
       advantages: advantages[episode]?.[request] ?? sample.advantages,
+      values: passes.own?.values?.[s],
       returns: returns?.[episode]?.[request],
-      importance: corrected[s] as ArrayLike<number>,
     };
+  });
+  return withImportance(complete, algorithm).filter(({ episode }) => {
+    const isCut = episodes[episode]?.session.status === "truncated";
+    return !(isCut && algorithm.overlong === "mask");
   });
 }
 
-function correctionOf(
+/** Episodes whose steps know what the passes found. */
+function withPasses(
   samples: readonly TrainedSample[],
-  rows: readonly { readonly own: Float64Array | undefined }[],
-  { importance, old }: Algorithm,
-): readonly ArrayLike<number>[] {
-  if (!importance || old !== "trainer")
-    return samples.map(({ old: own }) => new Float64Array(own.length).fill(1));
-  return importanceWeights(
-    importance,
-    samples.map(({ rolloutLogprobs }, s) => rows[s]?.own ?? rolloutLogprobs),
-    samples.map(({ rolloutLogprobs }) => rolloutLogprobs),
-  );
+  episodes: readonly RecordedEpisode[],
+  { own, reference }: Parameters<typeof withTrainerRows>[3],
+): RecordedEpisode[] {
+  const steps = episodes.map((episode) => [...episode.steps]);
+  samples.forEach(({ episode, request }, s) => {
+    const all = steps[episode] as EpisodeStep[];
+    all[request] = {
+      ...(all[request] as EpisodeStep),
+      ...(own && { oldLogprobs: own.logprobs[s] as Float64Array }),
+      ...(own?.values && { values: own.values[s] as Float64Array }),
+      ...(reference && { referenceLogprobs: reference.logprobs[s] as Float64Array }),
+    };
+  });
+  return episodes.map((episode, e) => ({ ...episode, steps: steps[e] as EpisodeStep[] }));
+}
+
+/** With the correction for what sampled them; 1 without one. */
+function withImportance(
+  samples: readonly TrainedSample[],
+  { importance }: Pick<Algorithm, "importance">,
+): TrainedSample[] {
+  const weights = importance
+    ? importanceWeights(
+        importance,
+        samples.map(({ old }) => old),
+        samples.map(({ rolloutLogprobs }) => rolloutLogprobs),
+      )
+    : samples.map(({ old }) => new Float64Array(old.length).fill(1));
+  return samples.map((sample, s) => ({ ...sample, importance: weights[s] as Float64Array }));
 }
 
 /** With the weights that an aggregation over exactly these samples gives. The lists that are written stay the same ones. */
@@ -151,21 +143,20 @@ export function withWeights(
 ): TrainedSample[] {
   const places = new Map<number, number[]>();
   samples.forEach(({ episode }, s) => {
-    places.set(episode, [...(places.get(episode) ?? []), s]);
+    const own = places.get(episode);
+    if (own) own.push(s);
+    else places.set(episode, [s]);
   });
-  const counts = [...places.values()].map((own) => own.map((s) => countOf(samples[s])));
+  const episodes = [...places.values()];
+  const counts = episodes.map((own) => own.map((s) => (samples[s] as TrainedSample).old.length));
   const weights = aggregationWeights(counts, aggregation, per);
   const result = [...samples];
-  [...places.values()].forEach((own, e) => {
+  episodes.forEach((own, e) => {
     own.forEach((s, k) => {
       result[s] = { ...(samples[s] as TrainedSample), weight: weights[e]?.[k] ?? 0 };
     });
   });
   return result;
-}
-
-function countOf(sample: TrainedSample | undefined): number {
-  return sample?.old.length ?? 0;
 }
 
 /** Numbers of the trained tokens of a batch [{@link ROWS}, length], zeros behind them. */
@@ -175,16 +166,14 @@ export function packRows(
   length: number,
 ): Float32Array {
   const rows = new Float32Array(ROWS * length);
-  const put = (row: number, of: (sample: TrainedSample) => ArrayLike<number>): void => {
-    const values = tokenValues(batch, samples.map(of));
-    rows.set(values, row * length);
-  };
-  put(0, ({ old }) => old);
-  put(1, ({ advantages }) => advantages);
-  put(2, ({ weight, old }) => new Float64Array(old.length).fill(weight));
-  put(3, ({ importance }) => importance);
-  put(4, ({ reference }) => reference);
-  put(5, ({ values, old }) => values ?? new Float64Array(old.length));
-  put(6, ({ returns, old }) => returns ?? new Float64Array(old.length));
+  batch.samples.forEach((sample, s) => {
+    const own = samples[sample] as TrainedSample;
+    const { old, advantages, weight, importance, reference, values, returns } = own;
+    const [from, to] = [batch.offsets[s] as number, batch.offsets[s + 1] as number];
+    [old, advantages, undefined, importance, reference, values, returns].forEach((row, r) => {
+      if (row) rows.set(row, r * length + from);
+    });
+    rows.fill(weight, 2 * length + from, 2 * length + to);
+  });
   return rows;
 }

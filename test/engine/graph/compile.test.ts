@@ -56,6 +56,29 @@ describe("a compiled function", () => {
     expect(traces).toBe(4);
   });
 
+  test("keeps no more plans than it is told to, and forgets the one unused for longest", async () => {
+    let traces = 0;
+    using run = compile(
+      (x: Tensor) => {
+        traces++;
+        return add(x, x);
+      },
+      { maxPlans: 2 },
+    );
+    const of = (length: number): Promise<Tensor> => run(tensor(new Float32Array(length).fill(1)));
+    const first = await of(1);
+    await of(2);
+    await of(1);
+    const third = await of(3); // in place of 2
+    expect(traces).toBe(3);
+    expect(await values(await of(1))).toEqual([2]);
+    expect(traces).toBe(3);
+    expect(await values(await of(2))).toEqual([2, 2]); // in place of 3
+    expect(traces).toBe(4);
+    for (const stale of [first, third])
+      expect(await rejectionOf(stale.read())).toBe("use_after_dispose");
+  });
+
   test("is traced once by calls side by side, of which only the last result is good", async () => {
     let traces = 0;
     using run = compile((x: Tensor) => {
