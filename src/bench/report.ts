@@ -24,6 +24,8 @@ export interface Section {
   readonly notes?: readonly string[];
   /** Limits of the adapter, where shares of them mean something. */
   readonly roofs?: Roofs;
+  /** What is worth a number beside times, for programs; `notes` say it to people. */
+  readonly figures?: Readonly<Record<string, number>>;
 }
 
 /** A figure beside the bar that it is held to. */

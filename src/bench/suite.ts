@@ -9,9 +9,10 @@ import type { Row, Section } from "./report.ts";
 import { rolloutRows } from "./rollout.ts";
 import { withRoofs } from "./roofs.ts";
 import { trainContender } from "./train.ts";
+import { treeSection } from "./tree.ts";
 
 /** The names of the benchmarks. */
-export type Benchmark = "matmul" | "attention" | "train" | "rollout" | "dispatch";
+export type Benchmark = "matmul" | "attention" | "train" | "tree" | "rollout" | "dispatch";
 
 /** Runs one benchmark. */
 export function runBenchmark(
@@ -55,6 +56,7 @@ const RUNNERS: Readonly<
     const rows = result.map((s): Row => ({ ...s, task: TRAIN_TASK, flops: decoderFlops() }));
     return { rows, notes: [TRAIN_NOTE], roofs };
   },
+  tree: treeSection,
   rollout: async (device, options) => {
     const { result, roofs } = await withRoofs(device, options, () => rolloutRows(device, options));
     return { rows: result, notes: [ROLLOUT_NOTE], roofs };

@@ -10,6 +10,7 @@ const NAMES = [
   "matmul",
   "attention",
   "train",
+  "tree",
   "rollout",
   "dispatch",
 ] as const satisfies readonly Benchmark[];

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [matmul] [attention] [train] [rollout] [dispatch] [readback] [compile]`: measures the engine, beside the best we know.
+ * `npm run bench -- [matmul] [attention] [train] [tree] [rollout] [dispatch] [readback] [compile]`: measures the engine, beside the best we know.
  *
  *   --peers         matmul and train beside TensorFlow.js and jax-js too (installed on first use)
  *   --rounds n      blocks for each figure (7)
@@ -25,6 +25,7 @@ import { Peer } from "./peers/peer.ts";
 import { benchReadback } from "./readback.ts";
 import { benchRollout } from "./rollout.ts";
 import { benchTrain } from "./train.ts";
+import { benchTree } from "./tree.ts";
 
 /** All benchmarks, in the order in which they run. */
 const BENCHMARKS: Readonly<
@@ -38,6 +39,7 @@ const BENCHMARKS: Readonly<
     return outcomeOfRows("attention", await runBenchmark(device, "attention", options));
   },
   train: benchTrain,
+  tree: async (device, _peers, options) => benchTree(device, options),
   rollout: async (device, _peers, options) => benchRollout(device, options),
   dispatch: async (device, _peers, options) => {
     const section = await runBenchmark(device, "dispatch", options);

@@ -25,7 +25,10 @@ describe("forge-gpu bench", () => {
     expect(sections[0].rows[0]).toMatchObject({ task: "JavaScript", blocks: 1 });
   });
   it.each([
-    { args: ["matmull"], hint: "Allowed choices are matmul, attention, train, rollout, dispatch" },
+    {
+      args: ["matmull"],
+      hint: "Allowed choices are matmul, attention, train, tree, rollout, dispatch",
+    },
     { args: ["--rounds", "0"], hint: "whole number from 1" },
   ])("exits with 2 and a hint on wrong usage: $args", ({ args, hint }) => {
     const { code, stdout, stderr } = bench(...args);
