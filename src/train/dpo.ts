@@ -59,8 +59,8 @@ export interface DpoTrainerOptions extends DpoLossOptions {
   readonly tokenBudget?: number;
 }
 
-/** What {@link DpoTrainer.step} did; means over pairs, before the step. */
-export interface DpoStep extends StepOutcome {
+/** What a policy makes of pairs; means over them. */
+export interface DpoMeasurement {
   readonly loss: number;
   /** β · (logπ − logref) of the preferred responses, and of the others. */
   readonly chosenReward: number;
@@ -70,6 +70,9 @@ export interface DpoStep extends StepOutcome {
   /** Share of pairs whose preferred response has the higher reward. */
   readonly accuracy: number;
 }
+
+/** What {@link DpoTrainer.step} did, and what it found before the step. */
+export interface DpoStep extends DpoMeasurement, StepOutcome {}
 
 /** Log-ratios of the two responses of a pair. */
 type Ratios = readonly [chosen: number, rejected: number];
@@ -86,6 +89,7 @@ export class DpoTrainer implements Disposable {
   readonly #tokenBudget: number;
   readonly #hasReference: boolean;
   readonly #referencePass: ForestPass;
+  readonly #policyPass: ForestPass;
   readonly #gradients: GradientStep<
     [batch: EdgeTensors, reference: Tensor, signs: Tensor, weights: Tensor],
     { logprobs: Tensor; losses: Tensor }
@@ -102,6 +106,9 @@ export class DpoTrainer implements Disposable {
     this.#hasReference = frozen !== undefined;
     const { device } = optimizer.flat;
     this.#referencePass = new ForestPass({ device, model: frozen ?? model, tokenBudget });
+    this.#policyPass = frozen
+      ? new ForestPass({ device, model, tokenBudget })
+      : this.#referencePass;
     this.#gradients = new GradientStep(
       optimizer,
       "dpo",
@@ -136,6 +143,30 @@ export class DpoTrainer implements Disposable {
    */
   step(pairs: readonly PreferencePair[]): Promise<DpoStep> {
     return this.#turns.take(() => this.#step(pairs));
+  }
+
+  /**
+   * What {@link step} would find, without the step: for pairs that are not trained on.
+   *
+   * Errors    as {@link step}.
+   */
+  measure(pairs: readonly PreferencePair[]): Promise<DpoMeasurement> {
+    return this.#turns.take(() => this.#measure(pairs));
+  }
+
+  async #measure(pairs: readonly PreferencePair[]): Promise<DpoMeasurement> {
+    if (pairs.length === 0) throw invalid("pairs", "none", "a measurement is a mean over pairs");
+    const samples = samplesOfPairs(pairs);
+    this.#check(samples);
+    const references = await this.#references(pairs);
+    const { logprobs } = await this.#policyPass.read(samples);
+    const own = logprobs.map((row, s) =>
+      ratioOf(row, references[s] as ArrayLike<number>, this.#options.isAveraged),
+    );
+    const ratios = pairs.map((_, i) => own.slice(2 * i, 2 * i + 2) as [number, number]);
+    const losses = ratios.map(([chosen, rejected]) => lossOf(chosen - rejected, this.#options));
+    const loss = losses.reduce((sum, x) => sum + x, 0) / pairs.length;
+    return { loss, ...rewardsOf(ratios, this.#options.beta) };
   }
 
   async #withReference(pairs: readonly PreferencePair[]): Promise<Required<PreferencePair>[]> {
@@ -219,6 +250,7 @@ export class DpoTrainer implements Disposable {
   [Symbol.dispose](): void {
     this.#gradients[Symbol.dispose]();
     this.#referencePass[Symbol.dispose]();
+    if (this.#hasReference) this.#policyPass[Symbol.dispose]();
   }
 }
 
@@ -230,6 +262,15 @@ function lossesOf(margins: Tensor, options: Required<DpoLossOptions>): Tensor {
   if (labelSmoothing === 0) return right;
   const wrong = softplus(mul(margins, beta));
   return add(mul(right, 1 - labelSmoothing), mul(wrong, labelSmoothing));
+}
+
+/** The same of one margin, in f64. */
+function lossOf(margin: number, options: Required<DpoLossOptions>): number {
+  const { loss, beta, labelSmoothing } = options;
+  if (loss === "ipo") return (margin - 1 / (2 * beta)) ** 2;
+  const softplusOf = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+  const [right, wrong] = [softplusOf(-beta * margin), softplusOf(beta * margin)];
+  return (1 - labelSmoothing) * right + labelSmoothing * wrong;
 }
 
 /** Values of trained tokens [M] as those of edges [E]; samples that share an edge agree on it. */
@@ -247,10 +288,7 @@ function ratioOf(own: Float64Array, reference: ArrayLike<number>, isAveraged: bo
   return isAveraged ? sum / own.length : sum;
 }
 
-function rewardsOf(
-  ratios: readonly Ratios[],
-  beta: number,
-): Pick<DpoStep, "chosenReward" | "rejectedReward" | "margin" | "accuracy"> {
+function rewardsOf(ratios: readonly Ratios[], beta: number): Omit<DpoMeasurement, "loss"> {
   const mean = (of: (ratio: Ratios) => number): number =>
     ratios.reduce((sum, ratio) => sum + of(ratio), 0) / ratios.length;
   const [chosenReward, rejectedReward] = [mean(([c]) => beta * c), mean(([, r]) => beta * r)];

@@ -2,6 +2,7 @@
 import {
   applyLora,
   type CausalLM,
+  ChatTemplate,
   checkVocabulary,
   createModel,
   type Device,
@@ -19,6 +20,7 @@ export interface OpenedPolicy extends AsyncDisposable {
   /** What is trained: a `LoraModel`, whose `base` is the model without adapters, where adapters are asked for. */
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate | undefined;
   /** Tokens that end an answer. */
   readonly stopIds: readonly number[];
   /** The directory that the model, or its base, was read from. */
@@ -34,6 +36,8 @@ export interface OpenPolicyOptions {
   readonly from?: string;
   /** Of the initial adapters. Default 0. */
   readonly seed?: number;
+  /** Whether layers are computed again in the backward. Default false. */
+  readonly isCheckpointed?: boolean;
   /** Called as weights are read. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -62,20 +66,33 @@ export async function openPolicy(
 function createdPolicy(
   { maxLength, vocab, tokenizer: asked, ...sizes }: CreateConfig,
   { weightDtype }: ModelSection,
-  { from = "." }: OpenPolicyOptions,
+  { from = ".", isCheckpointed = false }: OpenPolicyOptions,
 ): OpenedPolicy {
   const { tokenizer, files } = newTokenizer(asked, from);
   const tokens = vocab ?? tokenizer.vocabSize;
   checkVocabulary(tokenizer, tokens);
-  const model = createModel({ ...sizes, vocab: tokens, maxDepth: maxLength, weightDtype });
+  const model = createModel({
+    ...{ ...sizes, vocab: tokens, maxDepth: maxLength },
+    ...{ weightDtype, isCheckpointed },
+  });
+  const template = templateOf(files);
   const stopIds = tokenizer.eosId === undefined ? [] : [tokenizer.eosId];
   const dispose = async (): Promise<void> => model[Symbol.dispose]();
-  return { model, tokenizer, files, stopIds, [Symbol.asyncDispose]: dispose };
+  return { model, tokenizer, template, files, stopIds, [Symbol.asyncDispose]: dispose };
+}
+
+/** Of a tokenizer that was read from a directory. */
+function templateOf(files: SmallFiles): ChatTemplate | undefined {
+  const { "chat_template.jinja": template, "tokenizer_config.json": config } = files;
+  return ChatTemplate.from({
+    ...(typeof template === "string" && { template }),
+    ...(config !== undefined && { config }),
+  });
 }
 
 async function readPolicy(
   { directory, weightDtype }: ModelSection,
-  { device, from, onProgress }: OpenPolicyOptions,
+  { device, from, onProgress, isCheckpointed = false }: OpenPolicyOptions,
 ): Promise<OpenedPolicy> {
   if (directory === null) {
     throw new ForgeError({
@@ -86,10 +103,10 @@ async function readPolicy(
     });
   }
   const opened = await openModelDirectory(resolveModelDirectory(directory, from), {
-    ...{ device, dtype: weightDtype },
+    ...{ device, dtype: weightDtype, isCheckpointed },
     ...(onProgress && { onProgress }),
   });
-  const { model, path, tokenizer, generation } = opened;
+  const { model, path, tokenizer, template, generation } = opened;
   if (!tokenizer) {
     await opened.close();
     throw new ForgeError({
@@ -101,7 +118,8 @@ async function readPolicy(
     });
   }
   return {
-    ...{ model, tokenizer, files: {}, from: { path, model }, stopIds: generation.eosIds },
+    ...{ model, tokenizer, template, files: {}, from: { path, model } },
+    stopIds: generation.eosIds,
     [Symbol.asyncDispose]: () => opened.close(),
   };
 }

@@ -42,11 +42,12 @@ export interface RunPolicyOptions {
 export async function openRunPolicy(path: string, options: RunPolicyOptions): Promise<RunPolicy> {
   const { device, base, onProgress } = options;
   const { run, checkpoint: place } = await placeOf(resolve(path), options.choice);
-  const section = modelOf(run);
+  const { section, from } = modelOf(run);
   if (base !== undefined && section.create) throw withoutBase(base);
   await using checkpoint = await readCheckpoint(place);
   const policy = await openPolicy(base === undefined ? section : { ...section, directory: base }, {
     device,
+    ...(base === undefined && from !== undefined && { from }),
     ...(onProgress && { onProgress }),
   });
   try {
@@ -100,8 +101,8 @@ function withoutBase(got: string): ForgeError {
   });
 }
 
-/** The section `model` of a run's configuration. */
-function modelOf(run: string): ModelSection {
+/** The section `model` of a run's configuration, and from where its paths are meant. */
+function modelOf(run: string): { section: ModelSection; from: string | undefined } {
   const file = join(run, "run.json");
   if (!existsSync(file)) {
     throw new ForgeError({
@@ -111,9 +112,12 @@ function modelOf(run: string): ModelSection {
       fix: "name the directory of a run, runs/<name>/<timestamp>, or of one of its checkpoints",
     });
   }
-  const { config } = readJsonFile(file) as { readonly config?: { readonly model?: unknown } };
+  const { config, directory } = readJsonFile(file) as {
+    readonly config?: { readonly model?: unknown };
+    readonly directory?: string;
+  };
   const read = modelSection.safeParse(config?.model);
-  if (read.success) return read.data;
+  if (read.success) return { section: read.data, from: directory };
   throw new ForgeError({
     code: "file_invalid",
     what: "run.json does not say what model the run trains.",

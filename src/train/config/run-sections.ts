@@ -92,6 +92,11 @@ export const trainSection: z.ZodType<TrainSection> = section("Optimizer steps.",
     "Policy that KL divergences are measured to: none, or the weights at the start; auto: start where the algorithm needs it.",
   ),
   batch: key(whole(1), 16, "Demonstrations or pairs of a step, for sft and dpo."),
+  heldOut: key(
+    whole(0),
+    0,
+    "Lines at the end of `data` that are kept from training, for sft and dpo: eval.every says how often their loss is measured.",
+  ),
   dpo,
   warmStart: nullable(
     taking("section", warmStart),

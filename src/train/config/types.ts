@@ -107,6 +107,7 @@ export interface TrainSection {
   readonly isCheckpointed: boolean;
   readonly reference: "auto" | "none" | "start";
   readonly batch: number;
+  readonly heldOut: number;
   readonly dpo: { readonly beta: number; readonly labelSmoothing: number };
   readonly warmStart: WarmStartConfig | null;
 }

@@ -115,9 +115,24 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     meaning: "share of the attempts that ended at a limit of tokens or turns",
     unit: "share",
   },
-  "losses/loss": {
-    meaning: "what the optimizer minimised: all terms with their coefficients",
+  "eval/loss": {
+    meaning: "loss of what was kept from training, for sft in nats a token",
     unit: "1",
+    elsewhere: "TRL `eval_loss`",
+    label: "eval loss",
+  },
+  "eval/margin": { meaning: "the same as dpo/margin, of pairs kept from training", unit: "reward" },
+  "eval/accuracy": {
+    meaning: "the same as dpo/accuracy, of pairs kept from training",
+    unit: "share",
+    label: "eval accuracy",
+    format: "share",
+  },
+  "losses/loss": {
+    meaning:
+      "what the optimizer minimised: all terms with their coefficients, for sft in nats a token",
+    unit: "1",
+    label: "loss",
   },
   "losses/policy_loss": {
     meaning: "loss of the policy without KL and entropy",
@@ -165,6 +180,29 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     meaning: "1 − Var(return − value) / Var(return): 1 is a perfect critic, 0 a constant",
     unit: "share",
     elsewhere: "verl `critic/vf_explained_var`",
+  },
+  "dpo/chosen_reward": {
+    meaning: "β times the log-ratio of the preferred responses to the reference, mean over pairs",
+    unit: "reward",
+    elsewhere: "TRL `rewards/chosen`",
+  },
+  "dpo/rejected_reward": {
+    meaning: "the same of the other responses",
+    unit: "reward",
+    elsewhere: "TRL `rewards/rejected`",
+  },
+  "dpo/margin": {
+    meaning: "the first less the second",
+    unit: "reward",
+    elsewhere: "TRL `rewards/margins`",
+    label: "margin",
+  },
+  "dpo/accuracy": {
+    meaning: "share of the pairs whose preferred response has the higher reward",
+    unit: "share",
+    elsewhere: "TRL `rewards/accuracies`",
+    label: "accuracy",
+    format: "share",
   },
   "ratio/mean": {
     meaning: "mean ratio of the policy to the one before the update",

@@ -42,7 +42,7 @@ export function yieldMetrics(window: readonly StepYield[]): Metrics {
   const speed = throughput(window);
   const gain = rewardGain(window);
   return {
-    ...partMetrics(newest),
+    ...workMetrics(newest),
     ...lagMetrics(newest.lags),
     "yield/throughput": speed,
     "yield/reward_gain_per_1k_samples": gain,
@@ -101,7 +101,8 @@ export function lagMetrics(lags: readonly number[]): Metrics {
   };
 }
 
-function partMetrics({ parts, ms }: StepYield): Metrics {
+/** What the parts did in a step, and how long it took: all there is where nothing is rewarded. */
+export function workMetrics({ parts, ms }: StepYield): Metrics {
   return Object.fromEntries([
     ...PARTS.map((part) => [`throughput/${part}_tokens_per_s`, perSecond(parts[part])]),
     ["time/step_ms", ms],
