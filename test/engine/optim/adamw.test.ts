@@ -140,6 +140,14 @@ describe("AdamW", () => {
     expectClose(actual, expected, TOLERANCES.optimizer);
   });
 
+  it("FEATURE 26: a gradient of 1e-14 moves a weight by about lr", async () => {
+    const { optimizer, initial, step } = stepper({ lr: 1e-3, betas: [0.9, 0.95], eps: 1e-15 });
+    await step(initial.map((p) => new Float32Array(p.length).fill(-1e-14)));
+    const moved = (await readAll(optimizer.parameters)).flatMap((p) => [...p]);
+    const expected = initial.flatMap((p) => [...p].map((x) => x + (1e-3 * 1e-14) / 1.1e-14));
+    expectClose(moved, expected, TOLERANCES.optimizer);
+  });
+
   it("goes on from saved arrays as if nothing had happened", async () => {
     const options = { lr: 1e-2, weightDecay: 0.1 };
     const first = stepper(options);

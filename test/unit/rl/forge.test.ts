@@ -12,7 +12,7 @@ import { expectClose } from "../../support/gpu.ts";
 
 const CLOSE = { abs: 1e-12, rel: 1e-12 };
 
-describe("feature 28: composite reward, reward-to-go, trajectory baseline, discount", () => {
+describe("FEATURE 28: composite reward, reward-to-go, trajectory baseline, discount", () => {
   it("gives A = [0.4, 0.5, 0.5] for r = [−0.1, 0, 1] and B = 0.5", () => {
     const [advantages] = forgeAdvantage([[-0.1, 0, 1]], ["task"], { baseline: [0.5] });
     expectClose(advantages ?? [], [0.4, 0.5, 0.5], CLOSE);

@@ -96,7 +96,7 @@ describe.skipIf(!GOLDEN_RL)(`golden importance weights${GOLDEN_RL_ABSENT}`, () =
 });
 
 describe("importance weights", () => {
-  it("feature 25: are 1 where both policies are the same", () => {
+  it("FEATURE 25: are 1 where both policies are the same", () => {
     fc.assert(
       fc.property(
         logprobs,
@@ -168,7 +168,7 @@ describe("importance weights", () => {
 });
 
 describe("mismatch", () => {
-  it("feature 25: is 0 where both policies are the same, with all samples left", () => {
+  it("FEATURE 25: is 0 where both policies are the same, with all samples left", () => {
     const rows = [[-0.5, -1], [-2]];
     expect(mismatch(rows, rows)).toEqual({ k1: 0, k3: 0, maxAbs: 0, ess: 1, pearson: 1 });
   });
@@ -190,7 +190,7 @@ describe("mismatch", () => {
     );
   });
 
-  it("feature 24: correlates probabilities, not their logs", () => {
+  it("FEATURE 24: correlates probabilities, not their logs", () => {
     // p = (0.1, 0.2, 0.6) and q = (0.2, 0.2, 0.5): Σ dp·dq / √(Σ dp²·Σ dq²) about means of 0.3.
     const [p, q] = [
       [0.1, 0.2, 0.6],

@@ -35,7 +35,7 @@ function tokenWith(r: number, advantage: number): Token {
   return { logp: -1, frozen: -1, old: -1 - Math.log(r), advantage };
 }
 
-describe("feature 20: CISPO caps the weight and drops no token", () => {
+describe("FEATURE 20: CISPO caps the weight and drops no token", () => {
   it.each([1, -1])(
     "its gradient is min(r, cap)·A·∇logπ for A = %s, PPO's is 0 where it clips",
     (a) => {
@@ -53,14 +53,14 @@ describe("feature 20: CISPO caps the weight and drops no token", () => {
   });
 });
 
-describe("feature 21: the cap is absolute", () => {
+describe("FEATURE 21: the cap is absolute", () => {
   it("5 means 5, not 1 + 5", () => {
     const slopes = [4.5, 5.5].map((r) => cispo({ ratioCap: 5 })(tokenWith(r, 1)).slope);
     expectClose(slopes, [-4.5, -5], CLOSE);
   });
 });
 
-describe("feature 22: means over sampled tokens", () => {
+describe("FEATURE 22: means over sampled tokens", () => {
   const partsOf = (size: number): PolicyBatch[] => {
     const parts: PolicyBatch[] = [];
     for (let start = 0; start < MASK.length; start += size) {
@@ -109,7 +109,7 @@ describe("feature 22: means over sampled tokens", () => {
   });
 });
 
-describe("feature 23: the unified mask", () => {
+describe("FEATURE 23: the unified mask", () => {
   it("zeroes exactly the two cases in which PPO has no gradient", () => {
     for (const a of [1, -1]) {
       for (const r of [0.1, 0.79, 0.81, 1, 1.27, 1.29, 40]) {
@@ -120,7 +120,7 @@ describe("feature 23: the unified mask", () => {
   });
 });
 
-describe("feature 25: mismatch", () => {
+describe("FEATURE 25: mismatch", () => {
   it("is 0 and all weights are 1 where sampler and trainer agree", () => {
     expect(mismatch(OLD, OLD, MASK)).toEqual({ k1: 0, k3: 0, lostShare: 0 });
     expect(tokenWeights(OLD, OLD, MASK)).toEqual(MASK);

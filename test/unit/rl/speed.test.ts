@@ -11,7 +11,7 @@ const CLOSE = { abs: 1e-12, rel: 1e-12 };
 const won = (seconds: number) => ({ seconds, succeeded: true });
 const lost = (seconds: number) => ({ seconds, succeeded: false });
 
-describe("feature 29: speed reward with relative baseline, success gate, tool and sub-agent time", () => {
+describe("FEATURE 29: speed reward with relative baseline, success gate, tool and sub-agent time", () => {
   const ask = (after: number[]): Span => ({ after, tokens: 100 });
   const tool = (after: number[]): Span => ({ after, seconds: 3 });
   const subAgent = (after: number[]): Span => ({ after, tokens: 200, seconds: 1 });
