@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
+import { evalCommand } from "./eval.ts";
 import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
 import { logprobsCommand } from "./logprobs.ts";
@@ -18,11 +19,12 @@ import { tuningCommand } from "./tuning.ts";
 const SUBCOMMANDS = [
   doctorCommand,
   trainCommand,
+  evalCommand,
+  exportCommand,
   pullCommand,
   generateCommand,
   chatCommand,
   logprobsCommand,
-  exportCommand,
   benchCommand,
   tuningCommand,
 ];
