@@ -2,6 +2,7 @@ import { Command, type CommanderError } from "commander";
 import { describe, expect, it } from "vitest";
 import { generationDefaults } from "../../../engine/index.ts";
 import { chatCommand } from "../../../src/cli/chat.ts";
+import { evalCommand } from "../../../src/cli/eval.ts";
 import { exportCommand } from "../../../src/cli/export.ts";
 import { generateCommand } from "../../../src/cli/generate.ts";
 import { logprobsCommand } from "../../../src/cli/logprobs.ts";
@@ -158,6 +159,31 @@ describe("export", () => {
     ["run --to out --forze", "unknownOption", "--force"],
   ])("refuses %s", async (line, code, text) => {
     const refused = await parsed(exportCommand, ...line.split(" "));
+    expect(refused.code).toBe(`commander.${code}`);
+    expect(refused.text).toContain(text);
+  });
+});
+
+describe("eval", () => {
+  it("takes a configuration, a policy, and how it is played", async () => {
+    const line = "c.yaml --run r --tasks 5 --samples 4 --temperature 0.7 --seed 9 --all --json";
+    const more = "--set rollout.length=64 --set eval.maxTokens=8 --transcripts 2";
+    expect((await parsed(evalCommand, ...line.split(" "), ...more.split(" "))).options).toEqual({
+      ...{ run: "r", tasks: 5, samples: 4, temperature: 0.7, seed: 9, all: true, json: true },
+      ...{ set: ["rollout.length=64", "eval.maxTokens=8"], transcripts: 2 },
+    });
+  });
+
+  it.each([
+    ["", "missingArgument", "'config'"],
+    ["c --run r --checkpoint k", "conflictingOption", "--checkpoint"],
+    ["c --run r --model m", "conflictingOption", "--model"],
+    ["c --checkpoint k --model m", "conflictingOption", "--model"],
+    ["c --samples 0", "invalidArgument", "whole number from 1"],
+    ["c --temperature 1e9", "invalidArgument", "0, or a number from"],
+    ["c --sampels 2", "unknownOption", "--samples"],
+  ])("refuses %s", async (line, code, text) => {
+    const refused = await parsed(evalCommand, ...line.split(" ").filter((word) => word !== ""));
     expect(refused.code).toBe(`commander.${code}`);
     expect(refused.text).toContain(text);
   });
