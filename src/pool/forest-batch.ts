@@ -11,7 +11,7 @@ export interface ForestSample {
   readonly ids: Uint32Array;
   /** The tokens it is trained on, ascending and apart; from 1, since nothing predicts token 0. */
   readonly trained: readonly TokenRange[];
-  /** What samples of one trajectory have in common; for the report only. Default: a trajectory for each sample. */
+  /** What samples of one trajectory have in common. Default: a trajectory for each sample. */
   readonly trajectory?: string | number;
 }
 

@@ -10,6 +10,7 @@ import { ForgeError } from "../../engine/index.ts";
 import { type ForestBatch, type ForestSample, layOut } from "./forest-batch.ts";
 import { type ForestPacking, packTrie } from "./forest-packing.ts";
 import { type ForestReport, reportForest } from "./forest-report.ts";
+import { packTrajectories, type WholeBatch } from "./forest-trajectories.ts";
 import { buildChains, buildTrie, type TrieNode } from "./forest-trie.ts";
 
 /** Options of {@link buildForest}. */
@@ -20,6 +21,11 @@ export interface ForestOptions {
   readonly packing?: ForestPacking;
   /** Whether samples share their common prefixes. Default true; false is packing and nothing more, for comparisons. */
   readonly isMerged?: boolean;
+  /**
+   * Whether all samples of a trajectory are in one batch, as losses need that compare sums over it. The packing is then a
+   * first fit of whole trajectories. Default false.
+   */
+  readonly hasWholeTrajectories?: boolean;
 }
 
 /** What {@link buildForest} gives. */
@@ -36,25 +42,29 @@ export interface SampleForest {
  * trained tokens, so a loss over samples is the sum of its batches' whatever its form, and so is its gradient; a prefix that
  * a split repeats is computed again, and nothing else.
  *
- * Errors    `argument_invalid`; `context_exceeded` for a sample longer than the budget.
+ * Errors    `argument_invalid`; `context_exceeded` for a sample, or a trajectory that is to be whole, longer than the budget.
  */
 export function buildForest(
   samples: readonly ForestSample[],
   options: ForestOptions = {},
 ): SampleForest {
   const { tokenBudget = Number.POSITIVE_INFINITY, packing = "first-fit" } = options;
-  const { isMerged = true } = options;
+  const { isMerged = true, hasWholeTrajectories = false } = options;
   checkBudget(tokenBudget);
   samples.forEach((sample, i) => {
     checkSample(sample, i, tokenBudget);
   });
   const nodes = (isMerged ? buildTrie : buildChains)(samples.map(({ ids }) => ids));
+  const packed: readonly (Pick<WholeBatch, "members"> & Partial<WholeBatch>)[] =
+    hasWholeTrajectories
+      ? packTrajectories(nodes, samples, tokenBudget)
+      : packTrie(nodes, tokenBudget, packing).map((members) => ({ members }));
   // a sample that ends above a cut goes into the first batch that has its path
   const isPlaced = new Uint8Array(samples.length);
-  const batches = packTrie(nodes, tokenBudget, packing).map((members) => {
+  const batches = packed.map(({ members, samples: own }) => {
     const ends = members
       .flatMap((node) => (nodes[node] as TrieNode).samples.map((sample) => ({ sample, node })))
-      .filter(({ sample }) => !isPlaced[sample])
+      .filter(({ sample }) => !isPlaced[sample] && (own?.has(sample) ?? true))
       .sort((a, b) => a.sample - b.sample);
     for (const { sample } of ends) isPlaced[sample] = 1;
     return layOut(nodes, members, ends, samples);

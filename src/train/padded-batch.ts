@@ -51,6 +51,8 @@ export type BatchTensors = EdgeTensors & Readonly<Record<"edges" | "offsets", Te
 export interface PadOptions {
   /** Tokens that are never exceeded by padding: the budget of the forest. Default: none. */
   readonly tokenBudget?: number;
+  /** Where sequences begin among the trained tokens, and M [S + 1]. Default: a sequence for each sample. */
+  readonly offsets?: Uint32Array;
 }
 
 /** A label beyond every vocabulary: the head gives log-prob 0 and no gradient. */
@@ -72,12 +74,12 @@ export const KEPT_PLANS = 8;
  * Errors    `argument_invalid` for a batch larger than the budget.
  */
 export function padBatch(batch: ForestBatch, options: PadOptions = {}): PaddedBatch {
-  const { tokenBudget = Number.POSITIVE_INFINITY } = options;
+  const { tokenBudget = Number.POSITIVE_INFINITY, offsets = batch.offsets } = options;
   const real: BatchSizes = {
     tokens: batch.tokens.length,
     edges: batch.rows.length,
     trained: batch.edges.length,
-    sequences: batch.samples.length,
+    sequences: offsets.length - 1,
   };
   if (real.tokens > tokenBudget) throw overBudget(real.tokens, tokenBudget);
   const sizes: BatchSizes = {
@@ -96,7 +98,7 @@ export function padBatch(batch: ForestBatch, options: PadOptions = {}): PaddedBa
     rows: padded(batch.rows, sizes.edges, 0),
     targets: padded(batch.targets, sizes.edges, NO_LABEL),
     edges: padded(batch.edges, sizes.trained, sizes.edges - 1),
-    offsets: padded(batch.offsets, sizes.sequences + 1, real.trained),
+    offsets: padded(offsets, sizes.sequences + 1, real.trained),
   };
 }
 

@@ -24,7 +24,13 @@ import { forestLogprobs } from "./forest-logprobs.ts";
 import { type BatchLoss, GradientStep } from "./gradient-step.ts";
 import { type BatchTensors, batchTensors, type PaddedBatch, padBatch } from "./padded-batch.ts";
 import { readBehind } from "./read-behind.ts";
-import { packRows, ROWS, type TrainedSample, withWeights } from "./trained-samples.ts";
+import {
+  packRows,
+  ROWS,
+  sequenceOffsets,
+  type TrainedSample,
+  withWeights,
+} from "./trained-samples.ts";
 
 /** Options of {@link PolicyUpdate}. */
 export interface PolicyUpdateOptions {
@@ -89,7 +95,10 @@ export class PolicyUpdate implements Disposable {
   async step(part: readonly TrainedSample[], isNoted: boolean): Promise<UpdateOutcome> {
     const { algorithm, tokenBudget, isMerged } = this.#options;
     const samples = withWeights(part, algorithm);
-    const { batches, report } = buildForest(samples, { tokenBudget, isMerged });
+    const hasWholeTrajectories = algorithm.per === "episode" && readsSequences(algorithm);
+    const { batches, report } = buildForest(samples, {
+      ...{ tokenBudget, isMerged, hasWholeTrajectories },
+    });
     try {
       const losses = await this.#accumulate(batches, samples, isNoted);
       if (!Number.isFinite(losses.loss)) throw notFinite(`loss ${losses.loss}`);
@@ -112,10 +121,9 @@ export class PolicyUpdate implements Disposable {
     samples: readonly TrainedSample[],
     isNoted: boolean,
   ): Promise<UpdateLosses> {
-    const { tokenBudget } = this.#options;
     const sums = { loss: 0, policyLoss: 0, kl: 0, valueLoss: 0 };
     await readBehind(
-      workOf(batches, tokenBudget),
+      workOf(batches, samples, this.#options),
       ({ batch, padded }) => {
         const { trained } = padded.sizes;
         const rows = packRows(batch, samples, trained);
@@ -167,10 +175,23 @@ export class PolicyUpdate implements Disposable {
 }
 
 /** Batches that are trained on, padded as they are needed. */
-function* workOf(batches: readonly ForestBatch[], tokenBudget: number): Iterable<Work> {
+function* workOf(
+  batches: readonly ForestBatch[],
+  samples: readonly TrainedSample[],
+  { algorithm, tokenBudget }: Pick<PolicyUpdateOptions, "algorithm" | "tokenBudget">,
+): Iterable<Work> {
   for (const batch of batches) {
-    if (batch.rows.length > 0) yield { batch, padded: padBatch(batch, { tokenBudget }) };
+    if (batch.rows.length === 0) continue;
+    const own = Array.from(batch.samples, (s) => samples[s] as TrainedSample);
+    const offsets = readsSequences(algorithm) ? sequenceOffsets(own, algorithm.per) : batch.offsets;
+    yield { batch, padded: padBatch(batch, { tokenBudget, offsets }) };
   }
+}
+
+/** Whether a term of the loss depends on more than its own token, as far as can be known. */
+function readsSequences({ loss }: Pick<Algorithm, "loss">): boolean {
+  if (typeof loss === "function") return true;
+  return ["sequence-clip", "sequence-sum-clip", "geometric-mean"].includes(loss.form);
 }
 
 /** Puts down with samples what the policy says of their tokens: `read` has `length` log-probs, then as many entropies. */

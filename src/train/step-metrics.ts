@@ -7,7 +7,7 @@ import { mean, standardDeviation } from "../rl/statistics.ts";
 import type { RecordedEpisode } from "./episodes.ts";
 import type { LearnerReport, Update } from "./learner.ts";
 import type { Metrics } from "./run/metrics.ts";
-import type { TrainedSample } from "./trained-samples.ts";
+import { sequenceOffsets, type TrainedSample } from "./trained-samples.ts";
 import type { StepReport } from "./trainer.ts";
 
 /** All that a step says of itself, but for time and yield. Figures of nothing are left out. */
@@ -67,8 +67,6 @@ function learnerMetrics(
   const over = (of: (update: Update) => number): number => mean(updates.map(of));
   const row = (of: (sample: TrainedSample) => ArrayLike<number>): number[] =>
     samples.flatMap((sample) => Array.from(of(sample)));
-  const offsets = [0];
-  for (const { old } of samples) offsets.push((offsets.at(-1) as number) + old.length);
   const trainedTokens = forests.reduce((sum, forest) => sum + forest.trainedTokens, 0);
   return {
     "losses/loss": over(({ loss }) => loss),
@@ -89,7 +87,7 @@ function learnerMetrics(
         old: row(({ old }) => old),
         advantages: row(({ advantages }) => advantages),
         ...(algorithm.kl && { reference: row(({ reference }) => reference) }),
-        offsets,
+        offsets: sequenceOffsets(samples, algorithm.per),
       },
       algorithm,
     ),

@@ -121,19 +121,60 @@ function withPasses(
   return episodes.map((episode, e) => ({ ...episode, steps: steps[e] as EpisodeStep[] }));
 }
 
-/** With the correction for what sampled them; 1 without one. */
+/** With the correction for what sampled them, sequence by sequence; 1 without one. */
 function withImportance(
   samples: readonly TrainedSample[],
-  { importance }: Pick<Algorithm, "importance">,
+  { importance, per }: Pick<Algorithm, "importance" | "per">,
 ): TrainedSample[] {
-  const weights = importance
-    ? importanceWeights(
-        importance,
-        samples.map(({ old }) => old),
-        samples.map(({ rolloutLogprobs }) => rolloutLogprobs),
-      )
-    : samples.map(({ old }) => new Float64Array(old.length).fill(1));
-  return samples.map((sample, s) => ({ ...sample, importance: weights[s] as Float64Array }));
+  if (!importance) {
+    return samples.map((sample) => {
+      return { ...sample, importance: new Float64Array(sample.old.length).fill(1) };
+    });
+  }
+  const sequences = sequencesOf(samples, per);
+  const joined = (of: (sample: TrainedSample) => ArrayLike<number>): number[][] =>
+    sequences.map((own) => own.flatMap((sample) => Array.from(of(sample))));
+  const weights = importanceWeights(
+    importance,
+    joined(({ old }) => old),
+    joined(({ rolloutLogprobs }) => rolloutLogprobs),
+  );
+  return sequences.flatMap((own, i) => {
+    let from = 0;
+    return own.map((sample) => {
+      const start = from;
+      from += sample.old.length;
+      return { ...sample, importance: (weights[i] as Float64Array).subarray(start, from) };
+    });
+  });
+}
+
+/** Samples that are one sequence: each by itself, or those of an episode, which lie one behind the other. */
+export function sequencesOf(
+  samples: readonly TrainedSample[],
+  per: Algorithm["per"],
+): TrainedSample[][] {
+  const sequences: TrainedSample[][] = [];
+  for (const sample of samples) {
+    const last = sequences.at(-1);
+    if (per === "episode" && last?.[0]?.episode === sample.episode) last.push(sample);
+    else sequences.push([sample]);
+  }
+  return sequences;
+}
+
+/** Where sequences begin among the trained tokens of samples, and where the last one ends. */
+export function sequenceOffsets(
+  samples: readonly TrainedSample[],
+  per: Algorithm["per"],
+): Uint32Array {
+  const sequences = sequencesOf(samples, per);
+  const offsets = new Uint32Array(sequences.length + 1);
+  sequences.forEach((own, i) => {
+    const tokens = own.reduce((sum, { old }) => sum + old.length, 0);
+    offsets[i + 1] = (offsets[i] as number) + tokens;
+  });
+  return offsets;
 }
 
 /** With the weights that an aggregation over exactly these samples gives. The lists that are written stay the same ones. */

@@ -12,7 +12,12 @@ import { ALGORITHMS } from "../../../src/rl/algorithm/index.ts";
 import type { RecordedEpisode } from "../../../src/train/episodes.ts";
 import { ForestPass } from "../../../src/train/forest-pass.ts";
 import { Learner, type LearnerReport, type Update } from "../../../src/train/learner.ts";
-import { prepareSamples } from "../../../src/train/trained-samples.ts";
+import {
+  prepareSamples,
+  sequencesOf,
+  type TrainedSample,
+} from "../../../src/train/trained-samples.ts";
+import { rejectionOf } from "../../support/errors.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 import { eventfulPlays, recorded } from "../../support/recorded-episodes.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";
@@ -132,5 +137,41 @@ describe("FEATURE 16, 18: merged samples, split or whole, have the loss and grad
     }
     expect(expected.gradNorm).toBeGreaterThan(1e-3);
     expect(Object.keys(apart.gradients).length).toBeGreaterThan(13);
+  });
+});
+
+describe("a loss with one ratio for a sequence", () => {
+  it.each(["episode", "request"] as const)("takes each %s for one", async (per) => {
+    const bounds = { clipLow: 0.1, clipHigh: 0.1 };
+    const importance = { kind: "sequence-tis", cap: 1.1 } as const;
+    const algorithm = ALGORITHMS.gspo({ ...ONCE, ...bounds, per });
+    const { report } = await learned(algorithm, { tokenBudget: 60, isMerged: true });
+    const sequences = sequencesOf(report.samples, per);
+    expect(sequences.length).toBe(per === "episode" ? 7 : report.samples.length);
+    const terms = sequences.map((own) => {
+      const row = (of: (sample: TrainedSample) => ArrayLike<number>): number[] =>
+        own.flatMap((sample) => Array.from(of(sample)));
+      const [now, old] = [row((s) => s.trainerLogprobs), row((s) => s.old)];
+      const mean = now.reduce((sum, x, t) => sum + x - (old[t] as number), 0) / now.length;
+      const [ratio, advantage] = [Math.exp(mean), row((s) => s.advantages)[0] as number];
+      return Math.min(ratio * advantage, Math.min(1.1, Math.max(0.9, ratio)) * advantage);
+    });
+    const expected = -terms.reduce((sum, term) => sum + term, 0) / terms.length;
+    expectClose([report.updates[0]?.policyLoss as number], [expected], LOSS);
+    // and so does a correction
+    const corrected = ALGORITHMS.gspo({ ...ONCE, per, old: "trainer", importance });
+    const { report: other } = await learned(corrected, { tokenBudget: 60, isMerged: true });
+    for (const own of sequencesOf(other.samples, per))
+      expect(new Set(own.flatMap((sample) => Array.from(sample.importance))).size).toBe(1);
+  });
+
+  it("is refused for an episode that is longer than the budget, and no other loss is", async () => {
+    const tight = { tokenBudget: 30, isMerged: true };
+    const run = (algorithm: Algorithm): Promise<Learned> => learned(algorithm, tight);
+    expect(await rejectionOf(run(ALGORITHMS.gspo({ ...ONCE, per: "episode" })))).toBe(
+      "context_exceeded",
+    );
+    await run(ALGORITHMS.gspo({ ...ONCE, per: "request" }));
+    await run(ALGORITHMS.grpo(ONCE));
   });
 });
