@@ -74,11 +74,24 @@ export type {
 } from "./train/config/types.ts";
 export {
   type DpoLossOptions,
+  type DpoMeasurement,
   type DpoStep,
   DpoTrainer,
   type DpoTrainerOptions,
 } from "./train/dpo.ts";
 export type { PreferencePair } from "./train/dpo-pairs.ts";
+export type { EpisodeSampling } from "./train/episode.ts";
+export type { RecordedEpisode, RewardOptions } from "./train/episodes.ts";
+export { type EvaluateOptions, evaluate } from "./train/evaluate.ts";
+export {
+  type EvaluatedEpisode,
+  type EvaluationReport,
+  evaluationMetrics,
+  evaluationReport,
+  type ReportOptions,
+} from "./train/evaluation/report.ts";
+export { Learner, type LearnerOptions, type LearnerReport } from "./train/learner.ts";
+export { Rollout, type RolloutOptions } from "./train/rollout.ts";
 export {
   type SftSample,
   type SftStep,
@@ -86,4 +99,11 @@ export {
   type SftTrainerOptions,
 } from "./train/sft.ts";
 export { sampleOfDemonstration, samplesOfConversation } from "./train/sft-samples.ts";
+export { stepMetrics } from "./train/step-metrics.ts";
+export {
+  type StepReport,
+  Trainer,
+  type TrainerOptions,
+  type TrainerSnapshot,
+} from "./train/trainer.ts";
 export { type WarmStartOptions, type WarmStartStep, warmStart } from "./train/warm-start.ts";

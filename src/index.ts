@@ -44,6 +44,8 @@ export { restoreTrained } from "./train/checkpoint/restore.ts";
 export { writeCheckpoint } from "./train/checkpoint/write.ts";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
 export { loadEnvironment } from "./train/config/load-environment.ts";
+export { type ExportFormat, type ExportOptions, exportPolicy } from "./train/export.ts";
+export { type OpenedPolicy, type OpenPolicyOptions, openPolicy } from "./train/policy.ts";
 export { METRICS, type MetricEntry, metricEntry } from "./train/run/metric-catalogue.ts";
 export type { Metrics, MetricsWriter, StepMetrics } from "./train/run/metrics.ts";
 export {
@@ -56,3 +58,11 @@ export {
   type RunRecord,
   readMetrics,
 } from "./train/run/run-directory.ts";
+export { createTrainView, type TrainView, type TrainViewOptions } from "./train/run/train-view.ts";
+export {
+  type CheckpointChoice,
+  openRunPolicy,
+  type RunPolicy,
+  type RunPolicyOptions,
+} from "./train/run-policy.ts";
+export { type TrainOptions, type TrainResult, train } from "./train/train.ts";
