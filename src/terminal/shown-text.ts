@@ -13,7 +13,7 @@ export function shownText(text: string): string {
 }
 
 /** The same on one line: line ends and tabs are `\n` and `\t`. With `most`, at most so many characters, the last of them `…`. */
-export function shownLine(text: string, most = Number.POSITIVE_INFINITY): string {
+export function shownLine(text: string, most: number = Number.POSITIVE_INFINITY): string {
   const line = [...shownText(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t")];
   return line.length <= most ? line.join("") : `${line.slice(0, most - 1).join("")}…`;
 }

@@ -24,7 +24,7 @@ export interface Manifest {
 }
 
 /** Names that a file of a checkpoint may have: they cannot lead out of it, whatever the file system makes of them. */
-export const FILE_NAME = /^[a-z0-9][a-z0-9-]{0,63}\.(safetensors|json)$/;
+export const FILE_NAME: RegExp = /^[a-z0-9][a-z0-9-]{0,63}\.(safetensors|json)$/;
 
 const count = z.int().nonnegative();
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
