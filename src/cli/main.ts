@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
- * The `forge-gpu` command. Exit codes: 0 done, 1 failed, 2 wrong usage.
+ * The `forge-gpu` command. Exit codes: 0 done, 1 failed, 2 wrong usage, of which a wrong configuration is a part.
  */
 import { Command, CommanderError } from "commander";
+import { ForgeError } from "../../engine/error.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -60,6 +61,6 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof ForgeError && error.code === "config_invalid" ? 2 : 1;
   }
 }

@@ -32,8 +32,9 @@ export async function runTrain(path: string, flags: TrainFlags): Promise<void> {
   }
   await interruptible(async (signal) => {
     const result = await trainWith(loaded, flags, signal);
-    if (flags.json) printJson({ ...result, versions: { "forge-gpu": manifest.version } });
-    else process.stdout.write(`${resultText(result, path)}\n`);
+    const resume = result.ended === "done" ? undefined : resumption(path, flags, result.directory);
+    if (flags.json) printJson({ ...result, resume, versions: { "forge-gpu": manifest.version } });
+    else process.stdout.write(`${resultText(result, resume)}\n`);
   });
 }
 
@@ -44,6 +45,9 @@ async function trainWith(
 ): Promise<TrainResult> {
   const view = createTrainView({ isQuiet: quiet, steps: loaded.config.train.steps });
   for (const warning of loaded.warnings) view.warn(warning);
+  const onInterrupt = (): void =>
+    view.say("interrupted: the step under way is finished and saved; once more ends at once");
+  signal.addEventListener("abort", onInterrupt, { once: true });
   const device = await openDevice(adapter === undefined ? {} : { adapter });
   try {
     keepTuning(device);
@@ -58,6 +62,7 @@ async function trainWith(
     view.end();
     throw error;
   } finally {
+    signal.removeEventListener("abort", onInterrupt);
     device[Symbol.dispose]();
   }
 }
@@ -69,18 +74,35 @@ function oneOfEach(episodes: readonly EvaluatedEpisode[]): EvaluatedEpisode[] {
   );
 }
 
+/** The command that goes on with a run, as a shell takes it. */
+function resumption(config: string, { set = [], adapter }: TrainFlags, directory: string): string {
+  return [
+    ...["forge-gpu", "train", config, "--resume", placeText(directory)],
+    ...set.flatMap((override) => ["--set", override]),
+    ...(adapter === undefined ? [] : ["--adapter", adapter]),
+  ]
+    .map(quoted)
+    .join(" ");
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function placeText(directory: string): string {
+  return relative(process.cwd(), directory) || ".";
+}
+
 /** What people read at the end: before and after, a success and a failure, and where everything lies. */
-function resultText(result: TrainResult, config: string): string {
-  const { before, after, directory, ended, steps, nondeterminism } = result;
-  const place = relative(process.cwd(), directory) || ".";
+function resultText(result: TrainResult, resume: string | undefined): string {
+  const { before, after, directory, ended, steps } = result;
   const parts: string[] = [];
   if (before && after) parts.push(comparisonText(compareEvaluations(before, after)));
   if (after && ended === "done") parts.push(transcriptsText(oneOfEach(after.transcripts)));
-  if (ended !== "done")
+  if (resume !== undefined)
     parts.push(
-      `${ended === "time" ? "out of time" : "interrupted"} after step ${steps}; go on with:\n  forge-gpu train ${config} --resume ${place}`,
+      `${ended === "time" ? "out of time" : "interrupted"} after step ${steps}; go on with:\n  ${resume}`,
     );
-  for (const reason of nondeterminism) parts.push(`not deterministic: ${reason}`);
-  parts.push(`run  ${place}`);
+  parts.push(`run  ${placeText(directory)}`);
   return parts.join("\n\n");
 }

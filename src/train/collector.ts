@@ -55,9 +55,11 @@ export class Collector<Task> {
     return this.#groups.size;
   }
 
-  /** What the last agent that failed threw. */
-  get agentError(): unknown {
-    return this.#agentError;
+  /** What the last agent that failed threw, since this was last asked. */
+  takeAgentError(): unknown {
+    const error = this.#agentError;
+    this.#agentError = undefined;
+    return error;
   }
 
   /** Begins groups while the scheduler has slots. Errors: what a task or a component of the reward threw. */

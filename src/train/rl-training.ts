@@ -49,6 +49,7 @@ export class RlTraining implements Training {
   readonly #rollout: Rollout;
   readonly #sampling: EpisodeSampling;
   #learner: Learner | undefined;
+  #isLearning = false;
   #trainer: Trainer<unknown> | undefined;
   #reference: CausalLM | undefined;
 
@@ -85,7 +86,11 @@ export class RlTraining implements Training {
     const { trainer } = this.#started();
     const { algorithm, config, policy } = this.#options;
     onPhase("sampling");
-    const report = await trainer.step(undefined, () => onPhase("training"));
+    this.#isLearning = false;
+    const report = await trainer.step(undefined, () => {
+      this.#isLearning = true;
+      onPhase("training");
+    });
     const started = performance.now();
     const metrics = stepMetrics(report, algorithm);
     const { rolloutsEvery } = config.run;
@@ -100,14 +105,16 @@ export class RlTraining implements Training {
       data: { tokens: consumed, ms: performance.now() - started + report.dataMs },
       samples: report.episodes.length,
       reward: metrics["reward/mean"],
+      ...(report.agentError !== undefined && { agentError: report.agentError }),
     };
   }
 
-  async evaluate(onPhase: OnPhase): Promise<Evaluation> {
+  async evaluate(onPhase: OnPhase, signal?: AbortSignal): Promise<Evaluation> {
     const { environment, config, policy } = this.#options;
     const episodes = await playHeldOut({
       ...{ rollout: this.#rollout, config, policy, environment },
       onProgress: (done, total) => onPhase("evaluating", `${done} of ${total} episodes`),
+      ...(signal && { signal }),
     });
     return { episodes, metrics: {} };
   }
@@ -129,7 +136,8 @@ export class RlTraining implements Training {
     await this.#trainer.resume();
   }
 
-  offendingBatch(): OffendingBatch {
+  offendingBatch(): OffendingBatch | undefined {
+    if (!this.#isLearning) return undefined;
     const { learner } = this.#started();
     const samples = learner.batch.map(({ ids, trained, ...rest }) => {
       const at = trained[0]?.[0] ?? 0;
@@ -143,7 +151,7 @@ export class RlTraining implements Training {
     return { metrics: {}, samples };
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#trainer?.close();
     await this.#rollout.close();
     this.#learner?.[Symbol.dispose]();

@@ -2,7 +2,13 @@
 import { ForgeError } from "../../engine/index.ts";
 import { captureTrained } from "./checkpoint/capture.ts";
 import { saveOffendingBatch } from "./checkpoint/failure.ts";
-import { pruneCheckpoints, readBest, recordBest } from "./checkpoint/keep.ts";
+import {
+  type BestCheckpoint,
+  forgetBest,
+  pruneCheckpoints,
+  recordBest,
+} from "./checkpoint/keep.ts";
+import { listSteps } from "./checkpoint/place.ts";
 import { writeCheckpoint } from "./checkpoint/write.ts";
 import type { TrainConfig } from "./config/types.ts";
 import { type EvaluationReport, evaluationMetrics, evaluationReport } from "./evaluation/report.ts";
@@ -10,7 +16,7 @@ import type { Metrics, StepMetrics } from "./run/metrics.ts";
 import type { RunDirectory } from "./run/run-directory.ts";
 import type { TrainView } from "./run/train-view.ts";
 import { WARNING_STEPS, warningsOf } from "./run/warnings.ts";
-import { type StepYield, yieldMetrics } from "./run/yield.ts";
+import { type StepYield, workMetrics, yieldMetrics } from "./run/yield.ts";
 import type { Training, TrainingStep } from "./training.ts";
 
 /** Options of {@link runTraining}. */
@@ -24,8 +30,6 @@ export interface RunTrainingOptions {
   readonly environment: string;
   /** What checkpoints say they were written with. */
   readonly writtenWith: Readonly<Record<string, string>>;
-  /** The evaluation before the first step, of a run that goes on. */
-  readonly before?: EvaluationReport;
 }
 
 /** How a run ended. */
@@ -49,6 +53,10 @@ export interface RunState {
   readonly tokens: number;
   readonly yields: readonly StepYield[];
   readonly before: EvaluationReport | null;
+  /** Of its step, where that was evaluated. */
+  readonly after: EvaluationReport | null;
+  /** The best checkpoint up to this one. */
+  readonly best: BestCheckpoint | null;
 }
 
 /** Steps that the yield looks back on. */
@@ -64,8 +72,12 @@ export class TrainingRun {
   #yields: StepYield[] = [];
   #before: EvaluationReport | undefined;
   #after: EvaluationReport | undefined;
+  #best: BestCheckpoint | undefined;
+  #agentError: string | undefined;
   #metrics: Metrics = {};
   #checkpoint: string | undefined;
+  /** Step of the last checkpoint that this process has written. */
+  #saved: number | undefined;
   #ioMs = 0;
 
   constructor(options: RunTrainingOptions) {
@@ -74,9 +86,9 @@ export class TrainingRun {
     this.#metrics = this.#history.at(-1)?.metrics ?? {};
   }
 
-  /** Goes on from what a checkpoint holds. Errors: `checkpoint_invalid`. */
-  async resume(state: unknown): Promise<void> {
-    const { format, training, samples, tokens, yields, before } = state as RunState;
+  /** Goes on from what a checkpoint holds; `path` is its own. Errors: `checkpoint_invalid`, `run_directory_unwritable`. */
+  async resume(state: unknown, path: string): Promise<void> {
+    const { format, training, samples, tokens, yields, before, after, best } = state as RunState;
     if (format !== 1) {
       throw new ForgeError({
         code: "checkpoint_invalid",
@@ -86,8 +98,10 @@ export class TrainingRun {
       });
     }
     [this.#samples, this.#tokens, this.#yields] = [samples, tokens, [...yields]];
-    this.#before = before ?? undefined;
+    [this.#before, this.#after] = [before ?? undefined, after ?? undefined];
+    this.#checkpoint = path;
     await this.#options.training.resume(training);
+    await this.#takeOverBest(best);
   }
 
   /**
@@ -106,8 +120,8 @@ export class TrainingRun {
       if (ended !== "done") break;
       await this.#step();
     }
-    const isSaved = this.#checkpoint !== undefined && this.#isCheckpointDue(training.steps);
-    if (ended !== "done" && !isSaved && training.steps > 0) await this.#save(training.steps);
+    if (ended !== "done" && this.#saved !== training.steps && training.steps > 0)
+      await this.#save(training.steps);
     view.phase("saving", "summary");
     return {
       ...{ steps: training.steps, ended, metrics: this.#metrics },
@@ -119,8 +133,12 @@ export class TrainingRun {
     const { training, config, view, signal, run } = this.#options;
     await training.begin((phase, detail) => view.phase(phase, detail), signal);
     if (config.eval.every === 0 || signal.aborted) return;
-    const { report, metrics } = await this.#evaluate();
-    this.#before = report;
+    // nothing is lost with it yet
+    const evaluated = await this.#evaluate(signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    this.#before = evaluated?.report;
+    const { metrics = {} } = evaluated ?? {};
     if (Object.keys(metrics).length === 0) return;
     await run.writeMetrics(0, metrics);
     view.step(0, metrics);
@@ -144,11 +162,13 @@ export class TrainingRun {
     await run.writeMetrics(number, metrics);
     const { rolloutsEvery } = config.run;
     if (rolloutsEvery > 0 && number % rolloutsEvery === 0) run.writeRollouts(number, step.rollouts);
-    const isBest = await this.#isBest(metrics);
+    this.#metrics = metrics;
+    const best = this.#best;
+    const isBest = this.#noteBest(number, metrics);
     if (isLast || isBest || this.#isCheckpointDue(number))
-      await this.#trySave(number, isLast, isBest);
+      if (!(await this.#trySave(number, isLast))) this.#best = best;
     this.#ioMs = performance.now() - writing;
-    this.#tell(number, metrics);
+    this.#tell(number, step);
   }
 
   async #trainingStep(): Promise<TrainingStep> {
@@ -157,25 +177,26 @@ export class TrainingRun {
       return await training.step((phase, detail) => view.phase(phase, detail));
     } catch (error) {
       if (!(error instanceof ForgeError) || error.code !== "non_finite") throw error;
-      const path = await saveOffendingBatch(
-        run.path,
-        training.steps + 1,
-        training.offendingBatch(),
-      );
+      const batch = training.offendingBatch();
+      if (!batch) throw error;
+      const path = await saveOffendingBatch(run.path, training.steps + 1, batch);
       throw new ForgeError({
         code: "non_finite",
         what: `step ${training.steps + 1} is not finite; the run has stopped before it.`,
         got: error.message,
-        fix: `look at ${path}: its tokens, rewards and log-probs; lower optimizer.lr; then resume`,
+        fix: `look at ${path}: its tokens, rewards and log-probs; lower optimizer.lr; then go on with --resume ${run.path}`,
         cause: error,
       });
     }
   }
 
-  async #evaluate(): Promise<{ report: EvaluationReport | undefined; metrics: Metrics }> {
+  async #evaluate(
+    signal?: AbortSignal,
+  ): Promise<{ report: EvaluationReport | undefined; metrics: Metrics }> {
     const { training, config, view, environment } = this.#options;
-    const { episodes, metrics } = await training.evaluate((phase, detail) =>
-      view.phase(phase, detail),
+    const { episodes, metrics } = await training.evaluate(
+      (phase, detail) => view.phase(phase, detail),
+      signal,
     );
     if (episodes.length === 0) return { report: undefined, metrics };
     const report = evaluationReport(episodes, {
@@ -198,27 +219,32 @@ export class TrainingRun {
     this.#yields = this.#yields.slice(-YIELD_STEPS);
     return {
       ...step.metrics,
-      ...yieldMetrics(this.#yields),
+      ...(this.#options.config.method === "rl"
+        ? yieldMetrics(this.#yields)
+        : workMetrics(this.#yields.at(-1) as StepYield)),
       "charts/samples": this.#samples,
       "charts/tokens": this.#tokens,
     };
   }
 
-  /** A checkpoint that cannot be written is said, and the run goes on with the one before; the last one must be. */
-  async #trySave(step: number, isLast: boolean, isBest: boolean): Promise<void> {
+  /**
+   * A checkpoint that cannot be written is said, and the run goes on with the one before; the last one must be. Whether it
+   * is there.
+   */
+  async #trySave(step: number, isLast: boolean): Promise<boolean> {
     const { view, run, config } = this.#options;
     try {
       await this.#save(step);
-      const { best } = config.checkpoint;
-      const score = best === null ? undefined : this.#scoreOf(best);
-      if (isBest && score !== undefined) recordBest(run.checkpoints, { step, score });
+      if (this.#best?.step === step) recordBest(run.checkpoints, this.#best);
       await pruneCheckpoints(run.checkpoints, { keep: config.checkpoint.keep });
+      return true;
     } catch (error) {
       const isDisk =
         error instanceof ForgeError &&
         (error.code === "disk_full" || error.code === "run_directory_unwritable");
       if (isLast || !isDisk) throw error;
       view.warn(`the checkpoint of step ${step} could not be written: ${error.message}`);
+      return this.#saved === step;
     }
   }
 
@@ -229,15 +255,13 @@ export class TrainingRun {
       format: 1,
       training: await training.checkpoint(),
       ...{ samples: this.#samples, tokens: this.#tokens, yields: this.#yields },
-      before: this.#before ?? null,
+      ...{ before: this.#before ?? null, after: this.#after ?? null, best: this.#best ?? null },
     };
     await run.flush();
     const tensors = await captureTrained(training.trained);
-    this.#checkpoint = await writeCheckpoint(run.checkpoints, step, {
-      tensors,
-      state,
-      writtenWith,
-    });
+    const contents = { tensors, state, writtenWith };
+    this.#checkpoint = await writeCheckpoint(run.checkpoints, step, contents);
+    this.#saved = step;
   }
 
   #isCheckpointDue(step: number): boolean {
@@ -245,17 +269,23 @@ export class TrainingRun {
     return every > 0 && step % every === 0;
   }
 
-  async #isBest(metrics: Metrics): Promise<boolean> {
+  /** Whether a step is the best so far. What it is goes into its checkpoint, so that no kill comes between the two. */
+  #noteBest(step: number, metrics: Metrics): boolean {
     const { best } = this.#options.config.checkpoint;
     const score = best === null ? undefined : metrics[best];
     if (score === undefined || !Number.isFinite(score)) return false;
-    this.#metrics = metrics;
-    const known = await readBest(this.#options.run.checkpoints);
-    return known === undefined || score > known.score;
+    if (this.#best && score <= this.#best.score) return false;
+    this.#best = { step, score };
+    return true;
   }
 
-  #scoreOf(name: string): number | undefined {
-    return this.#metrics[name];
+  /** The best as of a checkpoint, unless a better one, which is gone again, was kept in its place. */
+  async #takeOverBest(best: BestCheckpoint | null): Promise<void> {
+    const { checkpoints } = this.#options.run;
+    const isThere = best !== null && (await listSteps(checkpoints)).includes(best.step);
+    this.#best = isThere ? best : undefined;
+    if (this.#best) recordBest(checkpoints, this.#best);
+    else await forgetBest(checkpoints);
   }
 
   #isLate(): boolean {
@@ -263,12 +293,15 @@ export class TrainingRun {
     return maxMinutes !== null && performance.now() - this.#started > 60_000 * maxMinutes;
   }
 
-  #tell(step: number, metrics: Metrics): void {
+  #tell(step: number, { agentError }: TrainingStep): void {
     const { view } = this.#options;
-    this.#metrics = metrics;
+    const metrics = this.#metrics;
     this.#history.push({ step, wallTime: Date.now() / 1000, metrics });
     if (this.#history.length > WARNING_STEPS) this.#history.shift();
     for (const { text } of warningsOf(this.#history)) view.warn(text);
+    if (agentError !== undefined && agentError !== this.#agentError)
+      view.warn(`an agent has failed, and its episode is not trained on: ${agentError}`);
+    this.#agentError = agentError ?? this.#agentError;
     view.step(step, metrics);
   }
 }

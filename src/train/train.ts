@@ -3,33 +3,39 @@ import { dirname, join, resolve } from "node:path";
 import { type Device, ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import type { Checkpoint } from "./checkpoint/contents.ts";
+import { forgetBest, rewindCheckpoints } from "./checkpoint/keep.ts";
 import { stepOf } from "./checkpoint/place.ts";
 import { latestCheckpoint, readCheckpoint } from "./checkpoint/read.ts";
 import { restoreTrained } from "./checkpoint/restore.ts";
-import { algorithmOf } from "./config/algorithm-section.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { loadEnvironment } from "./config/load-environment.ts";
 import { determinismOf } from "./determinism.ts";
 import { openPolicy } from "./policy.ts";
-import { RlTraining } from "./rl-training.ts";
-import { newestRun, RunDirectory, type RunPlace } from "./run/run-directory.ts";
-import type { TrainView } from "./run/train-view.ts";
+import {
+  newestRun,
+  type RunDescription,
+  RunDirectory,
+  type RunPlace,
+} from "./run/run-directory.ts";
+import { createTrainView, type TrainView } from "./run/train-view.ts";
 import { TrainingRun, type TrainingSummary } from "./run-training.ts";
+import { trainingOf } from "./training-of.ts";
 
 /** Options of {@link train}. */
 export interface TrainOptions {
   readonly loaded: LoadedConfig;
   readonly device: Device;
-  readonly view: TrainView;
-  /** Version of forge-gpu, for run.json. */
-  readonly version: string;
+  /** Default: warnings on stderr and nothing else. */
+  readonly view?: TrainView;
+  /** Of the program, for run.json. Default "unknown". */
+  readonly version?: string;
   /**
    * Goes on with a run: the directory of one, or of one of its checkpoints; `true` for the newest run of this name. Default: a
    * new run.
    */
   readonly resume?: string | true;
   /** Aborted: the step under way is finished and saved. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
 }
 
 /** How a run ended, and where it lies. */
@@ -42,61 +48,65 @@ export interface TrainResult extends TrainingSummary {
 /**
  * Trains as a configuration says.
  *
- * Errors    `config_invalid`; `run_not_found`; `run_locked`; `checkpoint_invalid`; those of opening the model and of the steps.
+ * Errors    `config_invalid`; `file_invalid` for data that cannot be trained on; `run_not_found`; `run_locked`;
+ *           `checkpoint_invalid`; those of opening the model and of the steps.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { loaded, device, view, version, signal } = options;
+  const { loaded, device, version = "unknown", signal = new AbortController().signal } = options;
   const { config } = loaded;
+  const { view = createTrainView({ isQuiet: true, steps: config.train.steps }) } = options;
   view.phase("loading", "model");
   const environment = await environmentOf(loaded);
-  const nondeterminism = determinismOf(config, environment);
+  const nondeterminism = environment ? determinismOf(config, environment) : [];
+  for (const reason of nondeterminism) view.say(`not deterministic: ${reason}`);
   const place: RunPlace = {
     version,
     adapter: { name: device.name, isSoftware: device.isSoftware },
     isDeterministic: nondeterminism.length === 0,
     nondeterminism,
   };
+  const { tensorboard } = config.run;
   const from = options.resume === undefined ? undefined : placeOf(options.resume, loaded);
-  await using checkpoint = from && (await checkpointOf(from));
-  await using policy = await openPolicy(config.model, {
-    ...{ device, from: loaded.directory, seed: config.seed },
-    onProgress: (done, total) =>
-      view.phase("loading", `weights ${Math.round((100 * done) / total)} %`),
-  });
-  const run = openRun(options, place, from, checkpoint);
-  const training = new RlTraining({
-    ...{ device, config, policy, environment, algorithm: algorithmOf(config.algorithm) },
-    isDeterministic: place.isDeterministic,
-  });
+  // locked before anything of it is read: nobody else writes what is gone on from
+  let run = from && RunDirectory.open(from.run, { tensorboard });
   try {
+    await using checkpoint = from && (await checkpointOf(from, view));
+    await using policy = await openPolicy(config.model, {
+      ...{ device, from: loaded.directory, seed: config.seed },
+      isCheckpointed: config.train.isCheckpointed,
+      onProgress: (done, total) =>
+        view.phase("loading", `weights ${Math.round((100 * done) / total)} %`),
+    });
+    await using training = await trainingOf({
+      ...{ device, config, policy, environment, directory: loaded.directory },
+      isDeterministic: place.isDeterministic,
+    });
+    if (run) await goBack(run, { place, checkpoint, view });
+    else run = RunDirectory.create(config.run.directory, describe(loaded, place), { tensorboard });
     const steps = new TrainingRun({
-      ...{ training, config, run, view, signal, environment: environment.name },
+      ...{ training, config, run, view, signal, environment: environment?.name ?? "" },
       writtenWith: { "forge-gpu": version, adapter: device.name },
     });
     if (checkpoint) {
       training.prepare();
       await restoreTrained(device, checkpoint, training.trained);
-      await steps.resume(checkpoint.state);
+      await steps.resume(checkpoint.state, checkpoint.path);
     }
     const summary = await steps.go();
     run.writeSummary({ ...summary, endedAt: new Date().toISOString() });
     return { ...summary, directory: run.path, nondeterminism };
   } finally {
-    await training.close();
-    await run.close();
+    await run?.close();
   }
 }
 
-/** The environment of a configuration, imported where it is a path. Errors: `config_invalid`. */
-export async function environmentOf({ config, directory }: LoadedConfig): Promise<Environment> {
-  const { environment } = config;
-  if (typeof environment === "string") return loadEnvironment(resolve(directory, environment));
-  if (environment) return environment;
-  throw new ForgeError({
-    code: "config_invalid",
-    what: "the configuration has no environment.",
-    fix: "set `environment` to the path of a module that exports one",
-  });
+/** The environment of a configuration, if it has one, imported where it is a path. Errors: `config_invalid`. */
+export async function environmentOf({
+  config: { environment },
+  directory,
+}: Pick<LoadedConfig, "config" | "directory">): Promise<Environment | undefined> {
+  if (typeof environment !== "string") return environment ?? undefined;
+  return loadEnvironment(resolve(directory, environment));
 }
 
 /** Where to go on: the directory of the run, and a checkpoint of it if one was named. */
@@ -124,37 +134,50 @@ function placeOf(resume: string | true, { config }: LoadedConfig): Place {
 }
 
 /** The checkpoint to go on from; undefined when the run was stopped before its first. */
-async function checkpointOf({ run, checkpoint }: Place): Promise<Checkpoint | undefined> {
-  return checkpoint === undefined
-    ? latestCheckpoint(join(run, "checkpoints"))
-    : readCheckpoint(checkpoint);
+async function checkpointOf(
+  { run, checkpoint }: Place,
+  view: TrainView,
+): Promise<Checkpoint | undefined> {
+  if (checkpoint !== undefined) return readCheckpoint(checkpoint);
+  return latestCheckpoint(join(run, "checkpoints"), {
+    onInvalid: (error) => view.warn(`a checkpoint cannot be used: ${error.message}`),
+  });
 }
 
-function openRun(
-  { loaded: { config } }: TrainOptions,
-  place: RunPlace,
-  from: Place | undefined,
-  checkpoint: Checkpoint | undefined,
-): RunDirectory {
-  const { tensorboard } = config.run;
-  if (!from) {
-    const description = { ...place, name: config.name, seed: config.seed, config: plain(config) };
-    return RunDirectory.create(config.run.directory, description, { tensorboard });
-  }
-  const run = RunDirectory.open(from.run, { tensorboard });
-  const step = checkpoint?.step ?? 0;
-  // before the first checkpoint a run begins again
-  run.rewind({ ...place, step, checkpoint: checkpoint?.path ?? "" });
-  return run;
+/** Takes a run back to a checkpoint, or to its beginning: what came after it is gone on to anew. */
+async function goBack(
+  run: RunDirectory,
+  to: {
+    readonly place: RunPlace;
+    readonly checkpoint: Checkpoint | undefined;
+    readonly view: TrainView;
+  },
+): Promise<void> {
+  const { place, checkpoint, view } = to;
+  const { step = null, path = null } = checkpoint ?? {};
+  const later = await rewindCheckpoints(run.checkpoints, step ?? -1);
+  if (later.length > 0)
+    view.warn(
+      `goes back to step ${step}; later checkpoints are removed: steps ${later.join(", ")}`,
+    );
+  if (!checkpoint) await forgetBest(run.checkpoints);
+  run.rewind({ ...place, step, checkpoint: path });
+  view.goOn(run.readMetrics());
+}
+
+function describe({ config, directory }: LoadedConfig, place: RunPlace): RunDescription {
+  const { name, seed } = config;
+  return { ...place, name, seed, config: plain(config), directory };
 }
 
 /** A configuration as JSON: functions and environments by their names. */
 function plain(config: object): Readonly<Record<string, unknown>> {
   return JSON.parse(
     JSON.stringify(config, (_key, value: unknown) => {
-      if (typeof value === "function") return `function ${value.name}`;
+      if (typeof value === "function") return `function ${value.name || "without a name"}`;
+      if (typeof value === "number" && !Number.isFinite(value)) return String(value);
       const { name, play } = Object(value) as { name?: unknown; play?: unknown };
-      return typeof play === "function" ? String(name) : value;
+      return typeof play === "function" ? `environment ${name}` : value;
     }),
   );
 }

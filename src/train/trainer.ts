@@ -47,6 +47,8 @@ export interface StepReport {
   /** Groups that were dropped since all their rewards were equal, and ones that came to nothing. */
   readonly droppedGroups: number;
   readonly buriedGroups: number;
+  /** What the last agent that failed meanwhile threw, in one line. */
+  readonly agentError: string | undefined;
   readonly sampledTokens: number;
   readonly rolloutMs: number;
   /** From the last group to the first pass: rewards. */
@@ -120,11 +122,6 @@ export class Trainer<Task> {
     return this.#scheduler.lag;
   }
 
-  /** What the last agent that failed threw. */
-  get agentError(): unknown {
-    return this.#collector.agentError;
-  }
-
   /**
    * Takes the groups of a step, learns from them, and makes the weights live.
    *
@@ -153,7 +150,7 @@ export class Trainer<Task> {
     const ended = performance.now();
     return {
       ...{ step: this.#steps, episodes, learned, lags, droppedGroups, sampledTokens, rolloutMs },
-      ...{ buriedGroups: this.#buried, dataMs: this.#dataMs },
+      ...{ buriedGroups: this.#buried, dataMs: this.#dataMs, agentError: this.#takeAgentError() },
       trainMs: ended - learning,
       ms: ended - started,
     };
@@ -250,9 +247,14 @@ export class Trainer<Task> {
     this.#scheduler.bury(group.groupId);
   }
 
+  #takeAgentError(): string | undefined {
+    const error = this.#collector.takeAgentError();
+    return error === undefined ? undefined : reasonOf(error);
+  }
+
   #checkPatience(): void {
     if (this.#buriedInRow < PATIENCE * this.#scheduler.slots) return;
-    const cause = this.agentError;
+    const cause = this.#collector.takeAgentError();
     throw new ForgeError({
       code: "environment_failed",
       what: "trainer: every episode fails.",

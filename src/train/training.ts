@@ -17,6 +17,8 @@ export interface TrainingStep {
   /** Samples consumed, and their mean reward; `undefined` where there is none. */
   readonly samples: number;
   readonly reward: number | undefined;
+  /** What an agent of the step's time has failed with, in one line. */
+  readonly agentError?: string;
   readonly lags: readonly number[];
 }
 
@@ -32,7 +34,7 @@ export interface Evaluation {
 export type OnPhase = (phase: Phase, detail?: string) => void;
 
 /** See the file's head. Between two calls nothing is under way on the GPU. */
-export interface Training {
+export interface Training extends AsyncDisposable {
   /** Steps so far. */
   readonly steps: number;
   /** What checkpoints hold of the GPU's states. */
@@ -43,13 +45,12 @@ export interface Training {
   begin(onPhase: OnPhase, signal: AbortSignal): Promise<void>;
   /** Errors: `non_finite`, after which {@link offendingBatch} is what was trained on and the weights are as before. */
   step(onPhase: OnPhase): Promise<TrainingStep>;
-  /** Plays held-out tasks, and measures what else was kept from training. */
-  evaluate(onPhase: OnPhase): Promise<Evaluation>;
+  /** Plays held-out tasks, and measures what else was kept from training. Errors: the signal's reason. */
+  evaluate(onPhase: OnPhase, signal?: AbortSignal): Promise<Evaluation>;
   /** Plain JSON to go on from here with the states of {@link trained}. */
   checkpoint(): Promise<object>;
   /** Goes on from what {@link checkpoint} gave, once the states are restored. Before the first step. */
   resume(state: unknown): Promise<void>;
-  /** The batch of the step under way, or the last one. */
-  offendingBatch(): OffendingBatch;
-  close(): Promise<void>;
+  /** The batch of the step under way; undefined while it has none. */
+  offendingBatch(): OffendingBatch | undefined;
 }

@@ -1,4 +1,5 @@
-/** Which checkpoints stay: the newest, and the best so far. */
+/** Which checkpoints stay: the newest, and the best so far; and none beyond the step that a run goes back to. */
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ForgeError } from "../../../engine/index.ts";
 import { exists, removeFolder } from "../../models/folder.ts";
@@ -49,6 +50,34 @@ export async function readBest(directory: string): Promise<BestCheckpoint | unde
   });
 }
 
+/** Deletes that note, if there is one. Errors: `run_directory_unwritable`. */
+export async function forgetBest(directory: string): Promise<void> {
+  const file = join(directory, BEST_FILE);
+  await rm(file, { force: true }).catch((error: unknown) => {
+    throw runError(error, file);
+  });
+}
+
+/**
+ * Removes the checkpoints after a step, for a run that goes back to it: they are of another future than the one that is to
+ * come. Returns their steps. The newest goes first: whoever is killed in between leaves a run without a gap.
+ *
+ * Errors    `run_directory_unwritable`.
+ */
+export async function rewindCheckpoints(directory: string, step: number): Promise<number[]> {
+  const folder = resolve(directory);
+  const later = (await listSteps(folder)).filter((own) => own > step);
+  for (const own of later) await removeStep(folder, own);
+  return later;
+}
+
+async function removeStep(folder: string, step: number): Promise<void> {
+  const path = join(folder, stepName(step));
+  await removeFolder(path).catch((error: unknown) => {
+    throw runError(error, path);
+  });
+}
+
 /** Options of {@link pruneCheckpoints}. */
 export interface PruneOptions {
   /** How many of the newest stay, at least 1; infinity for all. */
@@ -82,12 +111,7 @@ export async function pruneCheckpoints(
   const stays = (step: number, at: number): boolean => at < keep || step === kept;
   const removed = steps.filter((step, at) => !stays(step, at));
   if (removed.length === 0 || !(await hasValid(folder, steps.filter(stays)))) return [];
-  for (const step of removed) {
-    const path = join(folder, stepName(step));
-    await removeFolder(path).catch((error: unknown) => {
-      throw runError(error, path);
-    });
-  }
+  for (const step of removed) await removeStep(folder, step);
   return removed;
 }
 

@@ -39,14 +39,16 @@ export interface RunDescription extends RunPlace {
   /** The whole configuration, defaults included, as JSON. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly seed: number;
+  /** Absolute path of the folder from which paths in the configuration are meant. */
+  readonly directory?: string;
 }
 
 /** A time that a run went on. */
 export interface Resumption extends RunPlace {
-  /** The last step that counts: that of the checkpoint. */
-  readonly step: number;
-  /** The checkpoint's path in the run directory. */
-  readonly checkpoint: string;
+  /** The last step that counts: that of the checkpoint. `null` where there was none yet, and the run began again. */
+  readonly step: number | null;
+  /** The checkpoint's path. */
+  readonly checkpoint: string | null;
 }
 
 /** What of the machine is added to {@link RunPlace}. */
@@ -147,7 +149,8 @@ export class RunDirectory {
    * @throws ForgeError `disk_full`, `run_directory_unwritable`
    */
   rewind(resumption: Resumption): void {
-    const { step } = resumption;
+    // what was measured before the first step is measured again
+    const step = resumption.step ?? -1;
     this.#metrics.rewind(step);
     this.#rollouts.rewind(step);
     this.#purgeFrom = step + 1;

@@ -24,17 +24,19 @@ export interface TrainViewOptions {
   readonly isQuiet?: boolean;
   /** Steps of the whole run. */
   readonly steps: number;
-  /** What a resumed run has done before, oldest first. */
-  readonly history?: readonly StepMetrics[];
 }
 
 /** See the file's head. */
 export interface TrainView {
+  /** Takes over what a resumed run has done before, oldest first. */
+  goOn(history: readonly StepMetrics[]): void;
   /** Shows the metrics of a step that is done; 0 is before the first. Metrics that it lacks stay as they were. */
   step(step: number, metrics: Metrics): void;
   /** Says what is done now, and how far it is: `"24 of 64 episodes"`. */
   phase(name: Phase, detail?: string): void;
   /** Writes a line that stays. */
+  say(text: string): void;
+  /** The same of something that is not as it should be. */
   warn(text: string): void;
   /** Ends the view; what it shows stays, with `summary` under it. */
   end(summary?: string): void;
@@ -61,9 +63,13 @@ class QuietView implements TrainView {
     this.#stream = stream;
   }
 
+  goOn(): void {}
+
   step(): void {}
 
   phase(): void {}
+
+  say(): void {}
 
   warn(text: string): void {
     this.#stream.write(`${warningText(text)}\n`);
@@ -77,10 +83,14 @@ class PlainView implements TrainView {
   readonly #steps: number;
   readonly #pace: Pace;
 
-  constructor(stream: ProgressStream, { steps, history }: TrainViewOptions) {
+  constructor(stream: ProgressStream, { steps }: TrainViewOptions) {
     this.#stream = stream;
     this.#steps = steps;
-    this.#pace = new Pace(steps, history?.at(-1)?.step ?? 0);
+    this.#pace = new Pace(steps);
+  }
+
+  goOn(history: readonly StepMetrics[]): void {
+    this.#pace.goOn(history.at(-1)?.step ?? 0);
   }
 
   step(step: number, metrics: Metrics): void {
@@ -96,8 +106,12 @@ class PlainView implements TrainView {
 
   phase(): void {}
 
+  say(text: string): void {
+    this.#stream.write(`${text}\n`);
+  }
+
   warn(text: string): void {
-    this.#stream.write(`${warningText(text)}\n`);
+    this.say(warningText(text));
   }
 
   end(summary?: string): void {
@@ -122,15 +136,20 @@ class LiveView implements TrainView {
   #curve: Curve | undefined;
   #phase: { readonly name: string; readonly detail: string; readonly since: number };
 
-  constructor(stream: ProgressStream, { columns, steps, history = [] }: TrainViewOptions) {
+  constructor(stream: ProgressStream, { columns, steps }: TrainViewOptions) {
     this.#columns = () => columns ?? (stream.columns || 80);
     this.#block = new LiveBlock(stream, this.#columns);
     this.#steps = steps;
-    this.#pace = new Pace(steps, history.at(-1)?.step ?? 0);
-    for (const past of history) this.#note(past.step, past.metrics);
+    this.#pace = new Pace(steps);
     this.#phase = { name: "loading", detail: "", since: performance.now() };
     // The clocks go on between two steps. The timer keeps no process alive.
     this.#timer = setInterval(() => this.#draw(), TICK_MS).unref();
+    this.#draw();
+  }
+
+  goOn(history: readonly StepMetrics[]): void {
+    for (const past of history) this.#note(past.step, past.metrics);
+    this.#pace.goOn(history.at(-1)?.step ?? 0);
     this.#draw();
   }
 
@@ -146,14 +165,22 @@ class LiveView implements TrainView {
     this.#phase = { name, detail: detail.replace(/[\p{Cc}\s]+/gu, " "), since };
   }
 
+  say(text: string): void {
+    this.#print(text, "");
+  }
+
   warn(text: string): void {
-    this.#block.print(wrapped(warningText(text), this.#columns() - 1, " ".repeat(WARNING.length)));
+    this.#print(warningText(text), " ".repeat(WARNING.length));
   }
 
   end(summary?: string): void {
     clearInterval(this.#timer);
     this.#block.draw(this.#lines([]));
     if (summary !== undefined) this.#block.finish(summary);
+  }
+
+  #print(text: string, indent: string): void {
+    this.#block.print(wrapped(text, this.#columns() - 1, indent));
   }
 
   #note(step: number, metrics: Metrics): void {
@@ -229,14 +256,18 @@ class Curve {
 /** How fast steps go by. */
 class Pace {
   /** The last step that is done. */
-  done: number;
+  done = 0;
   readonly #steps: number;
   /** Moments of the last steps in milliseconds, oldest first. */
-  readonly #moments: number[] = [performance.now()];
+  #moments: number[] = [performance.now()];
 
-  constructor(steps: number, done: number) {
+  constructor(steps: number) {
     this.#steps = steps;
+  }
+
+  goOn(done: number): void {
     this.done = done;
+    this.#moments = [performance.now()];
   }
 
   step(step: number): void {

@@ -197,7 +197,8 @@ describe("on a terminal", () => {
   it("goes on with the curve and the count of a resumed run, at the new pace", () => {
     const terminal = new Terminal();
     const history = [1, 2, 3].map((step) => ({ step, wallTime: step, metrics }));
-    const view = open(terminal, { history });
+    const view = open(terminal);
+    view.goOn(history);
     expect(terminal.screen()[0]).toMatch(/^step 3 of 10 .* 30 %$/);
     run(view, 4, 5);
     expect(terminal.screen()[0]).toMatch(/0:05 left$/);
