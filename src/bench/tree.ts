@@ -22,7 +22,7 @@ interface TreeSpec {
 
 const SMALL: TreeSpec = {
   scale: 300,
-  config: { vocab: 256, layers: 2, width: 64, heads: 4, mlpWidth: 172, maxDepth: 512 },
+  config: { vocab: 256, layers: 2, width: 128, heads: 4, mlpWidth: 344, maxDepth: 512 },
   tokenBudget: 4096,
 };
 
@@ -44,7 +44,7 @@ export async function treeSection(device: Device, options: MeasureOptions): Prom
     stepping("merged", merged, episodes),
     stepping("each request by itself", apart, episodes),
   ];
-  const [own, other] = await measure(contenders, { blockMs: 500, ...options });
+  const [own, other] = await measure(contenders, { blockMs: 2000, ...options });
   if (!own || !other) throw new Error("a contender was not measured");
   const { turns, group, prompt, action, observation } = shape;
   const task = `${group} × ${turns} turns of ${action} + ${observation}, prompt ${prompt}`;

@@ -62,7 +62,9 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
   async step(): Promise<StepOutcome> {
     const { gradNorm, isSkipped } = await this.#step();
-    return { gradNorm: await gradNorm.item(), isSkipped: (await isSkipped.item()) !== 0 };
+    // one that is not finite is for the caller to report
+    const norm = await gradNorm.item({ allowNonFinite: true });
+    return { gradNorm: norm, isSkipped: (await isSkipped.item()) !== 0 };
   }
 
   /** Frees the plans and the sum. */

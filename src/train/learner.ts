@@ -124,7 +124,9 @@ export class Learner implements Disposable {
    *           that update; `context_exceeded` for a sample longer than the budget; `argument_invalid` when no episode takes part.
    */
   async step(episodes: readonly RecordedEpisode[]): Promise<LearnerReport> {
-    const prepared = await this.#prepare(episodes);
+    const samples = prepareSamples(episodes);
+    this.#batch = samples; // of a step that fails at once, too
+    const prepared = await this.#prepare(samples, episodes);
     if (prepared.length === 0) throw nothingToLearn();
     this.#batch = prepared;
     const { epochs, minibatches } = this.algorithm;
@@ -154,10 +156,12 @@ export class Learner implements Disposable {
     for (const owner of [this.optimizer, this.critic]) owner?.[Symbol.dispose]();
   }
 
-  /** Samples with all that their loss needs but the policy's log-probs: advantages, old log-probs, weights. */
-  async #prepare(episodes: readonly RecordedEpisode[]): Promise<TrainedSample[]> {
+  /** With all that their loss needs but the policy's log-probs and the weights of a minibatch. */
+  async #prepare(
+    samples: readonly TrainedSample[],
+    episodes: readonly RecordedEpisode[],
+  ): Promise<TrainedSample[]> {
     const { algorithm } = this;
-    const samples = prepareSamples(episodes);
     const needsPass = algorithm.old === "trainer" || this.critic || algorithm.kl?.in === "reward";
     const own = needsPass ? await this.#policyPass.read(samples) : undefined;
     const reference = algorithm.kl ? await this.#referencePass?.read(samples) : undefined;
