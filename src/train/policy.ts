@@ -34,7 +34,7 @@ export interface OpenPolicyOptions {
   readonly device: Device;
   /** Where relative paths are meant from. Default: the working directory. */
   readonly from?: string;
-  /** Of the initial adapters. Default 0. */
+  /** Of the initial adapters, and of weights that have no seed of their own. Default 0. */
   readonly seed?: number;
   /** Whether layers are computed again in the backward. Default false. */
   readonly isCheckpointed?: boolean;
@@ -64,15 +64,15 @@ export async function openPolicy(
 }
 
 function createdPolicy(
-  { maxLength, vocab, tokenizer: asked, ...sizes }: CreateConfig,
+  { maxLength, vocab, seed, tokenizer: asked, ...sizes }: CreateConfig,
   { weightDtype }: ModelSection,
-  { from = ".", isCheckpointed = false }: OpenPolicyOptions,
+  { from = ".", seed: runSeed = 0, isCheckpointed = false }: OpenPolicyOptions,
 ): OpenedPolicy {
   const { tokenizer, files } = newTokenizer(asked, from);
   const tokens = vocab ?? tokenizer.vocabSize;
   checkVocabulary(tokenizer, tokens);
   const model = createModel({
-    ...{ ...sizes, vocab: tokens, maxDepth: maxLength },
+    ...{ ...sizes, vocab: tokens, maxDepth: maxLength, seed: seed ?? runSeed },
     ...{ weightDtype, isCheckpointed },
   });
   const template = templateOf(files);

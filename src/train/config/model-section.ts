@@ -52,7 +52,7 @@ const create: z.ZodType<CreateConfig> = z
     mlpWidth: derived(whole(1), "4 · width", "Width inside the MLP."),
     maxLength: key(whole(1), 512, "Tokens of the longest sequence."),
     vocab: nullable(whole(1), "Tokens that there are; null: those of the tokenizer."),
-    seed: key(whole(0), 0, "Seed of the weights."),
+    seed: nullable(whole(0), "Seed of the weights; null: that of the run."),
     tokenizer: key(
       taking(
         "{ kind: bytes }, { kind: characters, alphabet } or { kind: directory, directory }",

@@ -26,7 +26,7 @@ export interface CreateConfig {
   readonly mlpWidth: number;
   readonly maxLength: number;
   readonly vocab: number | null;
-  readonly seed: number;
+  readonly seed: number | null;
   readonly tokenizer: TokenizerConfig;
 }
 
