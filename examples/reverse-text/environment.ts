@@ -1,19 +1,18 @@
 /** Write a word backwards. The reward is the share of letters in their places. */
 import { defineEnvironment } from "forge-gpu";
 
-const LETTERS = "abcdefghijklmnop";
-const LENGTH = 6;
-const HELD_OUT = 64;
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+const LENGTHS = [4, 5, 6];
+const HELD_OUT = 96;
 
-/** Word number `index`: all words of so many letters, in an order that looks like none. */
+/** Word number `index`. No two of the first 26⁴ are the same: the factor has no divisor in common with 26. */
 function word(index: number): string {
-  let number = (index * 2_654_435_761 + 12_345) % LETTERS.length ** LENGTH;
-  let text = "";
-  for (let i = 0; i < LENGTH; i++) {
-    text += LETTERS[number % LETTERS.length];
-    number = Math.floor(number / LETTERS.length);
-  }
-  return text;
+  const length = LENGTHS[index % LENGTHS.length] as number;
+  const number = (index * 2_654_435_761) % LETTERS.length ** length;
+  return Array.from(
+    { length },
+    (_, i) => LETTERS[Math.floor(number / LETTERS.length ** i) % LETTERS.length],
+  ).join("");
 }
 
 function reversed(text: string): string {
@@ -35,7 +34,7 @@ export const environment = defineEnvironment<string>({
   },
   taskId: (task) => task,
   prompt: (task) => `${task}>`,
-  maxTokens: LENGTH + 2,
+  maxTokens: Math.max(...LENGTHS) + 2,
   rewards: { letters: ({ task, text }) => share(reversed(task), text) },
   demonstration: (task) => ({ prompt: `${task}>`, response: reversed(task) }),
 });
