@@ -11,10 +11,10 @@ export function evalCommand(): Command {
     .description("play held-out tasks: success rate with its interval, pass@k, tasks, transcripts")
     .argument("<config>", "configuration: YAML, JSON, or a module in TypeScript or JavaScript")
     .addOption(
-      new Option("--run <directory>", "take the policy of a run's latest checkpoint").conflicts([
-        "checkpoint",
-        "model",
-      ]),
+      new Option(
+        "--run [directory]",
+        "take the policy of a run's latest checkpoint (default: the newest run of this name)",
+      ).conflicts(["checkpoint", "model"]),
     )
     .addOption(
       new Option("--checkpoint <directory>", "take the policy of this checkpoint").conflicts(

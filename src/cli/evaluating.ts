@@ -1,11 +1,14 @@
 /** What `forge-gpu eval` does: opens a policy, plays tasks with it, and prints what they come to. */
+import { resolve } from "node:path";
 import { type Device, ForgeError, openDevice, setDefaultDevice } from "../../engine/index.ts";
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
+import type { TrainConfig } from "../train/config/types.ts";
 import { determinismOf } from "../train/determinism.ts";
 import { evaluationText, transcriptsText } from "../train/evaluation/printing.ts";
 import { type EvaluationReport, evaluationReport } from "../train/evaluation/report.ts";
 import { openRollout, playHeldOut } from "../train/playing.ts";
 import { type OpenedPolicy, openPolicy } from "../train/policy.ts";
+import { newestRun } from "../train/run/run-directory.ts";
 import { openRunPolicy, type RunPolicy } from "../train/run-policy.ts";
 import { environmentOf } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
@@ -16,7 +19,7 @@ import { manifest } from "./manifest.ts";
 
 /** What the command line says. */
 export interface EvalFlags {
-  readonly run?: string;
+  readonly run?: string | true;
   readonly checkpoint?: string;
   readonly model?: string;
   readonly tasks?: number;
@@ -72,7 +75,7 @@ async function policyOf(
 ): Promise<OpenedPolicy | RunPolicy> {
   const progress = new LateProgress("loading the model", "B");
   const onProgress = (done: number, total: number): void => progress.update(done, total);
-  const place = run ?? checkpoint;
+  const place = run === true ? newestRunOf(config) : (run ?? checkpoint);
   const given = { ...config.model, directory: model ?? null, create: null, lora: null };
   const opened =
     place !== undefined
@@ -81,6 +84,17 @@ async function policyOf(
         ? openPolicy(given, { device, onProgress })
         : openPolicy(config.model, { device, onProgress, from: directory, seed: config.seed });
   return opened.finally(() => progress.end());
+}
+
+function newestRunOf({ name, run: { directory } }: TrainConfig): string {
+  const run = newestRun(directory, name);
+  if (run !== undefined) return run;
+  throw new ForgeError({
+    code: "run_not_found",
+    what: "there is no run whose policy could be played.",
+    got: `nothing in ${resolve(directory, name)}`,
+    fix: "name the directory of a run, or leave --run out to play the model that training begins with",
+  });
 }
 
 async function played(

@@ -94,7 +94,7 @@ describe("a policy", () => {
     full = await documentOf<TrainResult>("train", config);
     expect(full).toMatchObject({ steps: 2, ended: "done", nondeterminism: [] });
     const { transcripts: _, ...after } = full.after ?? { transcripts: [] };
-    const again = await documentOf<Evaluated>("eval", config, "--run", full.directory);
+    const again = await documentOf<Evaluated>("eval", config, "--run"); // the newest
     expect(again).toMatchObject({ ...after, transcripts: [], policy: { checkpoint: { step: 2 } } });
   });
 
