@@ -9,7 +9,10 @@ import { wholeNumber } from "./values.ts";
 export function exportCommand(): Command {
   return new Command("export")
     .description("write the model that a run has trained as a Hugging Face or a PEFT directory")
-    .argument("<run>", "directory of a run, or of one of its checkpoints")
+    .argument(
+      "<run>",
+      "directory of a run, of one of its checkpoints, or of a name for its newest run",
+    )
     .requiredOption("--to <directory>", "directory to write, which is made")
     .addOption(
       new Option(

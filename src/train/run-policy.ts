@@ -10,6 +10,7 @@ import { modelSection } from "./config/model-section.ts";
 import type { ModelSection } from "./config/types.ts";
 import { type OpenedPolicy, openPolicy } from "./policy.ts";
 import { readJsonFile } from "./run/json-file.ts";
+import { newestRun } from "./run/run-directory.ts";
 
 /** Which checkpoint of a run. */
 export type CheckpointChoice = "latest" | "best" | { readonly step: number };
@@ -33,7 +34,7 @@ export interface RunPolicyOptions {
 /**
  * Builds the model that a run trains, and gives it the weights of a checkpoint.
  *
- * @param path directory of a run, or of one of its checkpoints
+ * @param path directory of a run, or of one of its checkpoints; of all runs of a name for the newest
  *
  * Errors    `run_not_found`; `checkpoint_invalid`, also where there is none; `file_invalid` for a run.json without a model;
  *           `argument_invalid` for a choice among one checkpoint, and for a base of a run that
@@ -72,8 +73,9 @@ async function placeOf(
       fix: "give the directory of the run, or do not choose",
     });
   }
-  const checkpoints = join(path, "checkpoints");
-  return { run: path, checkpoint: await chosen(checkpoints, choice) };
+  const isRun = existsSync(join(path, "run.json"));
+  const run = isRun ? path : (newestRun(dirname(path), basename(path)) ?? path);
+  return { run, checkpoint: await chosen(join(run, "checkpoints"), choice) };
 }
 
 /** The folder of a checkpoint, or that of all of them for the latest. */

@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -51,8 +52,12 @@ function environment(): NodeJS.ProcessEnv {
   };
 }
 
-function run(command: string, args: readonly string[]): { code: number | null; output: string } {
-  const done = spawnSync(command, args, { cwd: root, encoding: "utf8", env: environment() });
+function run(
+  command: string,
+  args: readonly string[],
+  cwd = root,
+): { code: number | null; output: string } {
+  const done = spawnSync(command, args, { cwd, encoding: "utf8", env: environment() });
   // vitest would take stack traces in a message for its own, and look for their source maps.
   const output = `${done.stdout}${done.stderr}${done.error ?? ""}`.replace(/^ +at .*\n/gm, "");
   return { code: done.status, output };
@@ -66,9 +71,12 @@ describe("shell blocks tagged `run`", () => {
     )
     .filter(({ line }) => line.trim() !== "");
 
+  // what they write stays in the scratch folder
+  symlinkSync(join(root, "examples"), join(scratch, "examples"));
+
   it("exist", () => expect(commands).not.toEqual([]));
   it.each(commands)("$title: $line", ({ line }) => {
-    const { code, output } = run("sh", ["-ec", line]);
+    const { code, output } = run("sh", ["-ec", line], scratch);
     expect(code, output).toBe(0);
   });
 });

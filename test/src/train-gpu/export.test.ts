@@ -219,6 +219,7 @@ describe("a run", () => {
     }
     for (const [path, choice, step] of [
       [run, undefined, 2],
+      [folder, undefined, 2], // its newest run
       [run, "latest", 2],
       [run, "best", 1],
       [run, { step: 1 }, 1],
@@ -236,7 +237,7 @@ describe("a run", () => {
     expect(await failing(checkpoint(1), { choice: "best" })).toBe("argument_invalid");
     rmSync(join(run, "checkpoints", "best.json"));
     expect(await failing(run, { choice: "best" })).toBe("checkpoint_invalid");
-    expect(await failing(folder)).toBe("run_not_found");
+    expect(await failing(at("none"))).toBe("run_not_found");
     writeFileSync(join(run, "run.json"), JSON.stringify({ config: { model: { lora: 3 } } }));
     expect(await failing(run)).toBe("file_invalid");
     writeFileSync(join(run, "run.json"), JSON.stringify({ config: { model: { create: null } } }));
