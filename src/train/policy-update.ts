@@ -87,12 +87,13 @@ export class PolicyUpdate implements Disposable {
   }
 
   /**
-   * Updates the weights. With `isNoted`, what the policy says of each trained token is put down with the samples.
+   * Updates the weights. What the policy says of each trained token is put down with the samples, in the first pass as what
+   * it said before the step, too.
    *
    * Errors    `non_finite` for a loss or gradient that is not a number, `context_exceeded` for a sample longer than the
    *           budget, and those of the device; the weights are then as they were.
    */
-  async step(part: readonly TrainedSample[], isNoted: boolean): Promise<UpdateOutcome> {
+  async step(part: readonly TrainedSample[], isFirst: boolean): Promise<UpdateOutcome> {
     const { algorithm, tokenBudget, isMerged } = this.#options;
     const samples = withWeights(part, algorithm);
     const hasWholeTrajectories = algorithm.per === "episode" && readsSequences(algorithm);
@@ -100,7 +101,7 @@ export class PolicyUpdate implements Disposable {
       ...{ tokenBudget, isMerged, hasWholeTrajectories },
     });
     try {
-      const losses = await this.#accumulate(batches, samples, isNoted);
+      const losses = await this.#accumulate(batches, samples, isFirst);
       if (!Number.isFinite(losses.loss)) throw notFinite(`loss ${losses.loss}`);
       const { gradNorm, isSkipped } = await this.#gradients.step();
       if (isSkipped) throw notFinite(`gradient norm ${gradNorm}`);
@@ -119,7 +120,7 @@ export class PolicyUpdate implements Disposable {
   async #accumulate(
     batches: readonly ForestBatch[],
     samples: readonly TrainedSample[],
-    isNoted: boolean,
+    isFirst: boolean,
   ): Promise<UpdateLosses> {
     const sums = { loss: 0, policyLoss: 0, kl: 0, valueLoss: 0 };
     await readBehind(
@@ -131,7 +132,8 @@ export class PolicyUpdate implements Disposable {
       },
       ({ batch, padded }, read) => {
         for (const [i, name] of LOSSES.entries()) sums[name] += read[i] as number;
-        if (isNoted) note(batch, samples, read.subarray(LOSSES.length), padded.sizes.edges);
+        const { edges } = padded.sizes;
+        note(batch, samples, read.subarray(LOSSES.length), { length: edges, isFirst });
       },
     );
     return sums;
@@ -199,13 +201,15 @@ function note(
   batch: ForestBatch,
   samples: readonly TrainedSample[],
   read: Float32Array,
-  length: number,
+  { length, isFirst }: { readonly length: number; readonly isFirst: boolean },
 ): void {
   const count = batch.rows.length;
   const logprobs = gatherEdges(batch, read.subarray(0, count));
   const entropies = gatherEdges(batch, read.subarray(length, length + count));
   batch.samples.forEach((s, i) => {
     const sample = samples[s] as TrainedSample;
+    sample.updatedLogprobs.set(logprobs[i] as Float64Array);
+    if (!isFirst) return;
     sample.trainerLogprobs.set(logprobs[i] as Float64Array);
     sample.entropies.set(entropies[i] as Float64Array);
   });

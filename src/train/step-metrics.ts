@@ -83,7 +83,7 @@ function learnerMetrics(
     "losses/entropy": mean(row(({ entropies }) => entropies)),
     ...policyMetrics(
       {
-        logprobs: row(({ trainerLogprobs }) => trainerLogprobs),
+        logprobs: row(({ updatedLogprobs }) => updatedLogprobs),
         old: row(({ old }) => old),
         advantages: row(({ advantages }) => advantages),
         ...(algorithm.kl && { reference: row(({ reference }) => reference) }),

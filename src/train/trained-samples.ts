@@ -32,6 +32,8 @@ export interface TrainedSample extends ForestSample {
   /** What the policy says of it at its first update; written there. */
   readonly trainerLogprobs: Float64Array;
   readonly entropies: Float64Array;
+  /** What the policy says of it at its last update: of the last pass; written there. */
+  readonly updatedLogprobs: Float64Array;
 }
 
 /** Rows of {@link packRows}: those of `policyLoss`, then old values and returns. */
@@ -59,6 +61,7 @@ export function prepareSamples(episodes: readonly RecordedEpisode[]): TrainedSam
         policyVersions: completion.policyVersions,
         trainerLogprobs: zeros.slice(),
         entropies: zeros.slice(),
+        updatedLogprobs: zeros.slice(),
       };
     });
   });

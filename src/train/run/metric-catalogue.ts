@@ -157,7 +157,7 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   },
   "losses/approx_kl": {
     meaning:
-      "KL between the policy before the update and after it, estimated by (ratio − 1) − log ratio",
+      "KL between the policy before the step and the one at the last pass, estimated by (ratio − 1) − log ratio",
     unit: "nats a token",
   },
   "losses/old_approx_kl": {

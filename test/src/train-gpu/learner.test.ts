@@ -131,6 +131,19 @@ describe("a step", () => {
     }
   });
 
+  it("knows what the policy said before it, and at the last pass", async () => {
+    const optimizer = { lr: 1e-2 };
+    using once = learnerOf(ALGORITHMS.grpo(), { optimizer });
+    const { samples: first } = await once.step(EPISODES);
+    using twice = learnerOf(ALGORITHMS.grpo({ epochs: 2 }), { optimizer });
+    const { samples: second } = await twice.step(EPISODES);
+    second.forEach(({ trainerLogprobs, updatedLogprobs }, s) => {
+      expect(first[s]?.updatedLogprobs).toEqual(first[s]?.trainerLogprobs);
+      expect(trainerLogprobs).toEqual(first[s]?.trainerLogprobs);
+      expect(updatedLogprobs).not.toEqual(trainerLogprobs);
+    });
+  });
+
   it("saves what it has of a critic of its own under names of its own", async () => {
     const critic = { coefficient: 0.5, model: "separate" } as const;
     using learner = learnerOf(ALGORITHMS.ppo({ critic, epochs: 1 }));
