@@ -43,12 +43,13 @@ async function trainWith(
   { adapter, quiet = false, resume }: TrainFlags,
   signal: AbortSignal,
 ): Promise<TrainResult> {
+  // drivers speak while they are opened, into whatever is drawn then
+  const device = await openDevice(adapter === undefined ? {} : { adapter });
   const view = createTrainView({ isQuiet: quiet, steps: loaded.config.train.steps });
   for (const warning of loaded.warnings) view.warn(warning);
   const onInterrupt = (): void =>
     view.say("interrupted: the step under way is finished and saved; once more ends at once");
   signal.addEventListener("abort", onInterrupt, { once: true });
-  const device = await openDevice(adapter === undefined ? {} : { adapter });
   try {
     keepTuning(device);
     setDefaultDevice(device);
@@ -56,7 +57,7 @@ async function trainWith(
       ...{ loaded, device, view, signal, version: manifest.version },
       ...(resume !== undefined && { resume }),
     });
-    view.end();
+    view.end("");
     return result;
   } catch (error) {
     view.end();

@@ -34,7 +34,7 @@ export function runError(error: unknown, path: string): unknown {
       code: "disk_full",
       what: "the disk has no room for the run",
       got,
-      fix: "make room and go on with --resume, which starts from the last checkpoint; checkpoints.keep says how many stay",
+      fix: "make room and go on with --resume, which starts from the last checkpoint; checkpoint.keep says how many stay",
       cause: error,
     });
   }
@@ -43,7 +43,7 @@ export function runError(error: unknown, path: string): unknown {
     code: "run_directory_unwritable",
     what: "the run directory cannot be written",
     got,
-    fix: "let runs name a folder that this user may write and that is no file",
+    fix: "let run.directory name a folder that this user may write and that is no file",
     cause: error,
   });
 }

@@ -46,7 +46,7 @@ const RULES: readonly Rule[] = [
       if (found.length === 0) return undefined;
       const names = found.slice(0, 3).map(([name, value]) => `${name} is ${value}`);
       const more = found.length > 3 ? ` and ${found.length - 3} more` : "";
-      return `${names.join(", ")}${more}: lower learningRate or maxGradNorm, and look at the rewards of this step`;
+      return `${names.join(", ")}${more}: lower optimizer.lr or optimizer.maxGradNorm, and look at the rewards of this step`;
     },
   },
   {
@@ -59,7 +59,7 @@ const RULES: readonly Rule[] = [
         success === undefined
           ? "make tasks harder or easier"
           : `make tasks ${success > HALF ? "harder" : "easier"} (${percent(success)} succeed)`;
-      return `${equal} of ${groups} groups got the same reward in every sample: nothing to learn from; ${remedy}, or raise groupSize`;
+      return `${equal} of ${groups} groups got the same reward in every sample: nothing to learn from; ${remedy}, or raise rollout.groupSize`;
     },
   },
   {
@@ -68,7 +68,7 @@ const RULES: readonly Rule[] = [
       const share = metrics["rollout/truncated_rate"] ?? 0;
       if (share < HALF) return undefined;
       const who = share >= 1 ? "all episodes were" : `${percent(share)} of the episodes were`;
-      return `${who} cut off at the limit of tokens or turns before they could end: raise maxTokens or maxTurns`;
+      return `${who} cut off at the limit of tokens or turns before they could end: raise rollout.maxTokens, or what else limits them`;
     },
   },
   {
@@ -92,7 +92,7 @@ const RULES: readonly Rule[] = [
     text: (metrics) => {
       const kl = metrics["losses/approx_kl"] ?? 0;
       if (!(kl > KL_LIMIT)) return undefined;
-      return `one step moved the policy by ${kl.toFixed(2)} nats a token (0.01 is usual): lower learningRate or the number of epochs`;
+      return `one step moved the policy by ${kl.toFixed(2)} nats a token (0.01 is usual): lower optimizer.lr or algorithm.epochs`;
     },
   },
   {
@@ -100,7 +100,7 @@ const RULES: readonly Rule[] = [
     text: (metrics) => {
       const share = metrics["losses/clip_fraction"] ?? 0;
       if (share < HALF) return undefined;
-      return `the loss held back ${percent(share)} of the tokens: they teach nothing; lower learningRate or widen the clip range`;
+      return `the loss held back ${percent(share)} of the tokens: they teach nothing; lower optimizer.lr or widen the clip range`;
     },
   },
   {
@@ -109,7 +109,7 @@ const RULES: readonly Rule[] = [
     text: (metrics) => {
       const entropy = metrics["losses/entropy"];
       if (entropy === undefined || !(entropy < ENTROPY_LIMIT)) return undefined;
-      return `the policy's entropy is ${entropy.toExponential(1)} nats: it gives the same answers again and again; raise entropyCoefficient or temperature, or stop here`;
+      return `the policy's entropy is ${entropy.toExponential(1)} nats: it gives the same answers again and again; raise algorithm.entropyCoefficient or rollout.temperature, or stop here`;
     },
   },
   {

@@ -91,10 +91,10 @@ describe("the words", () => {
   it("say how many groups taught nothing, and which way the tasks should go", () => {
     const seven = { "rollout/groups": 8, "rollout/zero_variance_groups": 7 };
     expect(textOf({ ...seven, "rollout/success_rate": 0.9 })).toBe(
-      "7 of 8 groups got the same reward in every sample: nothing to learn from; make tasks harder (90 % succeed), or raise groupSize",
+      "7 of 8 groups got the same reward in every sample: nothing to learn from; make tasks harder (90 % succeed), or raise rollout.groupSize",
     );
     expect(textOf({ ...seven, "rollout/success_rate": 0 })).toContain("easier (0 % succeed)");
-    expect(textOf(seven)).toContain("harder or easier, or raise groupSize");
+    expect(textOf(seven)).toContain("harder or easier, or raise rollout.groupSize");
   });
 
   it("name what is not finite, and count the rest", () => {
