@@ -61,10 +61,13 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
 
   /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
   async step(): Promise<StepOutcome> {
-    const { gradNorm, isSkipped } = await this.#step();
-    // one that is not finite is for the caller to report
-    const norm = await gradNorm.item({ allowNonFinite: true });
-    return { gradNorm: norm, isSkipped: (await isSkipped.item()) !== 0 };
+    const done = await this.#step();
+    const [gradNorm, isSkipped] = await Promise.all([
+      // one that is not finite is for the caller to report
+      done.gradNorm.item({ allowNonFinite: true }),
+      done.isSkipped.item(),
+    ]);
+    return { gradNorm, isSkipped: isSkipped !== 0 };
   }
 
   /** Frees the plans and the sum. */
