@@ -32,6 +32,19 @@ const COMMON = {
   optimizer: { lr: 1e-2, schedule: "cosine", warmupSteps: 3 },
 };
 
+/** Answer with the letter in upper case. */
+const UPPER = `import { defineEnvironment } from "forge-gpu";
+const letters = ${JSON.stringify(LETTERS)};
+export const environment = defineEnvironment({
+  name: "upper",
+  tasks: { train: letters, eval: letters },
+  prompt: (letter) => letter + ":",
+  maxTokens: 4,
+  rewards: { right: ({ task, text }) => Number(text === task.toUpperCase()) },
+  demonstration: (letter) => ({ prompt: letter + ":", response: letter.toUpperCase() }),
+});
+`;
+
 /** Writes a configuration into a folder of its own. */
 function saved(name: string, config: object): string {
   mkdirSync(join(folder, name), { recursive: true });
@@ -64,7 +77,7 @@ function outcome({ directory, checkpoint = "" }: TrainResult): unknown {
   const files = ["policy.safetensors", "optimizer.safetensors"];
   const metrics = readMetrics(directory).map(({ step, metrics }) => [
     step,
-    Object.entries(metrics).filter(([name]) => !/^(time|throughput)\//.test(name)),
+    Object.entries(metrics).filter(([name]) => !/^(time|throughput|yield)\//.test(name)),
   ]);
   return [metrics, ...files.map((name) => readFileSync(join(checkpoint, name)))];
 }
@@ -92,19 +105,7 @@ describe("sft", () => {
       train: { steps: 60, batch: 6 },
       ...{ eval: { every: 30 }, checkpoint: { every: 30 } },
     });
-    writeFileSync(
-      module,
-      `import { defineEnvironment } from "forge-gpu";
-      const letters = ${JSON.stringify(LETTERS)};
-      export const environment = defineEnvironment({
-        name: "upper",
-        tasks: { train: letters, eval: letters },
-        prompt: (letter) => letter + ":",
-        maxTokens: 4,
-        rewards: { right: ({ task, text }) => Number(text === task.toUpperCase()) },
-        demonstration: (letter) => ({ prompt: letter + ":", response: letter.toUpperCase() }),
-      });`,
-    );
+    writeFileSync(module, UPPER);
     const { before, after } = await inTwoParts(file, 30);
     expect(before?.passAt[1]).toBeLessThan(0.5);
     expect(after?.passAt[1]).toBe(1);
@@ -132,6 +133,24 @@ describe("sft", () => {
     expect(metrics[1]).toMatchObject({ "charts/trained_tokens": 24, "charts/tokens": 48 });
     expect(metrics[1]).not.toHaveProperty("lag/mean");
     expect(metrics[21]).not.toHaveProperty("eval/loss");
+  });
+});
+
+describe("a warm start", () => {
+  it("is what rl is held to, in a run that goes on too", async () => {
+    const file = saved("warm", {
+      ...{ environment: "./environment.ts", reward: { speed: 0, truncated: "score" } },
+      algorithm: { name: "grpo", kl: { in: "loss", kind: "k3", coefficient: 0.5 } },
+      rollout: { groupSize: 4, groupsPerStep: 2, slots: 2, batch: 8 },
+      optimizer: { lr: 1e-3 },
+      train: { steps: 4, tokenBudget: 512, warmStart: { steps: 10, batch: 6, lr: 1e-2 } },
+      ...{ eval: { every: 0 }, checkpoint: { every: 2 } },
+    });
+    writeFileSync(join(folder, "warm", "environment.ts"), UPPER);
+    const metrics = metricsOf(await inTwoParts(file, 2));
+    // at first the policy is what it is held to
+    expect(metrics[0]?.["losses/kl"]).toBeCloseTo(0, 6);
+    expect(metrics[3]?.["losses/kl"]).toBeLessThan(0.1);
   });
 });
 
