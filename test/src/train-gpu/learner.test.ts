@@ -8,8 +8,10 @@ import {
 } from "../../../engine/index.ts";
 import type { Algorithm } from "../../../src/rl/algorithm/algorithm.ts";
 import { ALGORITHMS } from "../../../src/rl/algorithm/index.ts";
+import { explainedVariance } from "../../../src/rl/metrics.ts";
 import type { RecordedEpisode } from "../../../src/train/episodes.ts";
 import { Learner, type LearnerOptions } from "../../../src/train/learner.ts";
+import type { TrainedSample } from "../../../src/train/trained-samples.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { device, randoms } from "../../support/gpu.ts";
 import { eventfulPlays, recorded } from "../../support/recorded-episodes.ts";
@@ -143,6 +145,24 @@ describe("a step", () => {
       expect(updatedLogprobs).not.toEqual(trainerLogprobs);
     });
   });
+
+  it.each(["head", "separate"] as const)(
+    "teaches a critic (%s) every token's return",
+    async (kind) => {
+      const critic = { coefficient: 1, model: kind };
+      // what is left of a reward tells tokens of an answer apart
+      const ppo = ALGORITHMS.ppo({ critic, lambda: 1, gamma: 0.8, epochs: 10 });
+      using learner = learnerOf(ppo, { optimizer: { lr: 1e-2 } });
+      // those without a double that is paid otherwise
+      const told = [2, 4, 6].map((e) => EPISODES[e] as RecordedEpisode);
+      for (let step = 0; step < 10; step++) await learner.step(told);
+      const row = (of: (sample: TrainedSample) => ArrayLike<number> | undefined): number[] =>
+        learner.batch.flatMap((sample) => Array.from(of(sample) ?? []));
+      const [values, returns] = [row(({ values }) => values), row(({ returns }) => returns)];
+      expect(values.length).toBe(returns.length);
+      expect(explainedVariance(values, returns)).toBeGreaterThan(0.9);
+    },
+  );
 
   it("saves what it has of a critic of its own under names of its own", async () => {
     const critic = { coefficient: 0.5, model: "separate" } as const;
