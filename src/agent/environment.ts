@@ -100,7 +100,8 @@ export interface EnvironmentDefinition<Task> {
   readonly demonstration?: (task: Task) => Demonstration;
   /**
    * Whether plays and rewards follow from task, seed and replies alone, and take no time worth waiting for: no clock, network
-   * or process. Runs are then deterministic. Default: whether there is no `play` of its own.
+   * or process. Runs are then deterministic. While a request is out, the next must be asked before anything else is awaited.
+   * Default: whether there is no `play` of its own.
    */
   readonly isPure?: boolean;
 }

@@ -4,6 +4,7 @@
  * Agents run when their promises are fulfilled, in an order that nobody should depend on. A trainer that must repeat lets
  * all of them come to rest, passes on what they ask for in the order of its place, and only then lets the GPU go on.
  */
+import { ForgeError } from "../../engine/error.ts";
 import type { Generation, GenerationRequest } from "../rollout/request.ts";
 import type { Sampler } from "../rollout/sampler.ts";
 import type { Session } from "../rollout/session.ts";
@@ -26,6 +27,8 @@ export class RequestDesk {
   readonly #atWork = new Set<EpisodeDesk>();
   #bells: (() => void)[] = [];
   #events = 0;
+  /** How often all episodes have come to rest. */
+  #rests = 0;
 
   constructor(sampler: Sampler) {
     this.#sampler = sampler;
@@ -35,6 +38,7 @@ export class RequestDesk {
   open(place: Place): EpisodeDesk {
     const desk = new EpisodeDesk(place, {
       sampler: this.#sampler,
+      rests: () => this.#rests,
       queue: (waiting) => {
         this.#waiting.push(waiting);
         this.#ring();
@@ -57,7 +61,10 @@ export class RequestDesk {
       // what has been fulfilled goes on within this turn of the event loop
       await nextTask();
       if (before !== this.#events) continue;
-      if (this.#atWork.size === 0) return;
+      if (this.#atWork.size === 0) {
+        this.#rests++;
+        return;
+      }
       await this.progress(before, signal);
     }
   }
@@ -109,6 +116,7 @@ export class RequestDesk {
 
 interface DeskHost {
   readonly sampler: Sampler;
+  readonly rests: () => number;
   readonly queue: (waiting: Waiting) => void;
   readonly setAtWork: (isAtWork: boolean) => void;
 }
@@ -120,25 +128,30 @@ export class EpisodeDesk implements Disposable {
   readonly #session: Session;
   #outstanding = 0;
   #isOver = false;
+  /** How often all had come to rest when this one last went on. */
+  #wentOn: number;
   #whenQuiet: (() => void)[] = [];
 
   constructor(place: Place, host: DeskHost) {
     this.#place = place;
     this.#host = host;
     this.#session = host.sampler.session();
+    this.#wentOn = host.rests();
   }
 
   /**
-   * Asks the policy. The episode is at rest until `onDone` is fulfilled too, unless other requests of its are out.
+   * Asks the policy. The episode is at rest until `onDone` is fulfilled too, and until other requests of its are answered.
    *
-   * Errors    those of `Sampler.generate`, and what `onDone` throws.
+   * Errors    those of `Sampler.generate`, and what `onDone` throws; `environment_failed` for a request beside another one
+   *           that comes after all have come to rest: a run that must repeat could not.
    */
   async generate<T>(
     requestIndex: number,
     request: GenerationRequest,
     onDone: (generation: Generation) => Promise<T>,
   ): Promise<T> {
-    const { sampler, queue, setAtWork } = this.#host;
+    const { sampler, rests, queue, setAtWork } = this.#host;
+    if (this.#outstanding > 0 && this.#wentOn !== rests()) throw outOfTurn();
     this.#outstanding++;
     setAtWork(false);
     try {
@@ -149,6 +162,7 @@ export class EpisodeDesk implements Disposable {
       return await onDone(generation);
     } finally {
       this.#outstanding--;
+      this.#wentOn = rests();
       // one that waits for several answers is at rest until the last
       if (this.#outstanding === 0 && !this.#isOver) setAtWork(true);
       if (this.#outstanding === 0) for (const call of this.#whenQuiet.splice(0)) call();
@@ -166,6 +180,15 @@ export class EpisodeDesk implements Disposable {
     this.#session[Symbol.dispose]();
     this.#host.setAtWork(false);
   }
+}
+
+function outOfTurn(): ForgeError {
+  return new ForgeError({
+    code: "environment_failed",
+    what: "the agent has asked out of turn, though its environment is declared pure.",
+    why: "with a request out, it waited for something else before it asked again: when that is depends on the machine",
+    fix: "ask in the same turn of the event loop as the last answer, await all answers before anything else, or set isPure to false",
+  });
 }
 
 function compare(a: Place, b: Place): number {

@@ -11,10 +11,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { ForgeError } from "../../../engine/error.ts";
 import { defineEnvironment, type Environment } from "../../../src/agent/environment.ts";
 import type { TrainConfigInput } from "../../../src/train/config/types.ts";
+import { nextTask } from "../../../src/train/request-desk.ts";
 import { ALPHABET } from "../../support/branching-environment.ts";
 import { errorOf } from "../../support/errors.ts";
 import { NotedView, trainHere } from "../../support/train-here.ts";
@@ -106,16 +107,18 @@ describe("a disk that fails", () => {
 
   const small = join(folder, "small");
   mkdirSync(small);
-  const canMount =
+  const mount = (): boolean =>
     process.platform === "linux" &&
     spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", small]).status === 0;
-  afterAll(() => {
-    if (canMount) spawnSync("umount", ["-l", small]);
-  });
+  const unmount = (): unknown => spawnSync("umount", ["-l", small]);
+  const canMount = mount();
+  if (canMount) unmount();
 
   it.skipIf(!canMount)(
     `by being full: is said, and the next checkpoint is written${canMount ? "" : " (skipped: this user may not mount)"}`,
     async () => {
+      expect(mount()).toBe(true);
+      onTestFinished(() => void unmount());
       const filler = join(small, "filler");
       const view = new NotedView();
       view.onPhase = (phase) => {
@@ -308,6 +311,25 @@ describe("an environment that fails", () => {
       expect(error.message).toContain("no key");
     },
   );
+
+  it("by branches that are out of turn, though it is declared pure: they fail, aloud", async () => {
+    const environment = counting({
+      isPure: true,
+      play: async ({ policy }) => {
+        const branch = async (maxTokens: number): Promise<void> => {
+          await policy.generate({ prompt: "ab>", maxTokens });
+          // a few turns of the event loop, while the longer answer takes many readbacks
+          for (let turn = 0; turn < 6; turn++) await nextTask();
+          await policy.generate({ prompt: "cd>", maxTokens });
+        };
+        await Promise.all([branch(1), branch(24)]);
+      },
+    });
+    const view = new NotedView();
+    const given = config({ train: { steps: 2 }, rollout: { groupSize: 4 } });
+    await trainHere(join(folder, "turn"), { ...given, environment }, { view });
+    expect(view.warnings.join()).toContain("asked out of turn");
+  });
 
   it("by asking nothing, or for more than there is room: likewise", async () => {
     for (const play of [
