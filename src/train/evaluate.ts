@@ -18,6 +18,8 @@ export interface EvaluateOptions<Task> {
   /** Episodes of each task. */
   readonly samples: number;
   readonly seed: number;
+  /** How long an episode may take, on the rollout's clock, before it is cancelled. Default: no end. */
+  readonly episodeTimeout?: number;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -71,12 +73,18 @@ export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<Ev
 }
 
 async function play<Task>(
-  { rollout, environment, tokenizer, sampling, tasks, seed }: EvaluateOptions<Task>,
+  options: EvaluateOptions<Task>,
   { taskIndex, sampleIndex }: { readonly taskIndex: number; readonly sampleIndex: number },
   stop: AbortSignal,
 ): Promise<EvaluatedEpisode> {
-  // of its own: one that all share would have a listener for each request
-  const signal = AbortSignal.any([stop]);
+  const { rollout, environment, tokenizer, sampling, tasks, seed, episodeTimeout } = options;
+  const timer = new AbortController();
+  const { clock } = rollout;
+  const callOff =
+    episodeTimeout === undefined
+      ? () => {}
+      : clock.at(clock.now() + episodeTimeout, () => timer.abort());
+  const signal = AbortSignal.any([stop, timer.signal]);
   const task = tasks[taskIndex] as Task;
   const place = [PURPOSE.evaluation, taskIndex, sampleIndex];
   using desk = rollout.desk.open(place);
@@ -87,7 +95,7 @@ async function play<Task>(
     onCompletion: async ({ responseIds }) => {
       sampledTokens += responseIds.length;
     },
-  });
+  }).finally(callOff);
   const isScored = trace && (status === "completed" || status === "truncated");
   const scores = isScored ? await scoreEpisode(environment, trace) : undefined;
   return {

@@ -59,6 +59,7 @@ export interface HeldOutOptions {
  */
 export async function playHeldOut(options: HeldOutOptions): Promise<EvaluatedEpisode[]> {
   const { rollout, config, policy, environment, onProgress, signal } = options;
+  const { episodeTimeoutMs } = config.rollout;
   const { tasks: most, samples, temperature, maxTokens } = config.eval;
   const tasks = environment.eval.slice(0, most ?? environment.eval.length);
   if (tasks.length === 0) return [];
@@ -66,6 +67,8 @@ export async function playHeldOut(options: HeldOutOptions): Promise<EvaluatedEpi
   return evaluate({
     ...{ rollout, environment, tokenizer: policy.tokenizer, tasks, samples, seed: config.seed },
     sampling: { ...sampling, temperature, ...(maxTokens !== null && { maxTokens }) },
+    ...(!rollout.isDeterministic &&
+      episodeTimeoutMs !== null && { episodeTimeout: episodeTimeoutMs }),
     ...(onProgress && { onProgress }),
     ...(signal && { signal }),
   });

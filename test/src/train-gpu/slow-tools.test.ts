@@ -114,6 +114,16 @@ describe("an agent that hangs", () => {
     expect(failed.reduce((sum, groups) => sum + groups, 0)).toBeGreaterThanOrEqual(4);
   });
 
+  it("at a held-out task: is cancelled after the episode's time, and counts as a failure", async () => {
+    const environment = { ...withTool(hangs), eval: [0, 1] };
+    const { after } = await trainHere(folder, {
+      ...config({ episodeTimeoutMs: 300 }),
+      ...{ environment, train: { steps: 1, tokenBudget: 512 }, eval: { every: 1 } },
+    });
+    expect(after?.statuses).toMatchObject({ cancelled: 1 });
+    expect(after?.tasks.map(({ trials }) => trials)).toEqual([1, 1]);
+  });
+
   it("is cancelled after the episode's time, as if it had never been", async () => {
     const rollout = { slots: 4, episodeTimeoutMs: 300 };
     const { directory, ended } = await trainHere(folder, {
