@@ -72,17 +72,10 @@ export type {
   TrainSection,
   WarmStartConfig,
 } from "./train/config/types.ts";
-export {
-  type DpoLossOptions,
-  type DpoMeasurement,
-  type DpoStep,
-  DpoTrainer,
-  type DpoTrainerOptions,
-} from "./train/dpo.ts";
-export type { PreferencePair } from "./train/dpo-pairs.ts";
-export type { EpisodeSampling } from "./train/episode.ts";
-export type { RecordedEpisode, RewardOptions } from "./train/episodes.ts";
-export { type EvaluateOptions, evaluate } from "./train/evaluate.ts";
+export type { EpisodeSampling } from "./train/episode/episode.ts";
+export type { RecordedEpisode, RewardOptions } from "./train/episode/episodes.ts";
+export { type EvaluateOptions, evaluate } from "./train/episode/evaluate.ts";
+export { Rollout, type RolloutOptions } from "./train/episode/rollout.ts";
 export {
   type EvaluatedEpisode,
   type EvaluationReport,
@@ -90,20 +83,31 @@ export {
   evaluationReport,
   type ReportOptions,
 } from "./train/evaluation/report.ts";
-export { Learner, type LearnerOptions, type LearnerReport } from "./train/learner.ts";
-export { Rollout, type RolloutOptions } from "./train/rollout.ts";
+export { Learner, type LearnerOptions, type LearnerReport } from "./train/learner/learner.ts";
+export { stepMetrics } from "./train/learner/step-metrics.ts";
+export {
+  type DpoLossOptions,
+  type DpoMeasurement,
+  type DpoStep,
+  DpoTrainer,
+  type DpoTrainerOptions,
+} from "./train/supervised/dpo.ts";
+export type { PreferencePair } from "./train/supervised/dpo-pairs.ts";
 export {
   type SftSample,
   type SftStep,
   SftTrainer,
   type SftTrainerOptions,
-} from "./train/sft.ts";
-export { sampleOfDemonstration, samplesOfConversation } from "./train/sft-samples.ts";
-export { stepMetrics } from "./train/step-metrics.ts";
+} from "./train/supervised/sft.ts";
+export { sampleOfDemonstration, samplesOfConversation } from "./train/supervised/sft-samples.ts";
+export {
+  type WarmStartOptions,
+  type WarmStartStep,
+  warmStart,
+} from "./train/supervised/warm-start.ts";
 export {
   type StepReport,
   Trainer,
   type TrainerOptions,
   type TrainerSnapshot,
 } from "./train/trainer.ts";
-export { type WarmStartOptions, type WarmStartStep, warmStart } from "./train/warm-start.ts";

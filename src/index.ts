@@ -44,8 +44,14 @@ export { restoreTrained } from "./train/checkpoint/restore.ts";
 export { writeCheckpoint } from "./train/checkpoint/write.ts";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
 export { loadEnvironment } from "./train/config/load-environment.ts";
-export { type ExportFormat, type ExportOptions, exportPolicy } from "./train/export.ts";
-export { type OpenedPolicy, type OpenPolicyOptions, openPolicy } from "./train/policy.ts";
+export { type ExportFormat, type ExportOptions, exportPolicy } from "./train/policy/export.ts";
+export { type OpenedPolicy, type OpenPolicyOptions, openPolicy } from "./train/policy/policy.ts";
+export {
+  type CheckpointChoice,
+  openRunPolicy,
+  type RunPolicy,
+  type RunPolicyOptions,
+} from "./train/policy/run-policy.ts";
 export { METRICS, type MetricEntry, metricEntry } from "./train/run/metric-catalogue.ts";
 export type { Metrics, MetricsWriter, StepMetrics } from "./train/run/metrics.ts";
 export {
@@ -59,10 +65,4 @@ export {
   readMetrics,
 } from "./train/run/run-directory.ts";
 export { createTrainView, type TrainView, type TrainViewOptions } from "./train/run/train-view.ts";
-export {
-  type CheckpointChoice,
-  openRunPolicy,
-  type RunPolicy,
-  type RunPolicyOptions,
-} from "./train/run-policy.ts";
 export { type TrainOptions, type TrainResult, train } from "./train/train.ts";

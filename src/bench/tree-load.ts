@@ -1,6 +1,6 @@
 /** Made-up episodes as a run records them, of any shape: what benchmarks and tests of learning learn from. */
 import { completionOf, type SessionRecord } from "../pool/record.ts";
-import type { RecordedEpisode } from "../train/episodes.ts";
+import type { RecordedEpisode } from "../train/episode/episodes.ts";
 import { generator } from "./numbers.ts";
 
 /** One request of an episode. */

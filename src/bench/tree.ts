@@ -7,8 +7,8 @@
 import { createModel, type Device, type ModelConfig } from "../../engine/index.ts";
 import type { ForestReport } from "../pool/forest-report.ts";
 import { forge } from "../rl/algorithm/forge.ts";
-import type { RecordedEpisode } from "../train/episodes.ts";
-import { Learner, type LearnerReport } from "../train/learner.ts";
+import type { RecordedEpisode } from "../train/episode/episodes.ts";
+import { Learner, type LearnerReport } from "../train/learner/learner.ts";
 import { type Contender, contender, type MeasureOptions, measure } from "./measure.ts";
 import { digits, type Row, type Section } from "./report.ts";
 import { type TreeLoadShape, treeLoad } from "./tree-load.ts";

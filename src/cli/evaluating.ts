@@ -4,12 +4,12 @@ import { type Device, ForgeError, openDevice, setDefaultDevice } from "../../eng
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
 import type { TrainConfig } from "../train/config/types.ts";
 import { determinismOf } from "../train/determinism.ts";
+import { openRollout, playHeldOut } from "../train/episode/playing.ts";
 import { evaluationText, transcriptsText } from "../train/evaluation/printing.ts";
 import { type EvaluationReport, evaluationReport } from "../train/evaluation/report.ts";
-import { openRollout, playHeldOut } from "../train/playing.ts";
-import { type OpenedPolicy, openPolicy } from "../train/policy.ts";
+import { type OpenedPolicy, openPolicy } from "../train/policy/policy.ts";
+import { openRunPolicy, type RunPolicy } from "../train/policy/run-policy.ts";
 import { newestRun } from "../train/run/run-directory.ts";
-import { openRunPolicy, type RunPolicy } from "../train/run-policy.ts";
 import { environmentOf } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";

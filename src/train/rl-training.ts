@@ -13,19 +13,19 @@ import type { Algorithm } from "../rl/algorithm/algorithm.ts";
 import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
 import type { TrainConfig } from "./config/types.ts";
-import type { EpisodeSampling } from "./episode.ts";
-import { Learner } from "./learner.ts";
-import { optimizerOptions } from "./optimizer-options.ts";
-import { openRollout, playHeldOut, samplingOf } from "./playing.ts";
-import type { OpenedPolicy } from "./policy.ts";
-import type { Rollout } from "./rollout.ts";
-import { rolloutRecords } from "./rollout-records.ts";
-import { SftTrainer } from "./sft.ts";
-import { sampleOfDemonstration } from "./sft-samples.ts";
-import { stepMetrics } from "./step-metrics.ts";
+import type { EpisodeSampling } from "./episode/episode.ts";
+import { openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
+import type { Rollout } from "./episode/rollout.ts";
+import { rolloutRecords } from "./episode/rollout-records.ts";
+import { Learner } from "./learner/learner.ts";
+import { optimizerOptions } from "./learner/optimizer-options.ts";
+import { stepMetrics } from "./learner/step-metrics.ts";
+import type { OpenedPolicy } from "./policy/policy.ts";
+import { SftTrainer } from "./supervised/sft.ts";
+import { sampleOfDemonstration } from "./supervised/sft-samples.ts";
+import { warmStart } from "./supervised/warm-start.ts";
 import { Trainer, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
-import { warmStart } from "./warm-start.ts";
 
 /** Options of {@link RlTraining}. */
 export interface RlTrainingOptions {

@@ -10,7 +10,7 @@ import { restoreTrained } from "./checkpoint/restore.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { loadEnvironment } from "./config/load-environment.ts";
 import { determinismOf } from "./determinism.ts";
-import { openPolicy } from "./policy.ts";
+import { openPolicy } from "./policy/policy.ts";
 import {
   newestRun,
   type RunDescription,

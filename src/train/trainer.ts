@@ -9,11 +9,11 @@ import { Scheduler, type SchedulerOptions } from "../pool/scheduler.ts";
 import type { SchedulerSnapshot } from "../pool/scheduler-snapshot.ts";
 import { type SpeedBaselineState, SpeedBaselines } from "../rl/reward/speed.ts";
 import { zeroVarianceGroups } from "../rl/reward/zero-variance.ts";
-import { Collector } from "./collector.ts";
-import type { EpisodeSampling } from "./episode.ts";
-import { episodesOf, type RecordedEpisode, type RewardOptions } from "./episodes.ts";
-import type { Learner, LearnerReport } from "./learner.ts";
-import type { Rollout } from "./rollout.ts";
+import { Collector } from "./episode/collector.ts";
+import type { EpisodeSampling } from "./episode/episode.ts";
+import { episodesOf, type RecordedEpisode, type RewardOptions } from "./episode/episodes.ts";
+import type { Rollout } from "./episode/rollout.ts";
+import type { Learner, LearnerReport } from "./learner/learner.ts";
 
 /** Options of {@link Trainer}. */
 export interface TrainerOptions<Task> {

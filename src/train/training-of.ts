@@ -4,13 +4,18 @@ import { type Device, ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import { algorithmOf } from "./config/algorithm-section.ts";
 import type { TrainConfig } from "./config/types.ts";
-import { DpoLearner } from "./dpo-training.ts";
-import type { OpenedPolicy } from "./policy.ts";
+import type { OpenedPolicy } from "./policy/policy.ts";
 import { RlTraining } from "./rl-training.ts";
-import { demonstrationRows, SftLearner } from "./sft-training.ts";
-import { SupervisedTraining } from "./supervised-training.ts";
+import { DpoLearner } from "./supervised/dpo-training.ts";
+import { demonstrationRows, SftLearner } from "./supervised/sft-training.ts";
+import { SupervisedTraining } from "./supervised/supervised-training.ts";
+import {
+  heldOutTail,
+  listed,
+  readDemonstrations,
+  readPreferences,
+} from "./supervised/training-data.ts";
 import type { Training } from "./training.ts";
-import { heldOutTail, listed, readDemonstrations, readPreferences } from "./training-data.ts";
 
 /** Options of {@link trainingOf}. */
 export interface TrainingOptions {

@@ -4,7 +4,7 @@ import {
   type RecordedTurn,
   recordedEpisode,
 } from "../../src/bench/tree-load.ts";
-import type { RecordedEpisode } from "../../src/train/episodes.ts";
+import type { RecordedEpisode } from "../../src/train/episode/episodes.ts";
 import { randoms } from "./gpu.ts";
 
 /** An episode without what its policy said of its tokens. */

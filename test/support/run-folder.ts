@@ -6,7 +6,7 @@ import { recordBest } from "../../src/train/checkpoint/keep.ts";
 import { writeCheckpoint } from "../../src/train/checkpoint/write.ts";
 import { modelSection } from "../../src/train/config/model-section.ts";
 import type { ModelSection } from "../../src/train/config/types.ts";
-import { openPolicy } from "../../src/train/policy.ts";
+import { openPolicy } from "../../src/train/policy/policy.ts";
 import { writeJsonFile } from "../../src/train/run/json-file.ts";
 import { randoms } from "./gpu.ts";
 

@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openModelDirectory } from "../../../src/models/directory.ts";
-import { openRunPolicy } from "../../../src/train/run-policy.ts";
+import { openRunPolicy } from "../../../src/train/policy/run-policy.ts";
 import { temporaryFolder } from "../../support/checkpoints.ts";
 import { forgeGpu } from "../../support/command.ts";
 import { device } from "../../support/gpu.ts";

@@ -2,9 +2,9 @@ import { expect, it } from "vitest";
 import { characterTokenizer, createModel, Tokenizer } from "../../../engine/index.ts";
 import { defineEnvironment } from "../../../src/agent/environment.ts";
 import { grpo } from "../../../src/rl/algorithm/grpo.ts";
-import { Learner } from "../../../src/train/learner.ts";
-import { Rollout } from "../../../src/train/rollout.ts";
-import { stepMetrics } from "../../../src/train/step-metrics.ts";
+import { Rollout } from "../../../src/train/episode/rollout.ts";
+import { Learner } from "../../../src/train/learner/learner.ts";
+import { stepMetrics } from "../../../src/train/learner/step-metrics.ts";
 import { Trainer } from "../../../src/train/trainer.ts";
 import { device, expectClose } from "../../support/gpu.ts";
 

@@ -7,8 +7,12 @@ import {
   parametersOf,
   SGD,
 } from "../../../engine/index.ts";
-import { type DpoLossOptions, type DpoStep, DpoTrainer } from "../../../src/train/dpo.ts";
-import { type PreferencePair, samplesOfPairs } from "../../../src/train/dpo-pairs.ts";
+import {
+  type DpoLossOptions,
+  type DpoStep,
+  DpoTrainer,
+} from "../../../src/train/supervised/dpo.ts";
+import { type PreferencePair, samplesOfPairs } from "../../../src/train/supervised/dpo-pairs.ts";
 import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { device, expectClose } from "../../support/gpu.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";

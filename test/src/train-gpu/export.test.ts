@@ -11,9 +11,9 @@ import {
   memoryFiles,
 } from "../../../engine/index.ts";
 import { openModelDirectory, saveModelDirectory } from "../../../src/models/directory.ts";
-import { exportPolicy } from "../../../src/train/export.ts";
-import { openPolicy } from "../../../src/train/policy.ts";
-import { openRunPolicy, type RunPolicyOptions } from "../../../src/train/run-policy.ts";
+import { exportPolicy } from "../../../src/train/policy/export.ts";
+import { openPolicy } from "../../../src/train/policy/policy.ts";
+import { openRunPolicy, type RunPolicyOptions } from "../../../src/train/policy/run-policy.ts";
 import { temporaryFolder } from "../../support/checkpoints.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { device, expectClose } from "../../support/gpu.ts";

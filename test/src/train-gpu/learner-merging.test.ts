@@ -9,14 +9,14 @@ import {
 } from "../../../engine/index.ts";
 import type { Algorithm } from "../../../src/rl/algorithm/algorithm.ts";
 import { ALGORITHMS } from "../../../src/rl/algorithm/index.ts";
-import type { RecordedEpisode } from "../../../src/train/episodes.ts";
-import { ForestPass } from "../../../src/train/forest-pass.ts";
-import { Learner, type LearnerReport, type Update } from "../../../src/train/learner.ts";
+import type { RecordedEpisode } from "../../../src/train/episode/episodes.ts";
+import { ForestPass } from "../../../src/train/learner/forest-pass.ts";
+import { Learner, type LearnerReport, type Update } from "../../../src/train/learner/learner.ts";
 import {
   prepareSamples,
   sequencesOf,
   type TrainedSample,
-} from "../../../src/train/trained-samples.ts";
+} from "../../../src/train/learner/trained-samples.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 import { eventfulPlays, recorded } from "../../support/recorded-episodes.ts";

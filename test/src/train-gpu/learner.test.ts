@@ -9,9 +9,9 @@ import {
 import type { Algorithm } from "../../../src/rl/algorithm/algorithm.ts";
 import { ALGORITHMS } from "../../../src/rl/algorithm/index.ts";
 import { explainedVariance } from "../../../src/rl/metrics.ts";
-import type { RecordedEpisode } from "../../../src/train/episodes.ts";
-import { Learner, type LearnerOptions } from "../../../src/train/learner.ts";
-import type { TrainedSample } from "../../../src/train/trained-samples.ts";
+import type { RecordedEpisode } from "../../../src/train/episode/episodes.ts";
+import { Learner, type LearnerOptions } from "../../../src/train/learner/learner.ts";
+import type { TrainedSample } from "../../../src/train/learner/trained-samples.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { device, randoms } from "../../support/gpu.ts";
 import { eventfulPlays, recorded } from "../../support/recorded-episodes.ts";

@@ -10,11 +10,11 @@ import {
 import { defineEnvironment } from "../../../src/agent/environment.ts";
 import { buildForest } from "../../../src/pool/forest.ts";
 import { forge } from "../../../src/rl/algorithm/forge.ts";
-import { Learner } from "../../../src/train/learner.ts";
-import { Rollout } from "../../../src/train/rollout.ts";
+import { Rollout } from "../../../src/train/episode/rollout.ts";
+import { Learner } from "../../../src/train/learner/learner.ts";
+import { stepMetrics } from "../../../src/train/learner/step-metrics.ts";
+import { prepareSamples } from "../../../src/train/learner/trained-samples.ts";
 import type { Metrics } from "../../../src/train/run/metrics.ts";
-import { stepMetrics } from "../../../src/train/step-metrics.ts";
-import { prepareSamples } from "../../../src/train/trained-samples.ts";
 import { type StepReport, Trainer } from "../../../src/train/trainer.ts";
 import { device } from "../../support/gpu.ts";
 

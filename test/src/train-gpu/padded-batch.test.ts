@@ -14,14 +14,14 @@ import { buildForest } from "../../../src/pool/forest.ts";
 import type { ForestBatch } from "../../../src/pool/forest-batch.ts";
 import { tokenValues } from "../../../src/pool/forest-samples.ts";
 import { Scorer } from "../../../src/rollout/scorer.ts";
-import { forestLogprobs } from "../../../src/train/forest-logprobs.ts";
+import { forestLogprobs } from "../../../src/train/learner/forest-logprobs.ts";
 import {
   type BatchTensors,
   batchTensors,
   type PaddedBatch,
   padBatch,
   padValues,
-} from "../../../src/train/padded-batch.ts";
+} from "../../../src/train/learner/padded-batch.ts";
 import { eventfulEpisodes, valuesFor } from "../../support/episodes.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { openPolicy } from "../../../src/train/policy.ts";
+import { openPolicy } from "../../../src/train/policy/policy.ts";
 import { device } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/lora.ts";
 import { reverseText } from "../../support/reverse-text.ts";

@@ -15,7 +15,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { ForgeError } from "../../../engine/error.ts";
 import { defineEnvironment, type Environment } from "../../../src/agent/environment.ts";
 import type { TrainConfigInput } from "../../../src/train/config/types.ts";
-import { nextTask } from "../../../src/train/request-desk.ts";
+import { nextTask } from "../../../src/train/episode/request-desk.ts";
 import { ALPHABET } from "../../support/branching-environment.ts";
 import { errorOf } from "../../support/errors.ts";
 import { NotedView, trainHere } from "../../support/train-here.ts";

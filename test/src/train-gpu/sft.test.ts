@@ -11,10 +11,10 @@ import {
 } from "../../../engine/index.ts";
 import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
 import { defineEnvironment } from "../../../src/agent/environment.ts";
-import { ForestPass } from "../../../src/train/forest-pass.ts";
-import { type SftSample, SftTrainer } from "../../../src/train/sft.ts";
-import { sampleOfDemonstration } from "../../../src/train/sft-samples.ts";
-import { warmStart } from "../../../src/train/warm-start.ts";
+import { ForestPass } from "../../../src/train/learner/forest-pass.ts";
+import { type SftSample, SftTrainer } from "../../../src/train/supervised/sft.ts";
+import { sampleOfDemonstration } from "../../../src/train/supervised/sft-samples.ts";
+import { warmStart } from "../../../src/train/supervised/warm-start.ts";
 import { eventfulEpisodes } from "../../support/episodes.ts";
 import { rejectionOf } from "../../support/errors.ts";
 import { device, expectClose } from "../../support/gpu.ts";

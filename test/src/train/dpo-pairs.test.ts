@@ -4,7 +4,7 @@ import {
   type PreferencePair,
   pairBatches,
   samplesOfPairs,
-} from "../../../src/train/dpo-pairs.ts";
+} from "../../../src/train/supervised/dpo-pairs.ts";
 import { codeOf } from "../../support/errors.ts";
 
 const PAIRS: readonly PreferencePair[] = [

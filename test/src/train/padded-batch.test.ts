@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildForest } from "../../../src/pool/forest.ts";
 import type { ForestBatch } from "../../../src/pool/forest-batch.ts";
-import { NO_LABEL, padBatch, padValues } from "../../../src/train/padded-batch.ts";
+import { NO_LABEL, padBatch, padValues } from "../../../src/train/learner/padded-batch.ts";
 import { eventfulEpisodes } from "../../support/episodes.ts";
 import { codeOf } from "../../support/errors.ts";
 import { forestSamples } from "../../support/forest-arbitrary.ts";

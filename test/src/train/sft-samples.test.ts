@@ -2,8 +2,11 @@ import { describe, expect, it } from "vitest";
 import { type ChatMessage, ChatTemplate, Tokenizer } from "../../../engine/index.ts";
 import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
 import { buildForest } from "../../../src/pool/forest.ts";
-import type { SftSample } from "../../../src/train/sft.ts";
-import { sampleOfDemonstration, samplesOfConversation } from "../../../src/train/sft-samples.ts";
+import type { SftSample } from "../../../src/train/supervised/sft.ts";
+import {
+  sampleOfDemonstration,
+  samplesOfConversation,
+} from "../../../src/train/supervised/sft-samples.ts";
 import { ABSENT } from "../../support/assets.ts";
 import { codeOf } from "../../support/errors.ts";
 import { tokenizerFolder } from "../../support/tokenizers.ts";

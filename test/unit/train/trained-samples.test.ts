@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { buildForest } from "../../../src/pool/forest.ts";
 import type { Algorithm } from "../../../src/rl/algorithm/algorithm.ts";
 import { ALGORITHMS } from "../../../src/rl/algorithm/index.ts";
-import type { RecordedEpisode } from "../../../src/train/episodes.ts";
+import type { RecordedEpisode } from "../../../src/train/episode/episodes.ts";
 import {
   packRows,
   prepareSamples,
@@ -10,7 +10,7 @@ import {
   type TrainedSample,
   withTrainerRows,
   withWeights,
-} from "../../../src/train/trained-samples.ts";
+} from "../../../src/train/learner/trained-samples.ts";
 import { eventfulPlays, recorded } from "../../support/recorded-episodes.ts";
 
 const PLAYS = eventfulPlays(40);

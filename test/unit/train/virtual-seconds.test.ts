@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Completion, SessionRecord } from "../../../src/pool/record.ts";
-import { virtualSeconds } from "../../../src/train/virtual-seconds.ts";
+import { virtualSeconds } from "../../../src/train/episode/virtual-seconds.ts";
 
 /** A session of requests, each with when it was handed in, when its answer was there, and how many tokens that has. */
 function session(

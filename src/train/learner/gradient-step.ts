@@ -1,0 +1,77 @@
+/** Optimizer steps from the losses of several batches. */
+import {
+  type Compiled,
+  compile,
+  GradientAccumulator,
+  grad,
+  type Optimizer,
+  type Tensor,
+  type Tree,
+} from "../../../engine/index.ts";
+import { KEPT_PLANS } from "./padded-batch.ts";
+
+/** What a step did. */
+export interface StepOutcome {
+  /** Global L2 norm of the gradients before clipping. */
+  readonly gradNorm: number;
+  /** Whether the norm was not finite, so that nothing was changed. */
+  readonly isSkipped: boolean;
+}
+
+/** The loss of a batch, to be added to those of the others, and what else of it is wanted. */
+export interface BatchLoss<R extends Tree> {
+  readonly loss: Tensor;
+  readonly result: R;
+}
+
+/**
+ * One optimizer step for the sum of the losses of any number of batches: each loss is divided by the size of the whole step
+ * already. Compiled once for each size of a batch.
+ */
+export class GradientStep<A extends readonly Tree[], R extends Tree> implements Disposable {
+  readonly #accumulator: GradientAccumulator;
+  readonly #add: Compiled<A, R>;
+  readonly #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
+
+  /** The optimizer stays the caller's: it is neither saved nor freed here. */
+  constructor(optimizer: Optimizer, label: string, lossOf: (...batch: A) => BatchLoss<R>) {
+    const { device } = optimizer.flat;
+    const accumulator = new GradientAccumulator(optimizer, { reduction: "sum" });
+    this.#accumulator = accumulator;
+    this.#add = compile(
+      (...batch: A) => {
+        const { loss, result } = lossOf(...batch);
+        accumulator.add(grad(loss, optimizer.parameters));
+        return result;
+      },
+      { device, label, maxPlans: KEPT_PLANS },
+    );
+    this.#step = compile(() => ({ ...accumulator.step() }), { device, label: `${label}: step` });
+  }
+
+  /** Forgets what has been added: of a step that failed half-way. */
+  reset(): void {
+    this.#accumulator.reset();
+  }
+
+  /** Adds the gradients of a batch. Read the result before the next call. */
+  add(...batch: A): Promise<R> {
+    return this.#add(...batch);
+  }
+
+  /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
+  async step(): Promise<StepOutcome> {
+    const done = await this.#step();
+    const [gradNorm, isSkipped] = await Promise.all([
+      // one that is not finite is for the caller to report
+      done.gradNorm.item({ allowNonFinite: true }),
+      done.isSkipped.item(),
+    ]);
+    return { gradNorm, isSkipped: isSkipped !== 0 };
+  }
+
+  /** Frees the plans and the sum. */
+  [Symbol.dispose](): void {
+    for (const part of [this.#add, this.#step, this.#accumulator]) part[Symbol.dispose]();
+  }
+}
