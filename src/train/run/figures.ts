@@ -14,6 +14,8 @@ export function figuresOf(metrics: Metrics): readonly Figure[] {
   return Object.entries(METRICS).flatMap(([name, { label, format }]) => {
     const value = metrics[name];
     if (label === undefined || value === undefined) return [];
+    // of a policy gradient it says nothing: on policy it is 0, whatever is learned
+    if (name === "losses/loss" && "reward/mean" in metrics) return [];
     return [{ label, value: valueText(value, format) }];
   });
 }
