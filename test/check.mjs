@@ -1,11 +1,11 @@
 /**
  * The one check behind `npm test`: every step in order, a line each. It goes on after a failure, shows what failed, and
- * ends with the totals of all steps and tests as `N passed, N failed`.
+ * ends with the totals of all steps and tests as `N passed, N failed`. Steps that only read the sources run two at a time.
  *
  *   npm run check               all steps
  *   npm run check -- lint unit  the steps whose names start with one of these words
  */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -22,32 +22,41 @@ const scratch = mkdtempSync(join(tmpdir(), "forge-gpu-check-"));
  *
  * @param {string} script
  * @param {readonly string[]} args
- * @returns {Outcome}
+ * @returns {Promise<Outcome>}
  */
-function node(script, ...args) {
-  const done = spawnSync(process.execPath, [join(root, script), ...args], {
+async function node(script, ...args) {
+  const program = spawn(process.execPath, [join(root, script), ...args], {
     cwd: root,
-    encoding: "utf8",
-    maxBuffer: 1 << 28,
+    stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
   });
-  return { ok: done.status === 0, output: `${done.stdout}${done.stderr}${done.error ?? ""}` };
+  let output = "";
+  for (const stream of [program.stdout, program.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      output += text;
+    });
+  }
+  return new Promise((resolve) => {
+    program.on("error", (error) => resolve({ ok: false, output: `${output}${error}` }));
+    program.on("close", (code) => resolve({ ok: code === 0, output }));
+  });
 }
 
 /**
  * Runs one vitest project. One without a single test fails, and so does one that skips without saying so.
  *
  * @param {string} project
- * @returns {Outcome}
+ * @returns {Promise<Outcome>}
  */
-function vitest(project) {
-  const report = join(scratch, `${project}.json`);
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const done = node("node_modules/vitest/vitest.mjs", "run", "--project", project, ...reporters);
+async function vitest(project) {
+  const file = join(scratch, `${project}.json`);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const vitest = "node_modules/vitest/vitest.mjs";
+  const done = await node(vitest, "run", "--project", project, ...reporters);
   /** @type {Counts} */
   const counts = { passed: 0, failed: 0, skipped: 0 };
   try {
-    const results = JSON.parse(readFileSync(report, "utf8"));
+    const results = JSON.parse(readFileSync(file, "utf8"));
     counts.passed = results.numPassedTests;
     counts.failed = results.numFailedTests;
     counts.skipped = results.numPendingTests + results.numTodoTests;
@@ -57,8 +66,10 @@ function vitest(project) {
   return { ...done, ok: done.ok && counts.passed > 0, counts };
 }
 
-/** @type {readonly (readonly [name: string, run: () => Outcome])[]} */
-const STEPS = [
+/** @typedef {readonly [name: string, run: () => Promise<Outcome>]} Step */
+
+/** Steps that read the sources and nothing else. @type {readonly Step[]} */
+const READING = [
   ["types", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json")],
   [
     "types, as built",
@@ -81,6 +92,10 @@ const STEPS = [
       ),
   ],
   ["dead code", () => node("node_modules/knip/bin/knip.js")],
+];
+
+/** Steps that want the machine for themselves. @type {readonly Step[]} */
+const RUNNING = [
   ["unit tests", () => vitest("unit")],
   ["gpu tests", () => vitest("gpu")],
   ["browser tests", () => vitest("browser")],
@@ -89,38 +104,66 @@ const STEPS = [
 ];
 
 const wanted = process.argv.slice(2);
-const steps = STEPS.filter(
-  ([name]) => wanted.length === 0 || wanted.some((word) => name.startsWith(word)),
-);
+/** @param {readonly Step[]} steps */
+const wantedOf = (steps) =>
+  steps.filter(([name]) => wanted.length === 0 || wanted.some((word) => name.startsWith(word)));
 const total = { passed: 0, failed: 0, skipped: 0 };
 /** @type {{ name: string, output: string }[]} */
 const failures = [];
 
-embedShaders(root);
-for (const [name, run] of steps) {
-  process.stdout.write(`${name.padEnd(18)}`);
-  const started = performance.now();
-  const { ok, output, counts } = run();
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const tests = counts ? `${counts.passed} of ${counts.passed + counts.failed} tests` : "";
-  process.stdout.write(`${ok ? "ok    " : "FAILED"} ${seconds.padStart(7)} s  ${tests}`.trimEnd());
-  process.stdout.write("\n");
-
-  total.passed += counts?.passed ?? 0;
-  total.failed += counts?.failed ?? 0;
-  total.skipped += counts?.skipped ?? 0;
-  if (ok) total.passed += 1;
-  else {
-    total.failed += 1;
-    failures.push({ name, output });
+/**
+ * Runs steps, `width` at a time, and writes a line for each in their order.
+ *
+ * @param {readonly Step[]} steps
+ * @param {number} width
+ */
+async function runSteps(steps, width) {
+  /** @type {Promise<{ outcome: Outcome, seconds: number }>[]} */
+  const runs = [];
+  for (const [i, [, run]] of steps.entries()) {
+    const before = runs[i - width] ?? Promise.resolve();
+    runs.push(
+      before.then(async () => {
+        const started = performance.now();
+        return { outcome: await run(), seconds: (performance.now() - started) / 1000 };
+      }),
+    );
+  }
+  for (const [i, [name]] of steps.entries()) {
+    process.stdout.write(`${name.padEnd(18)}`);
+    const run = await runs[i];
+    if (run) report(name, run.outcome, run.seconds);
   }
 }
+
+/**
+ * Writes what a step came to, and counts it.
+ *
+ * @param {string} name
+ * @param {Outcome} outcome
+ * @param {number} seconds
+ */
+function report(name, { ok, output, counts }, seconds) {
+  const tests = counts ? `${counts.passed} of ${counts.passed + counts.failed} tests` : "";
+  const line = `${ok ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(7)} s  ${tests}`;
+  process.stdout.write(`${line.trimEnd()}\n`);
+  total.passed += (counts?.passed ?? 0) + (ok ? 1 : 0);
+  total.failed += (counts?.failed ?? 0) + (ok ? 0 : 1);
+  total.skipped += counts?.skipped ?? 0;
+  if (!ok) failures.push({ name, output });
+}
+
+embedShaders(root);
+const steps = [wantedOf(READING), wantedOf(RUNNING)];
+await runSteps(steps[0] ?? [], 2);
+await runSteps(steps[1] ?? [], 1);
 rmSync(scratch, { recursive: true, force: true });
 
 for (const { name, output } of failures) {
   process.stdout.write(`\n──── ${name} ────\n${output.trim()}\n`);
 }
-if (steps.length === 0) process.stdout.write(`no step is called ${wanted.join(" or ")}\n`);
+const isNone = steps.every((some) => some.length === 0);
+if (isNone) process.stdout.write(`no step is called ${wanted.join(" or ")}\n`);
 if (total.skipped > 0) process.stdout.write(`\n${total.skipped} skipped\n`);
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed\n`);
-process.exitCode = total.failed > 0 || steps.length === 0 ? 1 : 0;
+process.exitCode = total.failed > 0 || isNone ? 1 : 0;
