@@ -35,7 +35,8 @@ export function packTrie(
   const isFirstFit = packing === "first-fit";
   for (const top of isFirstFit ? largestSubtrees(nodes, budget) : leaves(nodes)) {
     const open = isFirstFit ? bins : bins.slice(-1);
-    place(nodes, top, roomiest(nodes, top, open, budget) ?? openBin(bins));
+    const bin = roomiest(open, budget, (some) => addedTokens(nodes, top, some));
+    place(nodes, top, bin ?? openBin(bins));
   }
   return bins.map((bin) => nodesOf(nodes, bin));
 }
@@ -61,17 +62,16 @@ function leaves(nodes: readonly TrieNode[]): number[] {
   return [...nodes.keys()].filter((index) => index > 0 && isLeaf(nodes[index] as TrieNode, index));
 }
 
-/** The batch that has room for a subtree and where it adds the fewest tokens; the first of equals. */
-function roomiest(
-  nodes: readonly TrieNode[],
-  top: number,
-  bins: readonly Bin[],
+/** The batch that has room and where the fewest tokens are added; the first of equals. */
+export function roomiest<B extends { readonly tokens: number }>(
+  bins: readonly B[],
   budget: number,
-): Bin | undefined {
-  let best: Bin | undefined;
+  addedTo: (bin: B) => number,
+): B | undefined {
+  let best: B | undefined;
   let fewest = Number.POSITIVE_INFINITY;
   for (const bin of bins) {
-    const added = addedTokens(nodes, top, bin);
+    const added = addedTo(bin);
     if (added >= fewest || bin.tokens + added > budget) continue;
     best = bin;
     fewest = added;

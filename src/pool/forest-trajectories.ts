@@ -1,6 +1,7 @@
 /** Spreads samples over batches such that those of a trajectory stay together, whatever of it was rewritten. */
 import { ForgeError } from "../../engine/index.ts";
 import type { ForestSample } from "./forest-batch.ts";
+import { roomiest } from "./forest-packing.ts";
 import type { TrieNode } from "./forest-trie.ts";
 
 /** Nodes of a batch, ascending, and the samples whose loss is its own. */
@@ -36,7 +37,8 @@ export function packTrajectories(
   const trajectories = trajectoriesOf(nodes, samples);
   for (const trajectory of trajectories.sort((a, b) => b.tokens - a.tokens)) {
     if (trajectory.tokens > budget) throw tooLong(trajectory, samples, budget);
-    const bin = roomiest(nodes, trajectory, bins, budget) ?? openBin(bins);
+    const roomy = roomiest(bins, budget, (some) => addedTokens(nodes, trajectory, some));
+    const bin = roomy ?? openBin(bins);
     bin.tokens += addedTokens(nodes, trajectory, bin);
     for (const node of trajectory.nodes) bin.nodes.add(node);
     for (const sample of trajectory.samples) bin.samples.add(sample);
@@ -71,23 +73,6 @@ function trajectoriesOf(
     }
     return { samples: own, nodes: paths, tokens: tokensOf(nodes, paths) };
   });
-}
-
-function roomiest(
-  nodes: readonly TrieNode[],
-  trajectory: Trajectory,
-  bins: readonly Bin[],
-  budget: number,
-): Bin | undefined {
-  let best: Bin | undefined;
-  let fewest = Number.POSITIVE_INFINITY;
-  for (const bin of bins) {
-    const added = addedTokens(nodes, trajectory, bin);
-    if (added >= fewest || bin.tokens + added > budget) continue;
-    best = bin;
-    fewest = added;
-  }
-  return best;
 }
 
 function openBin(bins: Bin[]): Bin {
