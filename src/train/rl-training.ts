@@ -21,6 +21,7 @@ import { Learner } from "./learner/learner.ts";
 import { optimizerOptions } from "./learner/optimizer-options.ts";
 import { stepMetrics } from "./learner/step-metrics.ts";
 import type { OpenedPolicy } from "./policy/policy.ts";
+import type { Metrics } from "./run/metrics.ts";
 import { SftTrainer } from "./supervised/sft.ts";
 import { sampleOfDemonstration } from "./supervised/sft-samples.ts";
 import { warmStart } from "./supervised/warm-start.ts";
@@ -92,7 +93,12 @@ export class RlTraining implements Training {
       onPhase("training");
     });
     const started = performance.now();
-    const metrics = stepMetrics(report, algorithm);
+    const { bound } = trainer.lag.steps;
+    const metrics: Metrics = {
+      ...stepMetrics(report, algorithm),
+      // greedy bounds nothing
+      ...(Number.isFinite(bound) && { "lag/bound": bound }),
+    };
     const { rolloutsEvery } = config.run;
     const isKept = rolloutsEvery > 0 && report.step % rolloutsEvery === 0;
     const rollouts = isKept ? rolloutRecords(report, policy.tokenizer) : [];

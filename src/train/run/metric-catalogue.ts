@@ -271,6 +271,11 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     label: "lag mean",
   },
   "lag/max": { meaning: "the same of the oldest group", unit: "steps", label: "lag max" },
+  "lag/bound": {
+    meaning:
+      "what it is at most, by slots, window and groups of a step; absent where the window is greedy",
+    unit: "steps",
+  },
   "lag/<n>": { meaning: "groups of the step whose lag was n: a histogram", unit: "groups" },
   "tree/token_ratio": {
     meaning: "tokens of the requests over tokens computed after their common prefixes are merged",
