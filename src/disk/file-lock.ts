@@ -1,5 +1,5 @@
 /** A file that one process at a time holds: pulls of a model wait for one another, runs refuse. */
-import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -103,6 +103,11 @@ function isStale(file: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ESRCH";
   }
+}
+
+/** Whether a process that is alive holds the lock. */
+export function isLockHeld(file: string): boolean {
+  return existsSync(file) && !isStale(resolve(file));
 }
 
 /** Process id and machine of who holds a lock, with a space between; undefined if nobody does. */
