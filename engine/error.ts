@@ -45,9 +45,12 @@ export type ErrorCode =
   | "shader_invalid"
   | "shape_mismatch"
   | "state_conflict"
+  | "tasks_exhausted"
   | "template_invalid"
   | "tokenizer_invalid"
   | "tokenizer_mismatch"
+  | "tool_input_invalid"
+  | "tool_server_failed"
   | "use_after_dispose"
   | "validation";
 
