@@ -4,6 +4,7 @@ import { FAMILIES, type FamilyName } from "../../../engine/index.ts";
 import {
   choice,
   derived,
+  flag,
   key,
   nullable,
   oneOf,
@@ -24,11 +25,18 @@ function kind<K extends TokenizerConfig["kind"]>(word: K): z.ZodLiteral<K> {
   });
 }
 
+const chat = key(
+  flag(),
+  false,
+  "Whether it has tokens and a template for chats and calls of tools.",
+);
+
 const tokenizer: z.ZodType<TokenizerConfig> = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: kind("bytes") }),
+  z.strictObject({ kind: kind("bytes"), chat }),
   z.strictObject({
     kind: kind("characters"),
     alphabet: text("text").describe("Characters that are tokens, each once."),
+    chat,
   }),
   z.strictObject({
     kind: kind("directory"),

@@ -10,10 +10,10 @@ import type { AlgorithmName, OptionsOf } from "../../rl/algorithm/index.ts";
 /** What is learned from. */
 export type TrainMethod = "rl" | "sft" | "dpo";
 
-/** How a model that is made anew reads text. */
+/** How a model that is made anew reads text; `chat` gives it tokens and a template for chats and calls of tools. */
 export type TokenizerConfig =
-  | { readonly kind: "bytes" }
-  | { readonly kind: "characters"; readonly alphabet: string }
+  | { readonly kind: "bytes"; readonly chat?: boolean }
+  | { readonly kind: "characters"; readonly alphabet: string; readonly chat?: boolean }
   | { readonly kind: "directory"; readonly directory: string };
 
 /** A model made from random weights. */

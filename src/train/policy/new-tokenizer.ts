@@ -8,6 +8,7 @@ import {
   Tokenizer,
   type TokenizerJson,
 } from "../../../engine/index.ts";
+import { PLAIN_TEMPLATE, PLAIN_TOKENS } from "../../agent/format/plain.ts";
 import type { SmallFiles } from "../../models/save-files.ts";
 import type { TokenizerConfig } from "../config/types.ts";
 
@@ -37,18 +38,17 @@ const FILES = [
  *           tokenizer.json; `tokenizer_invalid`.
  */
 export function newTokenizer(config: TokenizerConfig, from: string): NewTokenizer {
-  const specialTokens = [PAD, EOS];
-  switch (config.kind) {
-    case "bytes":
-      return madeOf(byteTokenizer({ specialTokens }));
-    case "characters":
-      return madeOf(characterTokenizer(config.alphabet, { specialTokens }));
-    case "directory":
-      return readFrom(resolve(from, config.directory));
-  }
+  if (config.kind === "directory") return readFrom(resolve(from, config.directory));
+  const { chat = false } = config;
+  const specialTokens = [PAD, EOS, ...(chat ? PLAIN_TOKENS : [])];
+  const json =
+    config.kind === "bytes"
+      ? byteTokenizer({ specialTokens })
+      : characterTokenizer(config.alphabet, { specialTokens });
+  return madeOf(json, chat);
 }
 
-function madeOf(json: TokenizerJson): NewTokenizer {
+function madeOf(json: TokenizerJson, chat: boolean): NewTokenizer {
   const config = {
     // other classes of Python's library build a tokenizer of their own
     tokenizer_class: "PreTrainedTokenizerFast",
@@ -64,6 +64,7 @@ function madeOf(json: TokenizerJson): NewTokenizer {
       ...{ do_sample: true, temperature: 1, top_k: 0 },
       ...{ eos_token_id: eosId, pad_token_id: padId },
     },
+    ...(chat && { "chat_template.jinja": PLAIN_TEMPLATE }),
   };
   return { tokenizer, files };
 }
