@@ -6,7 +6,7 @@
  *   src            engine and cluster through their index.ts only
  *   src/cli        imported by nobody
  *   src/setup      runs before anything is installed: Node built-ins only
- *   examples       the public names only
+ *   examples       the public names only, and each other
  */
 
 /** The engine's layers from the ground up; the last three are neighbours, in the order in which they may be imported. */
@@ -34,8 +34,9 @@ export default {
     },
     {
       name: "no-development-packages-in-the-product",
+      comment: "pages.mjs runs in the source tree only: what it bundles is the product.",
       severity: "error",
-      from: { path: "^(engine|cluster|src)/" },
+      from: { path: "^(engine|cluster|src)/", pathNot: "^src/setup/pages\\.mjs$" },
       to: {
         dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"],
         dependencyTypesNot: ["type-only", "npm-peer"],
@@ -106,9 +107,10 @@ export default {
     },
     {
       name: "set-up-uses-node-only",
-      comment: "probe.mjs is a program of its own, run once the packages are there.",
+      comment:
+        "probe.mjs and pages.mjs are programs of their own, run once the packages are there.",
       severity: "error",
-      from: { path: "^src/setup/", pathNot: "^src/setup/probe\\.mjs$" },
+      from: { path: "^src/setup/", pathNot: "^src/setup/(probe|pages)\\.mjs$" },
       to: { pathNot: "^src/setup/", dependencyTypesNot: ["core"] },
     },
     {
@@ -116,7 +118,7 @@ export default {
       severity: "error",
       from: { path: "^examples/" },
       to: {
-        path: "^(engine|cluster|src|examples|test)/",
+        path: "^(engine|cluster|src|test)/",
         dependencyTypesNot: ["aliased-tsconfig-paths"],
       },
     },

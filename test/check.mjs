@@ -75,6 +75,7 @@ const READING = [
     "types, as built",
     () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noEmit"),
   ],
+  ["types, of pages", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.pages.json")],
   [
     "lint and format",
     () => node("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),

@@ -1,4 +1,4 @@
-/** Builds `dist/` from a source tree: embedded shaders, compiled TypeScript, and the set-up itself. */
+/** Builds `dist/` from a source tree: embedded shaders, compiled TypeScript, the pages, and the set-up itself. */
 import {
   chmodSync,
   copyFileSync,
@@ -16,8 +16,14 @@ import { isMain, projectRoot } from "./paths.mjs";
 import { fingerprint } from "./records.mjs";
 import { run, SetUpError, tail } from "./run.mjs";
 
-const SOURCES = ["src", "engine", "cluster", "shaders"];
-const CONFIGURATION = ["package.json", "tsconfig.json", "tsconfig.build.json"];
+const SOURCES = ["src", "engine", "cluster", "shaders", "examples"];
+const SOURCE = /\.(tsx?|mjs|wgsl|html|css|svg|yaml)$/;
+const CONFIGURATION = [
+  "package.json",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "tsconfig.pages.json",
+];
 const STAMP = "dist/.stamp";
 
 /**
@@ -38,7 +44,7 @@ export function isBuilt(root) {
  *
  * @param {string} root
  * @param {(line: string) => void} say
- * @throws {SetUpError} when the compiler emits nothing
+ * @throws {SetUpError} when the compiler emits nothing, or a page cannot be bundled
  */
 export function build(root, say) {
   say("building dist/");
@@ -56,6 +62,13 @@ export function build(root, say) {
     );
   }
   chmodSync(join(draft, "src", "cli", "main.js"), 0o755);
+  const pages = run(process.execPath, [join(root, "src", "setup", "pages.mjs"), draft]);
+  if (!pages.ok) {
+    throw new SetUpError(
+      `the pages cannot be bundled:\n${tail(pages.output)}`,
+      "node src/setup/pages.mjs",
+    );
+  }
   mkdirSync(join(draft, "src", "setup"), { recursive: true });
   for (const name of readdirSync(join(root, "src", "setup"))) {
     if (name.endsWith(".mjs")) {
@@ -76,7 +89,7 @@ export function build(root, say) {
 function sourcesKey(root) {
   const files = SOURCES.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-      .filter((name) => /\.(ts|mjs|wgsl)$/.test(name) && !name.endsWith("shader-sources.ts"))
+      .filter((name) => SOURCE.test(name) && !name.endsWith("shader-sources.ts"))
       .sort()
       .map((name) => join(root, folder, name)),
   );
