@@ -42,7 +42,10 @@ export function recordedEpisode(
       finishedAt: 0,
     }),
   );
-  const session = { ...key, status, completions, rewards: [], takesPart, startedAt: 0, endedAt: 0 };
+  const session: SessionRecord = {
+    ...{ ...key, status, completions, rewards: [], takesPart },
+    ...{ startedAt: 0, endedAt: 0, details: null },
+  };
   return {
     session,
     completions,

@@ -33,6 +33,7 @@ export interface OpenSession extends SessionKey {
   /** Completions that wait for room. */
   waiting: number;
   status: SessionStatus | undefined;
+  details: unknown;
   isSettled: boolean;
   startedAt: number;
   endedAt: number | undefined;
@@ -88,6 +89,7 @@ export function openSession(group: OpenGroup, sampleIndex: number, now: number):
     requests: new Set(),
     waiting: 0,
     status: undefined,
+    details: null,
     isSettled: false,
     startedAt: now,
     endedAt: undefined,
@@ -134,10 +136,19 @@ export function ended(sessionId: string, what: string): ForgeError {
 
 function recordOf(group: OpenGroup): GroupRecord {
   const sessions = group.sessions.map((session): SessionRecord => {
-    const { sessionId, groupId, taskId, status, completions, rewards, startedAt, endedAt } =
-      session;
+    const {
+      sessionId,
+      groupId,
+      taskId,
+      status,
+      completions,
+      rewards,
+      startedAt,
+      endedAt,
+      details,
+    } = session;
     return {
-      ...{ sessionId, groupId, taskId, completions, rewards, startedAt },
+      ...{ sessionId, groupId, taskId, completions, rewards, startedAt, details },
       status: status as SessionStatus,
       endedAt: endedAt as number,
       takesPart: takesPart(session),

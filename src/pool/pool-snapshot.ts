@@ -30,6 +30,8 @@ export interface SessionSnapshot {
   readonly status: SessionStatus | null;
   readonly startedAt: number;
   readonly endedAt: number | null;
+  /** Absent in checkpoints of before there were any. */
+  readonly details?: unknown;
   readonly completions: readonly CompletionSnapshot[];
   readonly rewards: readonly RewardRecord[];
 }
@@ -60,13 +62,17 @@ export function groupSnapshot(group: OpenGroup): GroupSnapshot {
 }
 
 function sessionSnapshot(session: OpenSession): SessionSnapshot {
-  const { status = null, startedAt, endedAt = null, completions, rewards } = session;
+  const { status = null, startedAt, endedAt = null, details, completions, rewards } = session;
   // what waits for room is lost, and a session without it has not ended
-  const end = session.waiting > 0 ? { status: null, endedAt: null } : { status, endedAt };
+  const end =
+    session.waiting > 0
+      ? { status: null, endedAt: null, details: null }
+      : { status, endedAt, details };
   return {
     status: end.status,
     startedAt,
     endedAt: end.endedAt,
+    details: end.details,
     completions: completions.map(completionSnapshot),
     rewards: [...rewards],
   };
@@ -114,7 +120,7 @@ export function readGroup(
 }
 
 function fill(session: OpenSession, snapshot: SessionSnapshot, shift: number): void {
-  const { status, startedAt, endedAt, completions, rewards } = snapshot;
+  const { status, startedAt, endedAt, details = null, completions, rewards } = snapshot;
   if (status !== null && !STATUSES.includes(status)) throw new TypeError(`no status: ${status}`);
   session.completions = completions.map((completion) => readCompletion(session, completion));
   for (const { requestIndex } of completions) session.requests.add(requestIndex);
@@ -122,6 +128,7 @@ function fill(session: OpenSession, snapshot: SessionSnapshot, shift: number): v
   session.startedAt = startedAt + shift;
   session.status = status ?? undefined;
   session.endedAt = endedAt === null ? undefined : endedAt + shift;
+  session.details = details;
   session.isSettled = isComplete(session);
 }
 

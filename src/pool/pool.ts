@@ -15,6 +15,7 @@ import { checkPoolSnapshot, groupSnapshot, type PoolSnapshot, readGroup } from "
 import {
   type CompletionInput,
   completionOf,
+  detailsOf,
   type GroupRecord,
   type RewardInput,
   refuse,
@@ -168,11 +169,14 @@ export class DataPool {
    * agent failed, with the rewards that it has by then; its completions that wait for room are refused.
    *
    * Errors    `argument_invalid`; `state_conflict` when it has ended.
+   *
+   * @param details plain JSON, kept with the session
    */
-  end(sessionId: string, status: SessionStatus): void {
+  end(sessionId: string, status: SessionStatus, details: unknown = null): void {
     if (!STATUSES.includes(status)) refuse("session", "status", status, STATUSES.join(", "));
     const session = this.#groups.session(sessionId);
     if (!session || session.status) throw ended(sessionId, "status");
+    session.details = detailsOf(sessionId, details);
     this.#close(session, status);
     this.#settleIfComplete(session);
   }

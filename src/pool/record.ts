@@ -74,6 +74,8 @@ export interface SessionRecord {
   readonly rewards: readonly RewardRecord[];
   /** Whether it counts: for gradients and in baselines. */
   readonly takesPart: boolean;
+  /** What was told of it at its end, plain JSON; `null` for nothing. The pool does not look at it. */
+  readonly details: unknown;
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -165,6 +167,16 @@ export function rewardOf(sessionId: string, input: RewardInput): RewardRecord {
   checkFinite(what, "value", value);
   // JSON has no −0, and a checkpoint has to give back the same bits
   return { requestIndex, kind, name, value: value + 0 };
+}
+
+/** A copy of what is told of a session at its end. Errors: `argument_invalid` for what is no plain JSON. */
+export function detailsOf(sessionId: string, details: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(details)) as unknown;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return refuse(`end of session "${sessionId}"`, "details", reason, "it is plain JSON");
+  }
 }
 
 /** Tokens that a completion occupies. */

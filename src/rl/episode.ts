@@ -8,6 +8,15 @@ export interface EpisodeStep {
   readonly tokens: number;
   /** What the step earned; outcome and speed stand on the last step of an episode. */
   readonly reward: number;
+  /** What of this the episode earned as a whole: outcome and speed, to which every chain has led. Default 0. */
+  readonly shared?: number;
+  /**
+   * The step whose answer it follows, by its index; `null` for the first of a chain, such as that of an agent beside others.
+   * Default: the step before. What a step earned by itself goes to those before it in its chain.
+   */
+  readonly parent?: number | null;
+  /** What its advantages are multiplied by, such as the weight of the agent whose step it is. Default 1. */
+  readonly weight?: number;
   /** [tokens] What single tokens earned besides, such as the price of leaving the reference. Default nothing. */
   readonly tokenRewards?: Row;
   /** [tokens] log-probabilities under the policy that sampled. */

@@ -47,6 +47,7 @@ export {
 } from "./algorithm/reinforce-plus-plus-baseline.ts";
 export { type RlooOptions, rloo } from "./algorithm/rloo.ts";
 export { type SapoOptions, sapo } from "./algorithm/sapo.ts";
+export type { Chains } from "./chains.ts";
 export type { AdvantageFunction, Advantages, Episode, EpisodeStep } from "./episode.ts";
 export type { GroupId, Reward, SingleRule } from "./groups.ts";
 export { type ImportanceCorrection, importanceWeights } from "./importance/index.ts";
@@ -72,7 +73,7 @@ export {
   klInReward,
 } from "./reward/kl-in-reward.ts";
 export { type OverlongOptions, overlongPenalty } from "./reward/overlong.ts";
-export { rewardToGo } from "./reward/reward-to-go.ts";
+export { episodeReturn, rewardToGo } from "./reward/reward-to-go.ts";
 export {
   type SpeedBaselineOptions,
   type SpeedBaselineState,

@@ -1,6 +1,14 @@
 /** Rewards on tokens, where only sampled tokens may have one. */
 import { ForgeError } from "../../../engine/error.ts";
-import { checkFinite, checkMask, checkSameShape, type Row, type Rows } from "../rows.ts";
+import { type Chains, checkChains } from "../chains.ts";
+import {
+  checkFinite,
+  checkMask,
+  checkSameLength,
+  checkSameShape,
+  type Row,
+  type Rows,
+} from "../rows.ts";
 
 /**
  * Throws unless rewards and mask agree: a reward on a token that was not sampled would be dropped without a word.
@@ -22,5 +30,29 @@ export function checkSampledRewards(what: string, rewards: Rows, mask: Rows): vo
         fix: "put it on the last sampled token before that one",
       });
     }
+  }
+}
+
+/**
+ * Throws unless chains fit their samples, whose tokens were all sampled: what a tool said between two requests is in neither.
+ *
+ * @throws ForgeError `shape_mismatch`; `argument_invalid`; `non_finite`
+ */
+export function checkSampledChains(
+  what: string,
+  chains: readonly (Chains | undefined)[] | undefined,
+  mask: Rows,
+): void {
+  if (!chains) return;
+  checkSameLength(what, { mask, chains });
+  for (const [i, own] of chains.entries()) {
+    if (!own) continue;
+    checkChains(`${what}: chains of row ${i}`, own, mask[i] as Row);
+    if (Array.from(mask[i] as Row).every((sampled) => sampled === 1)) continue;
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: `${what}: row ${i} has chains, and tokens that were not sampled`,
+      fix: "give the sampled tokens alone, and say by the chains which follow which",
+    });
   }
 }

@@ -1,5 +1,6 @@
 /** From advantages of rewards to advantages of episodes. */
 import { ForgeError } from "../../../engine/error.ts";
+import { stepChains } from "../chains.ts";
 import type { AdvantageFunction, Episode, EpisodeStep } from "../episode.ts";
 import type { GroupId, Reward } from "../groups.ts";
 import type { Row, Rows } from "../rows.ts";
@@ -9,6 +10,17 @@ export function stepReward({ reward, tokenRewards }: EpisodeStep): number {
   return tokenRewards ? Array.from(tokenRewards).reduce((sum, r) => sum + r, reward) : reward;
 }
 
+/**
+ * [steps] Rewards of steps; of an episode with several chains what each step earned by itself, as the rest stands in its
+ * `Chains`. `null` for an episode that takes no part.
+ */
+export function stepRewards(episode: Episode): number[] | null {
+  const { takesPart, steps } = episode;
+  if (!takesPart) return null;
+  const isLine = stepChains(episode) === undefined;
+  return steps.map((step) => stepReward(step) - (isLine ? 0 : (step.shared ?? 0)));
+}
+
 /** Σ over the steps; `null` for an episode that takes no part. */
 export function episodeReward({ takesPart, steps }: Episode): Reward {
   return takesPart ? steps.reduce((sum, step) => sum + stepReward(step), 0) : null;
@@ -16,15 +28,18 @@ export function episodeReward({ takesPart, steps }: Episode): Reward {
 
 /**
  * [tokens of the episode] Rewards of tokens, with that of each step on its last token. A step that sampled nothing pays the
- * token before it; before the first token there is nobody to pay.
+ * token before it; before the first token there is nobody to pay. Several chains: what was earned by itself, as in
+ * {@link stepRewards}.
  */
-export function tokenRewards({ steps }: Episode): Float64Array {
+export function tokenRewards(episode: Episode): Float64Array {
+  const { steps } = episode;
+  const isLine = stepChains(episode) === undefined;
   const rewards = new Float64Array(tokenCount(steps));
   let end = 0;
-  for (const { tokens, reward, tokenRewards: own } of steps) {
+  for (const { tokens, reward, shared = 0, tokenRewards: own } of steps) {
     if (own) rewards.set(Array.from(own), end);
     end += tokens;
-    if (end > 0) rewards[end - 1] = Number(rewards[end - 1]) + reward;
+    if (end > 0) rewards[end - 1] = Number(rewards[end - 1]) + reward - (isLine ? 0 : shared);
   }
   return rewards;
 }

@@ -1,5 +1,6 @@
 /** The advantages of an optimizer step, under any algorithm. */
 import { ForgeError } from "../../../engine/error.ts";
+import { checkParent } from "../chains.ts";
 import type { Advantages, Episode, EpisodeStep } from "../episode.ts";
 import type { KlEstimator } from "../kl.ts";
 import { klInReward } from "../reward/kl-in-reward.ts";
@@ -9,7 +10,8 @@ import type { Algorithm, KlTerm } from "./algorithm.ts";
 
 /**
  * What an algorithm gives for the episodes of an optimizer step, with its price for leaving the reference, if that is paid
- * in the reward. Whatever the function says, episodes that take no part get zeros.
+ * in the reward. Whatever the function says, episodes that take no part get zeros; advantages of the others are multiplied by
+ * the weights of their steps.
  *
  * The price of a token is β·k(logπ_old − logπ_ref), π_old being the rollout's policy where there is no other.
  *
@@ -25,7 +27,8 @@ export function advantagesOf(
   for (const [i, episode] of episodes.entries()) checkEpisode(`${name}: episode ${i}`, episode);
   const rewarded = kl?.in === "reward" ? episodes.map((e) => priced(e, kl)) : episodes;
   const { advantages, returns } = advantage(rewarded);
-  const result = { advantages: checked(`${name}: advantages`, advantages, episodes) };
+  const own = checked(`${name}: advantages`, advantages, episodes);
+  const result = { advantages: episodes.map((episode, i) => weighted(own[i] ?? [], episode)) };
   return returns ? { ...result, returns: checked(`${name}: returns`, returns, episodes) } : result;
 }
 
@@ -58,6 +61,9 @@ function referenceOf({ referenceLogprobs }: EpisodeStep): Row {
 function checkEpisode(what: string, { steps }: Episode): void {
   for (const [t, step] of steps.entries()) {
     finite(`${what}: reward of step ${t}`, step.reward);
+    finite(`${what}: shared reward of step ${t}`, step.shared ?? 0);
+    finite(`${what}: weight of step ${t}`, step.weight ?? 1);
+    checkParent(`${what}: steps`, step.parent ?? null, t);
     const { rolloutLogprobs, oldLogprobs, referenceLogprobs, values, tokenRewards } = step;
     const rows = { rolloutLogprobs, oldLogprobs, referenceLogprobs, values, tokenRewards };
     for (const [name, row] of Object.entries(rows)) {
@@ -66,6 +72,14 @@ function checkEpisode(what: string, { steps }: Episode): void {
       checkFinite(`${what}, step ${t}: ${name}`, [row]);
     }
   }
+}
+
+/** Advantages of an episode, times the weights of its steps. */
+function weighted(rows: readonly Row[], { steps }: Episode): readonly Row[] {
+  return rows.map((row, t) => {
+    const weight = steps[t]?.weight ?? 1;
+    return weight === 1 ? row : Float64Array.from(row, (advantage) => weight * advantage);
+  });
 }
 
 function checked(

@@ -1,13 +1,14 @@
 /** Forge, the default: CISPO's loss on what an episode still earns from each request on. */
 import { type ForgeAdvantageOptions, forgeAdvantage } from "../advantage/forge.ts";
+import { stepChains } from "../chains.ts";
 import type { AdvantageFunction, Episode } from "../episode.ts";
-import { rewardToGo } from "../reward/reward-to-go.ts";
+import { episodeReturn } from "../reward/reward-to-go.ts";
 import {
   type BaselineMode,
   RunningBaseline,
   type RunningBaselineState,
 } from "../reward/trajectory-baseline.ts";
-import { broadcast, stepReward } from "./adapters.ts";
+import { broadcast, stepRewards } from "./adapters.ts";
 import type { Algorithm, AlgorithmMemory } from "./algorithm.ts";
 import { type AlgorithmOptions, defineAlgorithm } from "./definition.ts";
 
@@ -24,7 +25,7 @@ export type ForgeOptions = AlgorithmOptions &
 
 /**
  * MiniMax M2 report, arXiv:2605.26494, §6: A_t = Σ_{u ≥ t} γ^{u−t}·r_u − B for every token of request t, r being the composite
- * of performance, process and speed; the loss of CISPO; a request is a sequence, and all tokens of the step count alike.
+ * of performance, process and speed, and u going along the chain of requests that follow from t; the loss of CISPO; a request is a sequence, and all tokens of the step count alike.
  * The report gives neither γ nor B nor the cap: here 1, the mean of the group, and 5.
  *
  * @throws ForgeError as {@link defineAlgorithm}
@@ -51,7 +52,8 @@ function againstBaseline(
   options: ForgeAdvantageOptions,
 ): ReturnType<AdvantageFunction> {
   const groups = episodes.map(({ group }) => group);
-  const steps = forgeAdvantage(episodes.map(stepRewards), groups, options);
+  const chains = episodes.map(stepChains);
+  const steps = forgeAdvantage(episodes.map(stepRewards), groups, { ...options, chains });
   return { advantages: episodes.map((episode, i) => broadcast(steps[i] ?? null, episode)) };
 }
 
@@ -70,7 +72,8 @@ function againstEarlier(
       });
       for (const [i, episode] of episodes.entries()) {
         const rewards = stepRewards(episode);
-        if (rewards) running.add(tasks[i] as string, rewardToGo(rewards, options.gamma)[0] ?? 0);
+        const earned = rewards && episodeReturn(rewards, options.gamma, stepChains(episode));
+        if (earned !== null) running.add(tasks[i] as string, earned);
       }
       return result;
     },
@@ -81,8 +84,4 @@ function againstEarlier(
       },
     },
   };
-}
-
-function stepRewards({ takesPart, steps }: Episode): number[] | null {
-  return takesPart ? steps.map(stepReward) : null;
 }

@@ -1,5 +1,6 @@
 /** PPO: a clipped ratio, and a critic that says what was to be expected at every token. */
 import { gaeAdvantage } from "../advantage/gae.ts";
+import { tokenChains } from "../chains.ts";
 import { perToken, tokenMask, tokenRewards, tokenValues } from "./adapters.ts";
 import type { Algorithm } from "./algorithm.ts";
 import { type AlgorithmOptions, defineAlgorithm } from "./definition.ts";
@@ -41,6 +42,7 @@ export function ppo(options: PpoOptions = {}): Algorithm {
             rewards: episodes.map(tokenRewards),
             values: episodes.map(tokenValues),
             mask: episodes.map(tokenMask),
+            chains: episodes.map(tokenChains),
           },
           { gamma, lambda, whiten },
         ),

@@ -1,5 +1,6 @@
 /** REINFORCE++: returns from each token on, whitened over the batch; no critic and no groups. */
 import { reinforcePlusPlusAdvantage } from "../advantage/reinforce-plus-plus.ts";
+import { tokenChains } from "../chains.ts";
 import { perToken, tokenMask, tokenRewards } from "./adapters.ts";
 import type { Algorithm } from "./algorithm.ts";
 import { type AlgorithmOptions, defineAlgorithm } from "./definition.ts";
@@ -31,6 +32,7 @@ export function reinforcePlusPlus(options: ReinforcePlusPlusOptions = {}): Algor
           episodes.map(tokenRewards),
           episodes.map(tokenMask),
           gamma,
+          episodes.map(tokenChains),
         ),
       })),
       loss: { form: "clip", low: clipLow, high: clipHigh },

@@ -210,6 +210,30 @@ describe("DataPool", () => {
     expect(pool.stats).toEqual({ groups: 0, tokens: 0, waiting: 0, lateRewards: 0 });
   });
 
+  it("keeps a copy of what is told of a session at its end, in checkpoints too", async () => {
+    const { pool } = poolOf();
+    const ids = pool.open({ groupId: 0, taskId: "t", sessions: 3 });
+    for (const id of ids) await pool.add(id, request(0));
+    const calls = [{ name: "add", ms: 2 }];
+    pool.end("0-0", "completed", { calls });
+    pool.end("0-1", "agent_error");
+    calls.length = 0;
+    const cyclic: { self?: unknown } = {};
+    cyclic.self = cyclic;
+    for (const details of [cyclic, { count: 1n }, () => 0])
+      expect(codeOf(() => pool.end("0-2", "completed", details))).toBe("argument_invalid");
+    const text = JSON.stringify(pool.snapshot());
+    const clock = new ManualClock();
+    const again = DataPool.restore({ capacityTokens: 99, clock }, JSON.parse(text));
+    expect(JSON.stringify(again.snapshot())).toBe(text);
+    for (const one of [pool, again]) {
+      one.end("0-2", "completed", "told");
+      for (const id of ["0-0", "0-2"]) one.reward(id, outcome(1));
+      const told = one.take(0).sessions.map(({ details }) => details);
+      expect(told).toEqual([{ calls: [{ name: "add", ms: 2 }] }, null, "told"]);
+    }
+  });
+
   it("settles no session whose completions wait; refuses those of one that is cancelled", async () => {
     const { pool, clock, finished } = poolOf({ capacityTokens: 5 });
     pool.open({ groupId: 0, taskId: "t", sessions: 1 });

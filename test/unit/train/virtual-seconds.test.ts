@@ -16,7 +16,7 @@ function session(
   );
   return {
     ...{ sessionId: "0-0", groupId: 0, taskId: "0", status: "completed", takesPart: true },
-    ...{ completions, rewards: [], startedAt: 1000, endedAt },
+    ...{ completions, rewards: [], startedAt: 1000, endedAt, details: null },
   };
 }
 
