@@ -25,6 +25,11 @@ export const rewardSection: z.ZodType<RewardSection> = section(
       {},
       "Weights of reward components in the place of the environment's, by name; 0 measures only.",
     ),
+    roles: key(
+      taking("weights by name", z.record(text(), number())),
+      {},
+      "What advantages of the tokens of an agent are multiplied by, by its role: main, or a sub-agent's name; 0 trains it on nothing, left out is 1.",
+    ),
     process: key(number(), 0.1, "α: weight of process rewards."),
     speed: key(
       number(),

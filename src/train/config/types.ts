@@ -51,6 +51,7 @@ export type NamedAlgorithm = {
 
 export interface RewardSection {
   readonly weights: Readonly<Record<string, number>>;
+  readonly roles: Readonly<Record<string, number>>;
   readonly process: number;
   readonly speed: number;
   readonly speedWindow: number;

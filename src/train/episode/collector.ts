@@ -1,7 +1,7 @@
 /** Plays the episodes that the scheduler admits, and hands what they come to in to the pool. */
 
-import type { Tokenizer } from "../../../engine/index.ts";
 import type { Environment } from "../../agent/environment.ts";
+import type { PolicyLanguage } from "../../agent/policy.ts";
 import type { Clock } from "../../pool/clock.ts";
 import { sessionIdOf } from "../../pool/open-group.ts";
 import type { DataPool } from "../../pool/pool.ts";
@@ -9,12 +9,13 @@ import type { Scheduler } from "../../pool/scheduler.ts";
 import { PURPOSE, TaskOrder } from "../seeds.ts";
 import { type EpisodeSampling, type PlayedEpisode, playEpisode } from "./episode.ts";
 import type { RequestDesk } from "./request-desk.ts";
-import { SUCCESS, scoreEpisode } from "./scores.ts";
+import { GroupScores, SUCCESS } from "./scores.ts";
+import { sessionDetails } from "./session-details.ts";
 
 /** Options of {@link Collector}. */
 export interface CollectorOptions<Task> {
   readonly environment: Environment<Task>;
-  readonly tokenizer: Tokenizer;
+  readonly language: PolicyLanguage;
   readonly scheduler: Scheduler;
   readonly pool: DataPool;
   readonly desk: RequestDesk;
@@ -32,16 +33,18 @@ export interface CollectorOptions<Task> {
 const MOST_DRAINS = 1000;
 
 /** A group under way. */
-interface Group {
+interface Group<Task> {
+  readonly groupId: number;
+  readonly task: Task;
   readonly abort: AbortController;
-  readonly plays: readonly Promise<void>[];
+  readonly scores: GroupScores<Task>;
 }
 
 /** Episodes of groups, many at once, each at its own pace. */
 export class Collector<Task> {
   readonly #options: CollectorOptions<Task>;
   readonly #tasks: TaskOrder;
-  readonly #groups = new Map<number, Group>();
+  readonly #groups = new Map<number, Group<Task>>();
   #failure: { readonly error: unknown } | undefined;
   #agentError: unknown;
 
@@ -109,17 +112,19 @@ export class Collector<Task> {
   }
 
   #begin(groupId: number, task: Task): void {
-    const { groupSize } = this.#options;
+    const { groupSize, environment } = this.#options;
     const abort = new AbortController();
-    const plays = Array.from({ length: groupSize }, (_, i) => this.#play(groupId, i, task, abort));
-    this.#groups.set(groupId, { abort, plays });
+    const group = { groupId, task, abort, scores: new GroupScores(environment, groupSize) };
+    this.#groups.set(groupId, group);
+    const plays = Array.from({ length: groupSize }, (_, sample) => this.#play(group, sample));
     void Promise.all(plays).then(() => {
-      if (this.#groups.get(groupId)?.abort === abort) this.#groups.delete(groupId);
+      if (this.#groups.get(groupId) === group) this.#groups.delete(groupId);
     });
   }
 
-  async #play(groupId: number, sample: number, task: Task, group: AbortController): Promise<void> {
+  async #play(group: Group<Task>, sample: number): Promise<void> {
     const { desk: desks, pool, clock, episodeTimeout, ...rest } = this.#options;
+    const { groupId, task, abort } = group;
     const place = [PURPOSE.train, groupId, sample];
     const sessionId = sessionIdOf(groupId, sample);
     using desk = desks.open(place);
@@ -128,35 +133,38 @@ export class Collector<Task> {
       episodeTimeout === undefined
         ? () => {}
         : clock.at(clock.now() + episodeTimeout, () => timer.abort());
-    const signal = AbortSignal.any([group.signal, timer.signal]);
+    const signal = AbortSignal.any([abort.signal, timer.signal]);
     try {
       const played = await playEpisode({
         ...{ ...rest, task, desk, place, signal },
         now: () => clock.now(),
         onCompletion: (completion) => pool.add(sessionId, completion, signal),
       });
-      if (!group.signal.aborted) await this.#settle(sessionId, played, group.signal);
+      if (!abort.signal.aborted) await this.#settle(group, sample, played);
     } catch (error) {
       // what a group throws that was called off is of no interest
-      if (!group.signal.aborted) this.#failure ??= { error };
+      if (!abort.signal.aborted) this.#failure ??= { error };
     } finally {
       callOff();
     }
   }
 
-  /** Scores an episode that has an end, and ends its session. */
+  /**
+   * Ends the session of an episode, and posts the rewards that are known by this: its own, or those of the group. All rewards of
+   * a session are posted at once, so that at a deadline it has all of them or none.
+   */
   async #settle(
-    sessionId: string,
-    { status, trace, error }: PlayedEpisode<Task>,
-    signal: AbortSignal,
+    { groupId, abort, scores }: Group<Task>,
+    sample: number,
+    { status, trace, details, error }: PlayedEpisode<Task>,
   ): Promise<void> {
     const { pool, environment } = this.#options;
     if (status.endsWith("_error")) this.#agentError = error;
-    if (trace && (status === "completed" || status === "truncated")) {
-      const { records } = await scoreEpisode(environment, trace);
-      if (signal.aborted) return;
-      for (const record of records) pool.reward(sessionId, record);
-    }
-    pool.end(sessionId, status);
+    pool.end(sessionIdOf(groupId, sample), status, sessionDetails(details, environment));
+    const isScored = status === "completed" || status === "truncated";
+    const known = await scores.end(sample, isScored ? trace : undefined);
+    if (abort.signal.aborted) return;
+    for (const [scored, { records }] of known)
+      for (const record of records) pool.reward(sessionIdOf(groupId, scored), record);
   }
 }

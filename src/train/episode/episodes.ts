@@ -1,9 +1,11 @@
 /** From the records of groups to episodes with a reward for each step. */
+import type { Environment } from "../../agent/environment.ts";
 import type { Completion, GroupRecord, SessionRecord } from "../../pool/record.ts";
 import type { Episode } from "../../rl/episode.ts";
 import { compositeReward } from "../../rl/reward/composite.ts";
 import { type OverlongOptions, overlongPenalty } from "../../rl/reward/overlong.ts";
 import { type SpeedBaselines, speedReward } from "../../rl/reward/speed.ts";
+import { domainSuccess } from "./domains.ts";
 import { SUCCESS } from "./scores.ts";
 import { virtualSeconds } from "./virtual-seconds.ts";
 
@@ -11,6 +13,8 @@ import { virtualSeconds } from "./virtual-seconds.ts";
 export interface RewardOptions {
   /** Weights of components, in place of the environment's. */
   readonly weights?: Readonly<Record<string, number>>;
+  /** What the advantages of an agent's tokens are multiplied by, by its role. Default 1. */
+  readonly roles?: Readonly<Record<string, number>>;
   /** α and β of the composite reward. */
   readonly process: number;
   readonly speed: number;
@@ -31,9 +35,13 @@ export interface RewardOptions {
   readonly overlong?: OverlongOptions;
 }
 
-/** The components of an environment's reward, as far as they are needed here. */
-interface RewardedEnvironment {
-  readonly rewards: Readonly<Record<string, { readonly weight: number }>>;
+/** Components by name, as far as they are needed here. */
+type Weighted = Readonly<Record<string, { readonly weight: number }>>;
+
+/** The components of an environment's reward. */
+interface RewardedEnvironment extends Pick<Environment, "domains"> {
+  readonly rewards: Weighted;
+  readonly groupRewards: Weighted;
 }
 
 /** An episode that was played, with what training and reports need of it. */
@@ -80,16 +88,18 @@ function isSuccess({ rewards }: SessionRecord): boolean {
 
 function episodeOf(
   session: SessionRecord,
-  { rewards }: RewardedEnvironment,
+  environment: RewardedEnvironment,
   options: RewardOptions & { readonly speedValue: number | null },
 ): RecordedEpisode {
   const completions = session.completions
     .filter(({ responseIds }) => responseIds.length > 0)
     .sort((a, b) => a.requestIndex - b.requestIndex);
+  const rewards: Weighted = { ...environment.rewards, ...environment.groupRewards };
   const weightOf = (name: string): number => options.weights?.[name] ?? rewards[name]?.weight ?? 0;
   const components: Record<string, number | null> = {};
   for (const name of Object.keys(rewards)) components[name] = meanOf(session, name);
   if (options.speed !== 0) components["speed"] = options.speedValue;
+  Object.assign(components, domainSuccess(environment, session.taskId, isSuccess(session)));
   const outcome = outcomeOf(session, rewards, weightOf);
   const isCut = session.status === "truncated";
   const takesPart =
@@ -103,16 +113,13 @@ function episodeOf(
     );
     return own.reduce((sum, { name, value }) => sum + weightOf(name) * value, 0);
   });
+  const performance = isCut && options.truncated === "zero" ? 0 : Number(outcome);
+  const weights = { process: options.process, speed: options.speed };
   const paid = takesPart
-    ? compositeReward(
-        {
-          process,
-          performance: isCut && options.truncated === "zero" ? 0 : outcome,
-          speed: options.speedValue,
-        },
-        { process: options.process, speed: options.speed },
-      )
+    ? compositeReward({ process, performance, speed: options.speedValue }, weights)
     : new Float64Array(completions.length);
+  const shared = takesPart ? performance + options.speed * (options.speedValue ?? 0) : 0;
+  const parents = parentsOf(session, completions);
   const last = completions.at(-1);
   if (takesPart && last && options.overlong)
     paid[paid.length - 1] =
@@ -125,18 +132,35 @@ function episodeOf(
     takesPart,
     isSuccess: isSuccess(session),
     reward: takesPart ? paid.reduce((sum, value) => sum + value, 0) : null,
-    steps: completions.map((completion, i) => ({
-      tokens: completion.responseIds.length,
+    steps: completions.map(({ responseIds, behaviorLogprobs, role }, i) => ({
+      tokens: responseIds.length,
       reward: paid[i] as number,
-      rolloutLogprobs: completion.behaviorLogprobs,
+      shared: i === completions.length - 1 ? shared : 0,
+      parent: parents[i] ?? null,
+      weight: options.roles?.[role] ?? 1,
+      rolloutLogprobs: behaviorLogprobs,
     })),
   };
+}
+
+/** Of each step, the one whose answer it follows; a request without a sampled token is no step, and is passed over. */
+function parentsOf(
+  { completions: all }: SessionRecord,
+  steps: readonly Completion[],
+): (number | null)[] {
+  const parents = new Map(all.map(({ requestIndex, parent }) => [requestIndex, parent]));
+  const indices = new Map(steps.map(({ requestIndex }, i) => [requestIndex, i]));
+  return steps.map(({ parent }) => {
+    let at = parent ?? null;
+    while (at !== null && !indices.has(at)) at = parents.get(at) ?? null;
+    return at === null ? null : (indices.get(at) ?? null);
+  });
 }
 
 /** Σ weight · value of the outcomes that apply; `null` if no weighted one does. */
 function outcomeOf(
   session: SessionRecord,
-  rewards: RewardedEnvironment["rewards"],
+  rewards: Weighted,
   weightOf: (name: string) => number,
 ): number | null {
   let sum: number | null = null;

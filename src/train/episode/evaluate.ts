@@ -1,18 +1,17 @@
 /** Plays held-out tasks with the policy as it is. */
 
-import type { Tokenizer } from "../../../engine/index.ts";
 import type { Environment } from "../../agent/environment.ts";
 import type { EvaluatedEpisode } from "../evaluation/report.ts";
 import { PURPOSE } from "../seeds.ts";
+import { domainSuccess } from "./domains.ts";
 import { type EpisodeSampling, playEpisode } from "./episode.ts";
 import type { Rollout } from "./rollout.ts";
-import { scoreEpisode } from "./scores.ts";
+import { type EpisodeScores, GroupScores } from "./scores.ts";
 
 /** Options of {@link evaluate}. */
 export interface EvaluateOptions<Task> {
   readonly rollout: Rollout;
   readonly environment: Environment<Task>;
-  readonly tokenizer: Tokenizer;
   readonly sampling: EpisodeSampling;
   readonly tasks: readonly Task[];
   /** Episodes of each task. */
@@ -25,14 +24,16 @@ export interface EvaluateOptions<Task> {
 }
 
 /**
- * Every task `samples` times, all at once. Seeds depend on task and sample alone, so that two policies draw the same noise.
+ * Every task `samples` times, all at once: the samples of a task are the group that rewards may compare. Seeds depend on task
+ * and sample alone, so that two policies draw the same noise.
  *
  * Errors    what a component of the reward throws; the signal's reason.
  */
 export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<EvaluatedEpisode[]> {
-  const { rollout, tasks, samples, onProgress, signal } = options;
+  const { rollout, environment, tasks, samples, onProgress, signal } = options;
   const total = tasks.length * samples;
-  const results: (EvaluatedEpisode | undefined)[] = [];
+  const results: EvaluatedEpisode[] = [];
+  const groups = tasks.map(() => new GroupScores(environment, samples));
   let done = 0;
   let failure: { readonly error: unknown } | undefined;
   const abort = new AbortController();
@@ -40,16 +41,12 @@ export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<Ev
   signal?.addEventListener("abort", stop, { once: true });
   for (let at = 0; at < total; at++) {
     const place = { taskIndex: Math.floor(at / samples), sampleIndex: at % samples };
-    void play(options, place, abort.signal)
-      .then(
-        (episode) => {
-          results[at] = episode;
-        },
-        (error: unknown) => {
-          failure ??= { error };
-          abort.abort();
-        },
-      )
+    const group = groups[place.taskIndex] as GroupScores<Task>;
+    void play(options, place, { stop: abort.signal, group, results })
+      .catch((error: unknown) => {
+        failure ??= { error };
+        abort.abort();
+      })
       .finally(() => {
         done++;
         onProgress?.(done, total);
@@ -69,15 +66,23 @@ export async function evaluate<Task>(options: EvaluateOptions<Task>): Promise<Ev
   }
   if (failure) throw failure.error;
   signal?.throwIfAborted();
-  return results as EvaluatedEpisode[];
+  return results;
+}
+
+/** Where a play stands, and where what it comes to goes. */
+interface Stage<Task> {
+  readonly stop: AbortSignal;
+  readonly group: GroupScores<Task>;
+  /** [tasks · samples] */
+  readonly results: EvaluatedEpisode[];
 }
 
 async function play<Task>(
   options: EvaluateOptions<Task>,
   { taskIndex, sampleIndex }: { readonly taskIndex: number; readonly sampleIndex: number },
-  stop: AbortSignal,
-): Promise<EvaluatedEpisode> {
-  const { rollout, environment, tokenizer, sampling, tasks, seed, episodeTimeout } = options;
+  { stop, group, results }: Stage<Task>,
+): Promise<void> {
+  const { rollout, environment, sampling, tasks, seed, episodeTimeout } = options;
   const timer = new AbortController();
   const { clock } = rollout;
   const callOff =
@@ -90,19 +95,31 @@ async function play<Task>(
   using desk = rollout.desk.open(place);
   let sampledTokens = 0;
   const { status, trace, transcript } = await playEpisode({
-    ...{ environment, task, tokenizer, desk, sampling, seed, place, signal },
+    ...{ environment, task, desk, sampling, seed, place, signal },
+    language: rollout.language,
     now: () => rollout.clock.now(),
     onCompletion: async ({ responseIds }) => {
       sampledTokens += responseIds.length;
     },
   }).finally(callOff);
-  const isScored = trace && (status === "completed" || status === "truncated");
-  const scores = isScored ? await scoreEpisode(environment, trace) : undefined;
-  return {
+  const first = taskIndex * options.samples;
+  results[first + sampleIndex] = {
     taskId: environment.taskId(task, taskIndex),
     ...{ taskIndex, sampleIndex, status, sampledTokens, transcript },
-    isSuccess: scores?.isSuccess ?? false,
-    reward: scores?.outcome ?? null,
-    components: scores?.components ?? {},
+    ...{ isSuccess: false, reward: null, components: {} },
   };
+  const isScored = status === "completed" || status === "truncated";
+  for (const [sample, scores] of await group.end(sampleIndex, isScored ? trace : undefined)) {
+    const episode = results[first + sample] as EvaluatedEpisode;
+    results[first + sample] = withScores(episode, scores, environment);
+  }
+}
+
+function withScores(
+  episode: EvaluatedEpisode,
+  { isSuccess, outcome, components }: EpisodeScores,
+  environment: Pick<Environment, "domains">,
+): EvaluatedEpisode {
+  const ofDomain = domainSuccess(environment, episode.taskId, isSuccess);
+  return { ...episode, isSuccess, reward: outcome, components: { ...components, ...ofDomain } };
 }

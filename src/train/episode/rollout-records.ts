@@ -3,10 +3,12 @@ import type { Tokenizer } from "../../../engine/index.ts";
 import type { TrainedSample } from "../learner/trained-samples.ts";
 import type { StepReport } from "../trainer.ts";
 import type { RecordedEpisode } from "./episodes.ts";
+import { toolCallsOf } from "./session-details.ts";
 
 /**
- * One record for each episode, with a turn for each request: prompt and response as text and ids, and of each sampled token
- * its log-prob at sampling and, where it was trained on, the trainer's, its entropy and its advantage.
+ * One record for each episode, with its calls of tools, and a turn for each request: which agent asked and what it followed,
+ * prompt and response as text and ids, and of each sampled token its log-prob at sampling and, where it was trained on, the
+ * trainer's, its entropy and its advantage.
  */
 export function rolloutRecords(
   { episodes, learned }: Pick<StepReport, "episodes" | "learned">,
@@ -24,6 +26,7 @@ export function rolloutRecords(
     isSuccess: episode.isSuccess,
     reward: episode.reward,
     components: episode.components,
+    toolCalls: toolCallsOf(episode.session) ?? [],
     turns: episode.completions.map((_, k) =>
       turnRecord(episode, k, tokenizer, trained.get(`${e}-${k}`)),
     ),
@@ -37,10 +40,10 @@ function turnRecord(
   sample: TrainedSample | undefined,
 ): object {
   const completion = completions[k] as RecordedEpisode["completions"][number];
-  const { promptIds, responseIds, behaviorLogprobs, policyVersions, finishReason, role } =
-    completion;
+  const { promptIds, responseIds, behaviorLogprobs, policyVersions, finishReason } = completion;
+  const { requestIndex: request, role, parent } = completion;
   return {
-    ...{ request: completion.requestIndex, role, policyVersions, finishReason },
+    ...{ request, role, parent, policyVersions, finishReason },
     reward: steps[k]?.reward ?? null,
     prompt: tokenizer.decode(promptIds),
     response: tokenizer.decode(responseIds),

@@ -11,6 +11,7 @@ import { episodesOf, type RewardOptions } from "../../../src/train/episode/episo
 
 const environment = {
   rewards: { right: { weight: 2 }, polite: { weight: 0.5 }, note: { weight: 0 } },
+  groupRewards: {},
 };
 const PLAIN: RewardOptions = { process: 1, speed: 0, truncated: "score" };
 
@@ -22,7 +23,7 @@ function session(
   const completion = { requestIndex: 0, responseIds: new Uint32Array(3) } as unknown as Completion;
   return {
     ...{ sessionId: `0-${sample}`, groupId: 0, taskId: "t", status: "completed", takesPart: true },
-    ...{ completions: [completion], startedAt: 0, endedAt: 10 },
+    ...{ completions: [completion], startedAt: 0, endedAt: 10, details: null },
     rewards: rewards.map((reward) => ({
       ...reward,
       requestIndex: reward.kind === "process" ? 0 : null,
