@@ -1,5 +1,5 @@
 /** The policy as agents know models: a client of chat completions, and a language model of the Vercel AI SDK. */
-import type { Chat } from "../chat/chat.ts";
+import type { Chat, ChatReply } from "../chat/chat.ts";
 import { aiSdkModel } from "./ai-sdk-model.ts";
 import type { AiSdkModel } from "./ai-sdk-types.ts";
 import { chatCompletions } from "./chat-completions.ts";
@@ -31,21 +31,24 @@ export interface AgentModel extends AiSdkModel {
 export interface AgentModelOptions {
   /** Name of the model. Default "policy". */
   readonly id?: string;
+  /** Hears of each reply before the client does: of its malformed calls too, which clients are told as text. */
+  readonly onReply?: (reply: ChatReply) => void;
 }
 
 /** The policy behind a chat. */
-export function agentModel(chat: Chat, { id = "policy" }: AgentModelOptions = {}): AgentModel {
+export function agentModel(chat: Chat, options: AgentModelOptions = {}): AgentModel {
+  const { id = "policy", onReply = () => {} } = options;
   const handed = new HandedReplies();
   let count = 0;
-  const next = (): number => count++;
+  const nextId = (): string => `chatcmpl-${count++}`;
+  const list: ModelList = {
+    object: "list",
+    data: [{ id, object: "model", created: 0, owned_by: "forge-gpu" }],
+  };
+  const models = { list: async () => list };
   const modelOf = (line: Chat): AgentModel => {
-    const desk = { chat: line, id, handed, next };
+    const desk = { chat: line, id, handed, nextId, onReply };
     const completions = chatCompletions(desk);
-    const list: ModelList = {
-      object: "list",
-      data: [{ id, object: "model", created: 0, owned_by: "forge-gpu" }],
-    };
-    const models = { list: async () => list };
     return {
       ...aiSdkModel(desk),
       chat: { completions },

@@ -10,8 +10,8 @@ import type {
   AiSdkStreamPart,
   AiSdkWarning,
 } from "./ai-sdk-types.ts";
-import type { ModelDesk } from "./chat-completions.ts";
 import { toldContent } from "./handed-replies.ts";
+import { keepReply, type ModelDesk } from "./model-desk.ts";
 import { readableOf } from "./readable.ts";
 import { finished, type ReplyEnd, ReplyStream } from "./reply-stream.ts";
 
@@ -28,7 +28,7 @@ export function aiSdkModel(desk: ModelDesk): AiSdkModel {
       request.signal?.throwIfAborted();
       const reply = await finished(chat.ask(request), request.signal);
       const content = toldContent(reply);
-      handed.keep(request.messages.length, content, reply);
+      keepReply(desk, request.messages.length, content, reply);
       return {
         content: contentOf(reply, content),
         ...endOf(reply),
@@ -40,7 +40,7 @@ export function aiSdkModel(desk: ModelDesk): AiSdkModel {
       const request = requestOfPrompt(call, handed);
       const stream = await ReplyStream.open(chat, request);
       const parts = streamParts(desk, call, stream, (end) =>
-        handed.keep(request.messages.length, end.content, end.reply),
+        keepReply(desk, request.messages.length, end.content, end.reply),
       );
       return { stream: readableOf(parts, stream.controller) };
     },
@@ -124,8 +124,8 @@ function endOf(reply: ChatReply): Pick<AiSdkAnswer, "usage" | "finishReason" | "
   };
 }
 
-function responseOf({ id: modelId, next }: ModelDesk): AiSdkResponse {
-  return { id: `chatcmpl-${next()}`, timestamp: new Date(), modelId };
+function responseOf({ id: modelId, nextId }: ModelDesk): AiSdkResponse {
+  return { id: nextId(), timestamp: new Date(), modelId };
 }
 
 function warningsOf({ responseFormat }: AiSdkCall): AiSdkWarning[] {

@@ -1,8 +1,9 @@
 /** Chat completions by a policy. */
-import type { Chat, ChatReply } from "../chat/chat.ts";
+import type { ChatReply } from "../chat/chat.ts";
 import { type CompletionHead, completionOf, finishOf, logprobsOf, usageOf } from "./completion.ts";
 import { type CheckedRequest, checkedRequest } from "./completion-request.ts";
-import { type HandedReplies, toldContent } from "./handed-replies.ts";
+import { toldContent } from "./handed-replies.ts";
+import { keepReply, type ModelDesk } from "./model-desk.ts";
 import { completionAnswer } from "./openai-messages.ts";
 import type {
   ChatCompletions,
@@ -13,16 +14,6 @@ import type {
   CompletionStream,
 } from "./openai-types.ts";
 import { finished, type ReplyEnd, ReplyStream } from "./reply-stream.ts";
-
-/** What the answers of a model have in common. */
-export interface ModelDesk {
-  readonly chat: Chat;
-  /** Name of the model. */
-  readonly id: string;
-  readonly handed: HandedReplies;
-  /** Number of the next answer, for its name. */
-  readonly next: () => number;
-}
 
 /** See {@link ChatCompletions}. */
 export function chatCompletions(desk: ModelDesk): ChatCompletions {
@@ -46,7 +37,7 @@ async function complete(
   request.signal?.throwIfAborted();
   const reply = await finished(desk.chat.ask(request), request.signal);
   const content = toldContent(reply);
-  desk.handed.keep(request.messages.length, content, reply);
+  keepReply(desk, request.messages.length, content, reply);
   return completionOf(head, reply, content, hasLogprobs);
 }
 
@@ -70,7 +61,7 @@ async function* chunks(
     for await (const event of stream.events()) {
       if ("text" in event) yield chunk(head, { content: event.text });
       else {
-        desk.handed.keep(request.messages.length, event.content, event.reply);
+        keepReply(desk, request.messages.length, event.content, event.reply);
         yield* lastChunks(head, event, hasLogprobs);
         if (hasUsage) yield { ...chunk(head, {}), choices: [], usage: usageOf(event.reply) };
       }
@@ -115,6 +106,6 @@ function chunk(
   };
 }
 
-function headOf({ id: model, next }: ModelDesk): CompletionHead {
-  return { id: `chatcmpl-${next()}`, created: Math.floor(Date.now() / 1000), model };
+function headOf({ id: model, nextId }: ModelDesk): CompletionHead {
+  return { id: nextId(), created: Math.floor(Date.now() / 1000), model };
 }
