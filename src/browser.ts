@@ -2,20 +2,55 @@
  * The front door of the library in browsers: all that runs there. Re-exports only.
  */
 export * from "../engine/index.ts";
-export {
-  type Demonstration,
-  defineEnvironment,
-  type Environment,
-  type EnvironmentDefinition,
-  type EpisodeContext,
-  type EpisodeTrace,
-  type Policy,
-  type PolicyReply,
-  type PolicyRequest,
-  type RewardComponent,
-  type RewardDefinition,
-  type Score,
+export { type Agent, type AgentContext, defineAgent } from "./agent/agent.ts";
+export type {
+  AgentEnvironmentDefinition,
+  AgentEpisode,
+  AgentTrace,
+} from "./agent/agent-environment.ts";
+export type { Chat, ChatReply, ChatRequest, MalformedCall } from "./agent/chat/chat.ts";
+export { defineEnvironment } from "./agent/define-environment.ts";
+export type {
+  CommonDefinition,
+  Demonstration,
+  DemonstrationTurn,
+  Environment,
+  EnvironmentDefinition,
+  EpisodeContext,
+  EpisodeDetails,
+  EpisodeTrace,
+  GroupReward,
+  RewardComponent,
+  RewardDefinition,
+  Score,
+  WrittenReply,
 } from "./agent/environment.ts";
+export type {
+  AssistantMessage,
+  Message,
+  SystemMessage,
+  ToolCall,
+  ToolCallRecord,
+  ToolCallStatus,
+  ToolDefinition,
+  ToolMessage,
+  UserMessage,
+} from "./agent/message.ts";
+export type {
+  Policy,
+  PolicyLanguage,
+  PolicyReply,
+  PolicyRequest,
+  PolicyTemplate,
+  PolicyTokenizer,
+  RenderedChat,
+} from "./agent/policy.ts";
+export {
+  type ContextManager,
+  type ManagedContext,
+  type ToolLoopOptions,
+  toolLoop,
+} from "./agent/tool-loop.ts";
 export * from "./control/index.ts";
 export * from "./pool/index.ts";
 export * from "./rl/index.ts";

@@ -1,33 +1,6 @@
 /** Environments: tasks, how one is played, and how a play is rewarded. What a policy is trained on; needs no GPU. */
-import { ForgeError } from "../../engine/error.ts";
-
-/** What an agent asks of the policy. Of `prompt` and `append` it has one. */
-export interface PolicyRequest {
-  /** A context of its own: text, or token ids. */
-  readonly prompt?: string | ArrayLike<number>;
-  /** What comes behind the request before and its answer, whose ids stay as they are. */
-  readonly append?: string | ArrayLike<number>;
-  /** Most tokens to sample. Default: the environment's, else what the context has room for. */
-  readonly maxTokens?: number;
-  /** Strings that end the answer, which ends before them. */
-  readonly stopStrings?: readonly string[];
-}
-
-/** An answer of the policy. */
-export interface PolicyReply {
-  /** Number of the request in its episode. */
-  readonly requestIndex: number;
-  readonly text: string;
-  readonly ids: readonly number[];
-  /** Why it ended, as `FinishReason` of a generation; "length" is a cut. */
-  readonly finishReason: string;
-}
-
-/** The policy, as an agent sees it. Requests of one episode may overlap. */
-export interface Policy {
-  /** Errors: those of the sampler; `state_conflict` for an `append` without a request before. */
-  generate(request: PolicyRequest): Promise<PolicyReply>;
-}
+import type { Message, ToolCallRecord, ToolDefinition } from "./message.ts";
+import type { Policy, PolicyReply } from "./policy.ts";
 
 /** What a play is given. */
 export interface EpisodeContext<Task> {
@@ -37,6 +10,18 @@ export interface EpisodeContext<Task> {
   readonly seed: number;
   /** Aborted when the episode is cancelled or its deadline passes. */
   readonly signal: AbortSignal;
+  /** Hands over what rewards and records are to see, however the play ends. It may still grow. */
+  attach(details: EpisodeDetails): void;
+}
+
+/** What is known of a play beside what the policy said. */
+export interface EpisodeDetails {
+  /** The chat of the main agent as it stands. */
+  readonly messages: readonly Message[];
+  /** In the order in which they ended. */
+  readonly toolCalls: readonly ToolCallRecord[];
+  /** The environment's own. */
+  readonly state: unknown;
 }
 
 /** What rewards see: the whole play. */
@@ -46,8 +31,12 @@ export interface EpisodeTrace<Task> {
   readonly replies: readonly PolicyReply[];
   /** Text of the last one. */
   readonly text: string;
-  /** What `play` returned. */
+  /** What `play` returned; undefined for one that was cut. */
   readonly result: unknown;
+  /** What `play` attached. */
+  readonly details: EpisodeDetails | undefined;
+  /** Whether it was cut: for want of room, or by the limit of the last reply. */
+  readonly isTruncated: boolean;
 }
 
 /**
@@ -56,16 +45,18 @@ export interface EpisodeTrace<Task> {
 export type Score = number | null | readonly (number | null)[];
 
 /** A named part of the reward. */
-export interface RewardComponent<Task> {
+export interface RewardComponent<Task, Trace = EpisodeTrace<Task>> {
   /** Default 1; 0 is measured and not rewarded. */
   readonly weight?: number;
   /** Of the episode, or of its steps. Default `outcome`. */
   readonly kind?: "outcome" | "process";
-  readonly score: (trace: EpisodeTrace<Task>) => Score | Promise<Score>;
+  readonly score: (trace: Trace) => Score | Promise<Score>;
 }
 
 /** A component, or its score alone. */
-export type RewardDefinition<Task> = RewardComponent<Task> | RewardComponent<Task>["score"];
+export type RewardDefinition<Task, Trace = EpisodeTrace<Task>> =
+  | RewardComponent<Task, Trace>
+  | RewardComponent<Task, Trace>["score"];
 
 /** What the policy should have said: for a warm start. */
 export interface Demonstration {
@@ -73,29 +64,70 @@ export interface Demonstration {
   readonly response: string;
 }
 
-/** An environment, as it is written. */
-export interface EnvironmentDefinition<Task> {
+/** A reward that compares the plays of a task with each other. */
+export interface GroupReward<Task, Trace = EpisodeTrace<Task>> {
+  /** Default 1; 0 is measured and not rewarded. */
+  readonly weight?: number;
+  /** Of each play, in their order; `null` where it does not apply. Plays that failed are not among them. */
+  readonly score: (
+    traces: readonly Trace[],
+  ) => readonly (number | null)[] | Promise<readonly (number | null)[]>;
+}
+
+/** A reply that is written for the policy: its text, or what it says and calls. */
+export type WrittenReply =
+  | string
+  | {
+      readonly content?: string;
+      readonly reasoning?: string;
+      readonly calls?: readonly { readonly name: string; readonly input: unknown }[];
+    };
+
+/** Where somebody is to say what the policy should. */
+export interface DemonstrationTurn<Task> {
+  readonly task: Task;
+  /** All that was said so far. */
+  readonly messages: readonly Message[];
+  readonly tools: readonly ToolDefinition[];
+  /** Requests of this agent before this one. */
+  readonly turn: number;
+  readonly role: string;
+}
+
+/** What all environments say of themselves. */
+export interface CommonDefinition<Task, Trace> {
   readonly name: string;
   readonly tasks: {
-    /** A list that is gone through again and again, or a function of the number of the task. */
-    readonly train: readonly Task[] | ((index: number) => Task);
+    /**
+     * A list that is gone through again and again, a function of the number of the task, or a generator, which is run anew
+     * where a run goes on.
+     */
+    readonly train: readonly Task[] | ((index: number) => Task) | (() => Generator<Task>);
     /** Held out. Default: none. */
     readonly eval?: readonly Task[];
   };
   /** Names a task. Default: its number. */
   readonly taskId?: (task: Task, index: number) => string;
-  /** For one request an episode: what the policy is to continue. */
-  readonly prompt?: (task: Task) => string;
-  /** For anything else. What it returns is the trace's `result`; what it throws makes the episode an `agent_error`. */
-  readonly play?: (episode: EpisodeContext<Task>) => Promise<unknown>;
   /** Most tokens of an answer. */
   readonly maxTokens?: number;
   /** Strings that end an answer. */
   readonly stopStrings?: readonly string[];
   /** One or more, by name. */
-  readonly rewards: Readonly<Record<string, RewardDefinition<Task>>>;
+  readonly rewards: Readonly<Record<string, RewardDefinition<Task, Trace>>>;
+  /** Outcomes that compare the plays of a task, by name. Default: none. */
+  readonly groupRewards?: Readonly<Record<string, GroupReward<Task, Trace>>>;
   /** Whether a play was a success. Default: its weighted outcome is 1 or more. */
-  readonly isSuccess?: (trace: EpisodeTrace<Task>, outcome: number) => boolean;
+  readonly isSuccess?: (trace: Trace, outcome: number) => boolean;
+  /** Milliseconds of wall time after which a play is called off. Default: the run's. */
+  readonly episodeTimeoutMs?: number;
+}
+
+/** An environment of plain requests, as it is written. */
+export interface EnvironmentDefinition<Task> extends CommonDefinition<Task, EpisodeTrace<Task>> {
+  /** For one request an episode: what the policy is to continue. */
+  readonly prompt?: (task: Task) => string;
+  /** For anything else. What it returns is the trace's `result`; what it throws makes the episode an `agent_error`. */
+  readonly play?: (episode: EpisodeContext<Task>) => Promise<unknown>;
   /** The right answer, for a warm start by supervised learning. */
   readonly demonstration?: (task: Task) => Demonstration;
   /**
@@ -109,6 +141,8 @@ export interface EnvironmentDefinition<Task> {
 /** An environment, checked and complete. */
 export interface Environment<Task = unknown> {
   readonly name: string;
+  /** Of a mix, the names of those that it mixes: what ids of tasks and names of rewards begin with. */
+  readonly domains?: readonly string[];
   readonly train: (index: number) => Task;
   /** Tasks to train on; Infinity for a function. */
   readonly trainCount: number;
@@ -120,61 +154,16 @@ export interface Environment<Task = unknown> {
   readonly rewards: Readonly<Record<string, Required<RewardComponent<Task>>>>;
   readonly isSuccess: (trace: EpisodeTrace<Task>, outcome: number) => boolean;
   readonly demonstration: ((task: Task) => Demonstration) | undefined;
+  /** The same for a chat, reply by reply. */
+  readonly demonstrate:
+    | ((turn: DemonstrationTurn<Task>) => WrittenReply | Promise<WrittenReply>)
+    | undefined;
+  /** Replies that must make a play of the task a success. */
+  readonly validate: ((task: Task) => WrittenReply | readonly WrittenReply[]) | undefined;
+  readonly groupRewards: Readonly<Record<string, Required<GroupReward<Task>>>>;
+  /** Milliseconds of wall time after which a play is called off, in place of the run's. */
+  readonly episodeTimeoutMs: number | undefined;
   readonly isPure: boolean;
-}
-
-/**
- * Checks and completes a definition.
- *
- * Errors    `argument_invalid` for one without tasks, without rewards, or with both or neither of `prompt` and `play`.
- */
-export function defineEnvironment<Task>(
-  definition: EnvironmentDefinition<Task>,
-): Environment<Task> {
-  const { name, tasks, prompt, play, rewards, demonstration, maxTokens } = definition;
-  const { train } = tasks;
-  const problem = problemOf(definition);
-  if (problem) refuse(name, ...problem);
-  return {
-    name,
-    train: typeof train === "function" ? train : (index) => train[index % train.length] as Task,
-    trainCount: typeof train === "function" ? Number.POSITIVE_INFINITY : train.length,
-    eval: tasks.eval ?? [],
-    taskId: definition.taskId ?? ((_, index) => String(index)),
-    play: play ?? (async ({ task, policy }) => policy.generate({ prompt: prompt?.(task) ?? "" })),
-    maxTokens,
-    stopStrings: definition.stopStrings ?? [],
-    rewards: Object.fromEntries(
-      Object.entries(rewards).map(([key, reward]) => {
-        const component = typeof reward === "function" ? { score: reward } : reward;
-        return [key, { weight: 1, kind: "outcome" as const, ...component }];
-      }),
-    ),
-    isSuccess: definition.isSuccess ?? ((_, outcome) => outcome >= 1),
-    demonstration,
-    isPure: definition.isPure ?? play === undefined,
-  };
-}
-
-function problemOf<Task>(definition: EnvironmentDefinition<Task>): [string, string] | undefined {
-  const { tasks, prompt, play, rewards } = definition;
-  if (Array.isArray(tasks.train) && tasks.train.length === 0)
-    return ["tasks.train is empty", "give a task or more, or a function"];
-  if ((prompt === undefined) === (play === undefined))
-    return ["it has both or neither of prompt and play", "give one of them"];
-  const bad = Object.entries(rewards).find(
-    ([, r]) => typeof r !== "function" && !Number.isFinite(r.weight ?? 1),
-  );
-  if (bad) return [`the weight of reward "${bad[0]}" is not a finite number`, "correct it"];
-  if (Object.keys(rewards).length === 0) return ["it has no rewards", "give one or more"];
-  return undefined;
-}
-
-function refuse(name: string, why: string, fix: string): never {
-  throw new ForgeError({
-    code: "argument_invalid",
-    what: `environment "${name}" cannot be used.`,
-    why,
-    fix,
-  });
+  /** Ends what plays share: servers of tools. */
+  readonly close: () => Promise<void>;
 }

@@ -115,7 +115,7 @@ async function played(
   const progress = new LateProgress("playing", "episodes");
   try {
     const episodes = await playHeldOut({
-      ...{ rollout, config, policy, environment, signal },
+      ...{ rollout, config, environment, signal },
       onProgress: (done, total) => progress.update(done, total),
     });
     return evaluationReport(episodes, {
@@ -127,6 +127,7 @@ async function played(
   } finally {
     progress.end();
     await rollout.close();
+    await environment.close();
   }
 }
 

@@ -14,7 +14,7 @@ import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
-import { openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
+import { episodeTimeoutOf, openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
 import type { Rollout } from "./episode/rollout.ts";
 import { rolloutRecords } from "./episode/rollout-records.ts";
 import { Learner } from "./learner/learner.ts";
@@ -22,8 +22,8 @@ import { optimizerOptions } from "./learner/optimizer-options.ts";
 import { stepMetrics } from "./learner/step-metrics.ts";
 import type { OpenedPolicy } from "./policy/policy.ts";
 import type { Metrics } from "./run/metrics.ts";
+import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";
-import { sampleOfDemonstration } from "./supervised/sft-samples.ts";
 import { warmStart } from "./supervised/warm-start.ts";
 import { Trainer, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
@@ -202,11 +202,11 @@ export class RlTraining implements Training {
   }
 
   #makeTrainer(snapshot: TrainerSnapshot | undefined): Trainer<unknown> {
-    const { environment, policy, config, isDeterministic } = this.#options;
+    const { environment, config, isDeterministic } = this.#options;
     const { rollout, reward, seed } = config;
     return new Trainer(
       {
-        ...{ environment, tokenizer: policy.tokenizer, rollout: this.#rollout, seed },
+        ...{ environment, rollout: this.#rollout, seed },
         learner: this.#learner as Learner,
         sampling: this.#sampling,
         reward,
@@ -216,8 +216,7 @@ export class RlTraining implements Training {
           window: rollout.window,
         },
         poolCapacityTokens: rollout.poolCapacityTokens,
-        ...(!isDeterministic &&
-          rollout.episodeTimeoutMs !== null && { episodeTimeout: rollout.episodeTimeoutMs }),
+        ...episodeTimeoutOf(this.#rollout, environment, config),
         ...(!isDeterministic &&
           rollout.groupDeadlineMs !== null && { groupTimeout: rollout.groupDeadlineMs }),
       },
@@ -230,12 +229,12 @@ export class RlTraining implements Training {
     const { warmStart: options, tokenBudget } = config.train;
     if (!options) return;
     const { steps, batch, lr, lossTarget } = options;
-    const { model, tokenizer, stopIds } = policy;
+    const { model } = policy;
+    const demonstrations = demonstrationsOf(environment, this.#rollout.language, config.seed);
     using optimizer = new AdamW(device, parametersOf(model.transformer), { lr, clipNorm: 1 });
     using trainer = new SftTrainer({ model, optimizer, tokenBudget });
     const done = warmStart({
-      ...{ trainer, environment, steps, batchSize: batch, seed: config.seed },
-      toSample: (demonstration) => sampleOfDemonstration(tokenizer, demonstration, stopIds[0]),
+      ...{ trainer, environment, demonstrations, steps, batchSize: batch, seed: config.seed },
     });
     for await (const step of done) {
       onPhase("training", `warm start ${step.done} of ${steps}, loss ${step.loss.toFixed(3)}`);

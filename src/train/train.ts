@@ -10,6 +10,8 @@ import { restoreTrained } from "./checkpoint/restore.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { loadEnvironment } from "./config/load-environment.ts";
 import { determinismOf } from "./determinism.ts";
+import { validateEnvironment } from "./episode/validation.ts";
+import { languageOf } from "./policy/language.ts";
 import { openPolicy } from "./policy/policy.ts";
 import {
   newestRun,
@@ -48,7 +50,8 @@ export interface TrainResult extends TrainingSummary {
 /**
  * Trains as a configuration says.
  *
- * Errors    `config_invalid`; `file_invalid` for data that cannot be trained on; `run_not_found`; `run_locked`;
+ * Errors    `config_invalid`; `environment_failed` where the right answers of its environment are no successes;
+ *           `file_invalid` for data that cannot be trained on; `run_not_found`; `run_locked`;
  *           `checkpoint_invalid`; those of opening the model and of the steps.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
@@ -77,6 +80,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       onProgress: (done, total) =>
         view.phase("loading", `weights ${Math.round((100 * done) / total)} %`),
     });
+    if (environment?.validate) {
+      view.phase("loading", "the right answers");
+      await validateEnvironment(environment, languageOf(policy, policy.model.maxLength));
+    }
     await using training = await trainingOf({
       ...{ device, config, policy, environment, directory: loaded.directory },
       isDeterministic: place.isDeterministic,
@@ -97,6 +104,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     return { ...summary, directory: run.path, nondeterminism };
   } finally {
     await run?.close();
+    await environment?.close();
   }
 }
 

@@ -1,6 +1,6 @@
 /** The loop of Forge: episodes are played, finished groups are taken, the policy learns, and its weights are live. */
 
-import { ForgeError, type Tokenizer } from "../../engine/index.ts";
+import { ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import { DataPool } from "../pool/pool.ts";
 import type { PoolSnapshot } from "../pool/pool-snapshot.ts";
@@ -18,7 +18,6 @@ import type { Learner, LearnerReport } from "./learner/learner.ts";
 /** Options of {@link Trainer}. */
 export interface TrainerOptions<Task> {
   readonly environment: Environment<Task>;
-  readonly tokenizer: Tokenizer;
   readonly rollout: Rollout;
   readonly learner: Learner;
   readonly sampling: EpisodeSampling;
@@ -84,7 +83,7 @@ export class Trainer<Task> {
 
   /** @param snapshot what {@link checkpoint} gave, to go on from there; weights and optimizer are restored before */
   constructor(options: TrainerOptions<Task>, snapshot?: TrainerSnapshot) {
-    const { rollout, environment, tokenizer, sampling, groupSize, seed } = options;
+    const { rollout, environment, sampling, groupSize, seed } = options;
     if (snapshot && snapshot.format !== 1) throw unknownFormat(snapshot.format);
     this.#options = options;
     if (snapshot) rollout.resume(snapshot.now);
@@ -102,7 +101,7 @@ export class Trainer<Task> {
     this.#steps = snapshot?.steps ?? 0;
     const { episodeTimeout, groupTimeout } = options;
     this.#collector = new Collector({
-      ...{ environment, tokenizer, sampling, groupSize, seed },
+      ...{ environment, language: rollout.language, sampling, groupSize, seed },
       ...{ scheduler: this.#scheduler, pool: this.#pool },
       ...{ desk: rollout.desk, clock: rollout.clock },
       ...(episodeTimeout !== undefined && { episodeTimeout }),

@@ -50,8 +50,8 @@ async function sftTraining(options: TrainingOptions): Promise<Training> {
     learner: () => new SftLearner(options),
   };
   if (config.data === null) {
-    if (!environment?.demonstration) throw lacking("demonstrations", "data");
-    const rows = demonstrationRows(environment, environment.demonstration, policy);
+    if (!environment) throw lacking("demonstrations", "data");
+    const rows = demonstrationRows(environment, policy, config.seed);
     return new SupervisedTraining({ ...common, rows, heldOut: [] });
   }
   const { tokenBudget, heldOut } = config.train;

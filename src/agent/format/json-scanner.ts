@@ -4,8 +4,8 @@
 export type JsonReading =
   /** A value, and the place behind it. */
   | { readonly value: unknown; readonly end: number }
-  /** Why there is none, in words for who wrote it. */
-  | { readonly reason: string };
+  /** Why there is none, in words for who wrote it, and the place where that is seen. */
+  | { readonly reason: string; readonly at: number };
 
 /** Deeper than any input of a tool; what walks through a value may do so by recursion. */
 const MAX_DEPTH = 100;
@@ -19,7 +19,7 @@ const [TAB, LINE_FEED, RETURN, SPACE, QUOTE, BACKSLASH] = [9, 10, 13, 32, 34, 92
 export function readJson(text: string, from = 0): JsonReading {
   const scanner = new JsonScanner(text, from);
   const reason = scanner.scan();
-  if (reason !== undefined) return { reason };
+  if (reason !== undefined) return { reason, at: scanner.at };
   return { value: JSON.parse(text.slice(from, scanner.at)), end: scanner.at };
 }
 

@@ -2,6 +2,7 @@
 import type { MalformedCall } from "../chat/chat.ts";
 import type { ToolDefinition } from "../message.ts";
 import type { ParsedCall, ParsedReply, ToolCallFormat } from "./format.ts";
+import { isObject } from "./json-object.ts";
 import { readJson, skipSpace } from "./json-scanner.ts";
 
 /** Special tokens of {@link PLAIN_TEMPLATE}, beside the one that ends an answer. */
@@ -127,8 +128,4 @@ function coerced(text: string, type: unknown): unknown {
 
 function nameInScript(type: string): string {
   return type === "integer" ? "number" : type;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }

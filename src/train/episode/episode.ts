@@ -1,15 +1,12 @@
 /** One episode: an agent plays a task against the policy, and its requests are recorded. */
 
-import { ForgeError, type SamplingOptions, type Tokenizer } from "../../../engine/index.ts";
-import type {
-  Environment,
-  EpisodeTrace,
-  PolicyReply,
-  PolicyRequest,
-} from "../../agent/environment.ts";
+import { ForgeError, type SamplingOptions } from "../../../engine/index.ts";
+import type { Environment, EpisodeDetails, EpisodeTrace } from "../../agent/environment.ts";
+import type { Policy, PolicyLanguage, PolicyReply, PolicyRequest } from "../../agent/policy.ts";
 import type { CompletionInput, SamplingRecord, SessionStatus } from "../../pool/record.ts";
 import type { Generation, RepetitionStop } from "../../rollout/request.ts";
 import { seedOf, smallSeedOf } from "../seeds.ts";
+import { type AnsweredRequest, promptOf } from "./prompt.ts";
 import { type EpisodeDesk, nextTask } from "./request-desk.ts";
 
 /** How the policy is sampled in an episode. */
@@ -32,7 +29,7 @@ export interface EpisodeSampling {
 export interface EpisodeOptions<Task> {
   readonly environment: Environment<Task>;
   readonly task: Task;
-  readonly tokenizer: Tokenizer;
+  readonly language: PolicyLanguage;
   readonly desk: EpisodeDesk;
   readonly sampling: EpisodeSampling;
   /** The run's seed, and the place of this episode: what is drawn depends on nothing else. */
@@ -50,6 +47,8 @@ export interface PlayedEpisode<Task> {
   readonly status: SessionStatus;
   /** Undefined when it failed before an answer. */
   readonly trace: EpisodeTrace<Task> | undefined;
+  /** What the play attached. */
+  readonly details: EpisodeDetails | undefined;
   /** What it failed with. */
   readonly error: unknown;
   /** Prompts and answers as text, in the order of the requests. */
@@ -66,10 +65,14 @@ export async function playEpisode<Task>(
   const { environment, task, signal, desk } = options;
   const policy = new RecordedPolicy(options);
   let [result, error, failed]: [unknown, unknown, boolean] = [undefined, undefined, false];
+  let details: EpisodeDetails | undefined;
+  const attach = (given: EpisodeDetails): void => {
+    details = given;
+  };
   const over = new AbortController();
   try {
     const seed = smallSeedOf(options.seed, ...options.place);
-    const play = environment.play({ task, policy, seed, signal });
+    const play = environment.play({ task, policy, seed, signal, attach });
     result = await Promise.race([play, calledOff(signal, desk, over.signal)]);
     if (policy.replies.length === 0) throw unasked();
   } catch (thrown) {
@@ -78,14 +81,17 @@ export async function playEpisode<Task>(
     over.abort();
   }
   const { replies, transcript } = policy;
-  const trace: EpisodeTrace<Task> | undefined =
-    replies.length > 0 ? { task, replies, text: replies.at(-1)?.text ?? "", result } : undefined;
   const status = signal.aborted
     ? "cancelled"
     : failed
       ? statusOf(error, replies.length > 0)
       : endOf(replies);
-  return { status, trace, error, transcript };
+  const text = replies.at(-1)?.text ?? "";
+  const trace: EpisodeTrace<Task> | undefined =
+    replies.length > 0
+      ? { task, replies, text, result, details, isTruncated: status === "truncated" }
+      : undefined;
+  return { status, trace, details, error, transcript };
 }
 
 /** Fulfilled once an episode is called off and none of its requests is out, and its agent had a moment to end by itself. */
@@ -130,15 +136,17 @@ function unasked(): ForgeError {
 }
 
 /** The policy of one episode. */
-class RecordedPolicy<Task> {
+class RecordedPolicy<Task> implements Policy {
+  readonly language: PolicyLanguage;
   readonly #options: EpisodeOptions<Task>;
   readonly #replies: (PolicyReply | undefined)[] = [];
   readonly #transcript: { prompt: string; response: string }[] = [];
   /** The last request that was answered: what `append` continues. */
-  #last: { readonly requestIndex: number; readonly ids: readonly number[] } | undefined;
+  #last: AnsweredRequest | undefined;
 
   constructor(options: EpisodeOptions<Task>) {
     this.#options = options;
+    this.language = options.language;
   }
 
   get replies(): readonly PolicyReply[] {
@@ -153,7 +161,8 @@ class RecordedPolicy<Task> {
   async generate(request: PolicyRequest): Promise<PolicyReply> {
     const { desk, sampling, environment, now, signal } = this.#options;
     signal.throwIfAborted();
-    const { prompt, parent } = this.#promptOf(request);
+    const { role = "main", onText } = request;
+    const { prompt, parent } = promptOf(request, this.language, this.#last);
     const requestIndex = this.#replies.length;
     this.#replies.push(undefined);
     const room = sampling.length + 1 - prompt.length;
@@ -166,47 +175,17 @@ class RecordedPolicy<Task> {
       sampling: this.#samplingOf(requestIndex),
       stopStrings: request.stopStrings ?? environment.stopStrings,
       ...(sampling.repetition && { repetition: sampling.repetition }),
-      signal,
+      signal: request.signal ? AbortSignal.any([signal, request.signal]) : signal,
+      ...(onText && { onToken: ({ text }: { text: string }) => onText(text) }),
     };
     return desk.generate(requestIndex, words, async (generation) => {
       signal.throwIfAborted();
       const times = { submittedAt, finishedAt: now() };
       await this.#options.onCompletion(
-        this.#completionOf(generation, { requestIndex, parent, ...times }),
+        this.#completionOf(generation, { requestIndex, parent, role, ...times }),
       );
-      return this.#take(generation, requestIndex);
+      return this.#take(generation, requestIndex, role);
     });
-  }
-
-  #promptOf({ prompt, append }: PolicyRequest): {
-    prompt: readonly number[];
-    parent: number | null;
-  } {
-    if ((prompt === undefined) === (append === undefined)) {
-      throw new ForgeError({
-        code: "argument_invalid",
-        what: "policy: a request has both or neither of prompt and append.",
-        fix: "give one of them",
-      });
-    }
-    const { tokenizer } = this.#options;
-    if (prompt !== undefined) {
-      const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : Array.from(prompt);
-      return { prompt: ids, parent: null };
-    }
-    if (!this.#last) {
-      throw new ForgeError({
-        code: "state_conflict",
-        what: "policy: there is nothing to append to.",
-        why: "no request of this episode has been answered",
-        fix: "give the first request a prompt",
-      });
-    }
-    const more =
-      typeof append === "string"
-        ? tokenizer.encode(append, { addSpecialTokens: false })
-        : Array.from(append ?? []);
-    return { prompt: [...this.#last.ids, ...more], parent: this.#last.requestIndex };
   }
 
   #samplingOf(requestIndex: number): SamplingOptions {
@@ -222,9 +201,7 @@ class RecordedPolicy<Task> {
 
   #completionOf(
     generation: Generation,
-    rest: Pick<CompletionInput, "requestIndex" | "submittedAt" | "finishedAt"> & {
-      readonly parent: number | null;
-    },
+    rest: Pick<CompletionInput, "requestIndex" | "submittedAt" | "finishedAt" | "parent" | "role">,
   ): CompletionInput {
     return {
       ...rest,
@@ -237,13 +214,13 @@ class RecordedPolicy<Task> {
     };
   }
 
-  #take(generation: Generation, requestIndex: number): PolicyReply {
-    const { text, ids, finishReason, promptIds } = generation;
-    const reply = { requestIndex, text, ids, finishReason };
+  #take(generation: Generation, requestIndex: number, role: string): PolicyReply {
+    const { text, ids, logprobs, finishReason, promptIds } = generation;
+    const reply = { requestIndex, role, text, ids, logprobs, finishReason };
     this.#replies[requestIndex] = reply;
     this.#last = { requestIndex, ids: [...promptIds, ...ids] };
     this.#transcript[requestIndex] = {
-      prompt: this.#options.tokenizer.decode(promptIds),
+      prompt: this.language.tokenizer.decode(promptIds),
       response: text,
     };
     return reply;

@@ -20,9 +20,10 @@ export interface OpenRolloutOptions {
 export function openRollout(options: OpenRolloutOptions): Rollout {
   const { device, config, policy, isDeterministic } = options;
   const { batch, cacheSlots, stepsPerReadback, length } = config.rollout;
-  const { model, tokenizer, stopIds } = policy;
+  const { model, tokenizer, template, stopIds } = policy;
   return new Rollout({
     ...{ device, model, tokenizer, stopIds, isDeterministic },
+    ...(template && { template }),
     ...{ batch, cacheSlots, steps: stepsPerReadback },
     ...(length !== null && { length }),
   });
@@ -41,11 +42,20 @@ export function samplingOf({ rollout }: TrainConfig, { sampler }: Rollout): Epis
   };
 }
 
+/** How long an episode may take in milliseconds: no wall's clock ends one in a deterministic run. */
+export function episodeTimeoutOf(
+  { isDeterministic }: Rollout,
+  { episodeTimeoutMs }: Environment,
+  { rollout }: TrainConfig,
+): { readonly episodeTimeout?: number } {
+  const timeout = episodeTimeoutMs ?? rollout.episodeTimeoutMs;
+  return isDeterministic || timeout === null ? {} : { episodeTimeout: timeout };
+}
+
 /** Options of {@link playHeldOut}. */
 export interface HeldOutOptions {
   readonly rollout: Rollout;
   readonly config: TrainConfig;
-  readonly policy: Pick<OpenedPolicy, "tokenizer">;
   readonly environment: Environment;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -58,17 +68,15 @@ export interface HeldOutOptions {
  * Errors    as {@link evaluate}.
  */
 export async function playHeldOut(options: HeldOutOptions): Promise<EvaluatedEpisode[]> {
-  const { rollout, config, policy, environment, onProgress, signal } = options;
-  const { episodeTimeoutMs } = config.rollout;
+  const { rollout, config, environment, onProgress, signal } = options;
   const { tasks: most, samples, temperature, maxTokens } = config.eval;
   const tasks = environment.eval.slice(0, most ?? environment.eval.length);
   if (tasks.length === 0) return [];
   const { topK: _, topP: __, minP: ___, ...sampling } = samplingOf(config, rollout);
   return evaluate({
-    ...{ rollout, environment, tokenizer: policy.tokenizer, tasks, samples, seed: config.seed },
+    ...{ rollout, environment, tasks, samples, seed: config.seed },
     sampling: { ...sampling, temperature, ...(maxTokens !== null && { maxTokens }) },
-    ...(!rollout.isDeterministic &&
-      episodeTimeoutMs !== null && { episodeTimeout: episodeTimeoutMs }),
+    ...episodeTimeoutOf(rollout, environment, config),
     ...(onProgress && { onProgress }),
     ...(signal && { signal }),
   });

@@ -1,7 +1,9 @@
 /** The sampling side of a training run: a sampler that goes only when it is told to, and the episodes that wait for it. */
-import type { CausalLM, Device, Tokenizer } from "../../../engine/index.ts";
+import type { CausalLM, ChatTemplate, Device, Tokenizer } from "../../../engine/index.ts";
+import type { PolicyLanguage } from "../../agent/policy.ts";
 import { type Clock, ManualClock, wallClock } from "../../pool/clock.ts";
 import { Sampler } from "../../rollout/sampler.ts";
+import { languageOf } from "../policy/language.ts";
 import { nextTask, RequestDesk } from "./request-desk.ts";
 
 /** Options of {@link Rollout}. */
@@ -9,6 +11,8 @@ export interface RolloutOptions {
   readonly device: Device;
   readonly model: CausalLM;
   readonly tokenizer: Tokenizer;
+  /** Of chats; needed by agents that chat. */
+  readonly template?: ChatTemplate;
   /** Sequences sampled at once. Default 8. */
   readonly batch?: number;
   /** Sequences that the cache holds. Default: `batch`. */
@@ -38,6 +42,8 @@ const MAX_QUEUE = 2 ** 20;
 export class Rollout {
   readonly sampler: Sampler;
   readonly desk: RequestDesk;
+  /** How agents and the policy understand each other. */
+  readonly language: PolicyLanguage;
   readonly clock: Clock;
   readonly isDeterministic: boolean;
   #ms = 0;
@@ -55,6 +61,7 @@ export class Rollout {
       ...(stopIds !== undefined && { stopIds }),
     });
     this.desk = new RequestDesk(this.sampler);
+    this.language = languageOf(options, this.sampler.length);
     this.clock = options.isDeterministic ? new ManualClock() : wallClock();
   }
 

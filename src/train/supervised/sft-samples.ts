@@ -17,19 +17,34 @@ import type { SftSample } from "./sft.ts";
  * Errors    `argument_invalid` where nothing of the response can be trained; those of `Tokenizer.encode`.
  */
 export function sampleOfDemonstration(
-  tokenizer: Tokenizer,
+  tokenizer: Pick<Tokenizer, "encode"> & Partial<Pick<Tokenizer, "eosId">>,
   { prompt, response }: Demonstration,
   stopId: number | undefined = tokenizer.eosId,
   options: EncodeOptions = {},
 ): SftSample {
   const head = tokenizer.encode(prompt, options);
   const said = tokenizer.encode(response, { addSpecialTokens: false });
-  const sample = sampleOf(head, stopId === undefined ? said : [...said, stopId]);
+  return demonstrated(head, stopId === undefined ? said : [...said, stopId], { prompt, response });
+}
+
+/**
+ * A prompt and the response to it as ids.
+ *
+ * Errors    `argument_invalid` where nothing of the response can be trained.
+ *
+ * @param what is demonstrated, for the error
+ */
+export function demonstrated(
+  head: readonly number[],
+  said: readonly number[],
+  what: unknown,
+): SftSample {
+  const sample = sampleOf(head, said);
   if (sample.trained.length > 0) return sample;
   throw new ForgeError({
     code: "argument_invalid",
     what: "a demonstration has no token to train on.",
-    got: JSON.stringify({ prompt, response }),
+    got: JSON.stringify(what),
     why: "nothing predicts the first token of a sequence",
     fix: "give a longer prompt or response, or an id that ends responses",
   });

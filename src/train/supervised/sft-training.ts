@@ -5,10 +5,11 @@ import type { OffendingSample } from "../checkpoint/failure.ts";
 import type { TrainConfig } from "../config/types.ts";
 import { ForestPass } from "../learner/forest-pass.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
+import { languageOf } from "../policy/language.ts";
 import type { OpenedPolicy } from "../policy/policy.ts";
 import type { Metrics } from "../run/metrics.ts";
+import { demonstrationsOf } from "./demonstrations.ts";
 import { type SftSample, SftTrainer } from "./sft.ts";
-import { sampleOfDemonstration } from "./sft-samples.ts";
 import type { SupervisedLearner, SupervisedStep } from "./supervised-training.ts";
 import type { Rows } from "./training-data.ts";
 
@@ -70,14 +71,10 @@ export class SftLearner implements SupervisedLearner<SftRow> {
 
 /** An environment's demonstrations as rows, made as they are asked for. */
 export function demonstrationRows(
-  environment: Pick<Environment, "train" | "trainCount">,
-  demonstration: NonNullable<Environment["demonstration"]>,
-  { tokenizer, stopIds }: Pick<OpenedPolicy, "tokenizer" | "stopIds">,
+  environment: Environment,
+  policy: OpenedPolicy,
+  seed: number,
 ): Rows<SftRow> {
-  return {
-    count: environment.trainCount,
-    at: (index) => [
-      sampleOfDemonstration(tokenizer, demonstration(environment.train(index)), stopIds[0]),
-    ],
-  };
+  const language = languageOf(policy, policy.model.maxLength);
+  return { count: environment.trainCount, at: demonstrationsOf(environment, language, seed) };
 }

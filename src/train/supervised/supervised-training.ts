@@ -89,8 +89,8 @@ export class SupervisedTraining<Row> implements Training {
     const { batch } = config.train;
     onPhase("training");
     const started = performance.now();
-    this.#batch = Array.from({ length: batch }, (_, i) =>
-      rows.at(this.#order.taskOf(this.#steps * batch + i)),
+    this.#batch = await Promise.all(
+      Array.from({ length: batch }, (_, i) => rows.at(this.#order.taskOf(this.#steps * batch + i))),
     );
     const learning = performance.now();
     const done = await this.#started().step(this.#batch);
@@ -111,14 +111,14 @@ export class SupervisedTraining<Row> implements Training {
   }
 
   async evaluate(onPhase: OnPhase, signal?: AbortSignal): Promise<Evaluation> {
-    const { config, policy, environment, heldOut } = this.#options;
+    const { config, environment, heldOut } = this.#options;
     onPhase("evaluating");
     const metrics = heldOut.length > 0 ? await this.#started().measure(heldOut) : {};
     if (!environment || environment.eval.length === 0) return { episodes: [], metrics };
     this.#rollout ??= openRollout({ ...this.#options, isDeterministic: environment.isPure });
     this.#rollout.sampler.policyVersion = this.#steps;
     const episodes = await playHeldOut({
-      ...{ rollout: this.#rollout, config, policy, environment },
+      ...{ rollout: this.#rollout, config, environment },
       onProgress: (done, total) => onPhase("evaluating", `${done} of ${total} episodes`),
       ...(signal && { signal }),
     });

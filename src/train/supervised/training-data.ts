@@ -155,7 +155,7 @@ export function heldOutTail<Row>(
 export interface Rows<Row> {
   /** Infinity for a stream. */
   readonly count: number;
-  at(index: number): Row;
+  at(index: number): Row | Promise<Row>;
 }
 
 /** Rows of a list. */

@@ -1,15 +1,16 @@
 /** A warm start: some steps of supervised learning on what an environment demonstrates, before rewards teach. */
 import { ForgeError } from "../../../engine/index.ts";
-import type { Demonstration, Environment } from "../../agent/environment.ts";
+import type { Environment } from "../../agent/environment.ts";
 import { PURPOSE, smallSeedOf, TaskOrder } from "../seeds.ts";
-import type { SftSample, SftStep, SftTrainer } from "./sft.ts";
+import type { Demonstrations } from "./demonstrations.ts";
+import type { SftStep, SftTrainer } from "./sft.ts";
 
 /** Options of {@link warmStart}. */
-export interface WarmStartOptions<Task> {
+export interface WarmStartOptions {
   readonly trainer: SftTrainer;
-  readonly environment: Pick<Environment<Task>, "name" | "train" | "trainCount" | "demonstration">;
-  /** A demonstration as tokens, see `sampleOfDemonstration`. */
-  readonly toSample: (demonstration: Demonstration) => SftSample;
+  readonly environment: Pick<Environment, "trainCount">;
+  /** The samples of a task, by its number: see `demonstrationsOf`. */
+  readonly demonstrations: Demonstrations;
   /** Steps of the whole warm start. */
   readonly steps: number;
   /** Demonstrations of a step. */
@@ -33,22 +34,21 @@ export interface WarmStartStep extends SftStep {
  * Which tasks a step takes follows from seed and number alone. To go on from a step as if nothing had happened, bring back
  * the weights and the optimizer's state behind it, and give its `done` as `from`.
  *
- * Errors    `argument_invalid` for an environment without demonstrations, and numbers that make no sense; those of
- *           `SftTrainer.step`.
+ * Errors    `argument_invalid` for numbers that make no sense; those of the demonstrations and of `SftTrainer.step`.
  */
-export async function* warmStart<Task>(
-  options: WarmStartOptions<Task>,
+export async function* warmStart(
+  options: WarmStartOptions,
 ): AsyncGenerator<WarmStartStep, void, undefined> {
-  const { trainer, environment, toSample, steps, batchSize, seed = 0, from = 0 } = options;
-  const { demonstration } = environment;
-  if (!demonstration) throw undemonstrated(environment.name);
+  const { trainer, environment, demonstrations, steps, batchSize, seed = 0, from = 0 } = options;
   checkNumbers({ steps, batchSize, from });
   const order = new TaskOrder(environment.trainCount, smallSeedOf(seed, PURPOSE.warmStart));
   for (let done = from; done < steps; ) {
-    const samples = Array.from({ length: batchSize }, (_, i) =>
-      toSample(demonstration(environment.train(order.taskOf(done * batchSize + i)))),
+    const samples = await Promise.all(
+      Array.from({ length: batchSize }, (_, i) =>
+        demonstrations(order.taskOf(done * batchSize + i)),
+      ),
     );
-    const step = await trainer.step(samples);
+    const step = await trainer.step(samples.flat());
     done++;
     yield { ...step, done };
   }
@@ -66,12 +66,4 @@ function checkNumbers(numbers: Readonly<Record<"steps" | "batchSize" | "from", n
       fix: "correct it",
     });
   }
-}
-
-function undemonstrated(name: string): ForgeError {
-  return new ForgeError({
-    code: "argument_invalid",
-    what: `warmStart: environment "${name}" has no demonstrations.`,
-    fix: "define `demonstration`, or leave the warm start out",
-  });
 }

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { characterTokenizer, createModel, Tokenizer } from "../../../engine/index.ts";
-import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
 import { grpo } from "../../../src/rl/algorithm/grpo.ts";
 import { Rollout } from "../../../src/train/episode/rollout.ts";
 import { Learner } from "../../../src/train/learner/learner.ts";
@@ -40,7 +40,7 @@ it("trains a policy on rewards, with the same figures wherever it runs", async (
     optimizer: { lr: 1e-2, clipNorm: 1 },
   });
   const trainer = new Trainer({
-    ...{ environment, tokenizer, rollout, learner, groupSize: 8, seed: 5 },
+    ...{ environment, rollout, learner, groupSize: 8, seed: 5 },
     sampling: { length: 8 },
     reward: { process: 0, speed: 0, truncated: "score" },
     scheduler: { slots: 2, groupsPerStep: 2, window: "strict" },

@@ -1,6 +1,6 @@
 /** Groups from which nothing can be learned are replaced, up to a cap. */
 import { describe, expect, it } from "vitest";
-import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
 import { trainHere } from "../../support/train-here.ts";
 import { linesOf, tinyConfig, useFolder } from "../../support/training-run.ts";
 

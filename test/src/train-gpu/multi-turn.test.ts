@@ -7,7 +7,7 @@ import {
   type Device,
   Tokenizer,
 } from "../../../engine/index.ts";
-import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
 import { buildForest } from "../../../src/pool/forest.ts";
 import { forge } from "../../../src/rl/algorithm/forge.ts";
 import { Rollout } from "../../../src/train/episode/rollout.ts";
@@ -57,7 +57,7 @@ async function run(
   const optimizer = { lr: 1e-2, betas: [0.9, 0.95], eps: 1e-15 } as const;
   using learner = new Learner({ device: gpu, model, algorithm, optimizer, tokenBudget: 512 });
   const trainer = new Trainer({
-    ...{ environment, tokenizer, rollout, learner, groupSize: 4, seed: 1 },
+    ...{ environment, rollout, learner, groupSize: 4, seed: 1 },
     sampling: { length: 64, temperature: 1 },
     reward: { process: 0.1, speed: 0, truncated: "score" },
     scheduler: { slots: 2, groupsPerStep: 2 },

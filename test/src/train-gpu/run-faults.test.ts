@@ -13,7 +13,8 @@ import {
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ForgeError } from "../../../engine/error.ts";
-import { defineEnvironment, type Environment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
+import type { Environment } from "../../../src/agent/environment.ts";
 import type { TrainConfigInput } from "../../../src/train/config/types.ts";
 import { nextTask } from "../../../src/train/episode/request-desk.ts";
 import { ALPHABET } from "../../support/branching-environment.ts";

@@ -10,13 +10,15 @@ import {
   Tokenizer,
 } from "../../../engine/index.ts";
 import { byteTokenizer } from "../../../engine/models/byte-tokenizer.ts";
-import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
 import { ForestPass } from "../../../src/train/learner/forest-pass.ts";
+import { languageOf } from "../../../src/train/policy/language.ts";
+import { demonstrationsOf } from "../../../src/train/supervised/demonstrations.ts";
 import { type SftSample, SftTrainer } from "../../../src/train/supervised/sft.ts";
 import { sampleOfDemonstration } from "../../../src/train/supervised/sft-samples.ts";
 import { warmStart } from "../../../src/train/supervised/warm-start.ts";
 import { eventfulEpisodes } from "../../support/episodes.ts";
-import { rejectionOf } from "../../support/errors.ts";
+import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { device, expectClose } from "../../support/gpu.ts";
 import { TOLERANCES } from "../../support/tolerances.ts";
 import {
@@ -194,7 +196,9 @@ describe("a warm start", () => {
   });
   const toSample = (demonstration: { prompt: string; response: string }): SftSample =>
     sampleOfDemonstration(tokenizer, demonstration, END);
-  const options = { environment, toSample, batchSize: 5, seed: 3 };
+  const language = languageOf({ tokenizer, stopIds: [END] }, 64);
+  const demonstrations = demonstrationsOf(environment, language);
+  const options = { environment, demonstrations, batchSize: 5, seed: 3 };
 
   function learner(): { model: CausalLM; optimizer: AdamW; trainer: SftTrainer } {
     const model = createModel({ vocab: 257, layers: 1, width: 32, heads: 2, mlpWidth: 64 });
@@ -254,7 +258,8 @@ describe("a warm start", () => {
       },
     };
     for await (const _ of warmStart({
-      ...{ ...options, environment: watched, batchSize: 12, trainer, steps: 2 },
+      ...{ ...options, demonstrations: demonstrationsOf(watched, language) },
+      ...{ batchSize: 12, trainer, steps: 2 },
     }));
     const [one, two] = [asked.slice(0, 12), asked.slice(12)];
     expect([...one].sort()).toEqual(letters);
@@ -266,8 +271,7 @@ describe("a warm start", () => {
   it("is refused without demonstrations", async () => {
     const { trainer } = learner();
     const bare = { ...environment, demonstration: undefined };
-    const steps = warmStart({ ...options, environment: bare, trainer, steps: 1 });
-    expect(await rejectionOf(steps.next())).toBe("argument_invalid");
+    expect(codeOf(() => demonstrationsOf(bare, language))).toBe("argument_invalid");
     const none = warmStart({ ...options, batchSize: 0, trainer, steps: 1 });
     expect(await rejectionOf(none.next())).toBe("argument_invalid");
     trainer[Symbol.dispose]();

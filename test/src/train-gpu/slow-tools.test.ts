@@ -1,7 +1,8 @@
 /** Agents that wait for the world: training goes on meanwhile, and no agent holds it up for ever. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { defineEnvironment, type Environment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
+import type { Environment } from "../../../src/agent/environment.ts";
 import type { TrainConfigInput } from "../../../src/train/config/types.ts";
 import { NotedView, trainHere } from "../../support/train-here.ts";
 import { linesOf, tinyConfig, useFolder } from "../../support/training-run.ts";

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { ForgeError } from "../../../engine/error.ts";
-import { defineEnvironment } from "../../../src/agent/environment.ts";
+import { defineEnvironment } from "../../../src/agent/define-environment.ts";
 import { grpo } from "../../../src/rl/algorithm/grpo.ts";
 import { algorithmOf } from "../../../src/train/config/algorithm-section.ts";
 import { configWarnings } from "../../../src/train/config/cross-checks.ts";
