@@ -2,12 +2,12 @@
 import type { Algorithm } from "../../rl/algorithm/algorithm.ts";
 import { mismatch } from "../../rl/importance/mismatch.ts";
 import { explainedVariance, mismatchMetrics, policyMetrics } from "../../rl/metrics.ts";
-import { zeroVarianceGroups } from "../../rl/reward/zero-variance.ts";
 import { mean, standardDeviation } from "../../rl/statistics.ts";
 import type { RecordedEpisode } from "../episode/episodes.ts";
 import type { Metrics } from "../run/metrics.ts";
 import type { StepReport } from "../trainer.ts";
 import type { LearnerReport, Update } from "./learner.ts";
+import { rolloutMetrics, toolMetrics } from "./rollout-metrics.ts";
 import { sequenceOffsets, type TrainedSample } from "./trained-samples.ts";
 
 /** All that a step says of itself, but for time and yield. Figures of nothing are left out. */
@@ -16,6 +16,7 @@ export function stepMetrics(report: StepReport, algorithm: Algorithm): Metrics {
   return {
     ...rewardMetrics(episodes),
     ...rolloutMetrics(episodes),
+    ...toolMetrics(episodes),
     "rollout/dropped_groups": droppedGroups,
     "rollout/failed_groups": buriedGroups,
     ...(learned && learnerMetrics(learned, report.step - 1, algorithm)),
@@ -37,24 +38,6 @@ function rewardMetrics(episodes: readonly RecordedEpisode[]): Metrics {
     "reward/min": Math.min(...rewards),
     "reward/max": Math.max(...rewards),
     ...Object.fromEntries(components),
-  };
-}
-
-function rolloutMetrics(episodes: readonly RecordedEpisode[]): Metrics {
-  const share = (is: (episode: RecordedEpisode) => boolean): number =>
-    episodes.filter(is).length / Math.max(1, episodes.length);
-  const lengths = episodes.map(({ steps }) => steps.reduce((sum, { tokens }) => sum + tokens, 0));
-  const groups = episodes.map(({ group }) => group);
-  const rewards = episodes.map(({ reward }) => reward);
-  return {
-    "rollout/success_rate": share(({ isSuccess }) => isSuccess),
-    "rollout/truncated_rate": share(({ session }) => session.status === "truncated"),
-    "rollout/error_rate": share(({ session }) => session.status.endsWith("_error")),
-    "rollout/groups": new Set(groups).size,
-    "rollout/zero_variance_groups": zeroVarianceGroups(rewards, groups).length,
-    "rollout/requests_mean": mean(episodes.map(({ steps }) => steps.length)),
-    "rollout/response_length_mean": mean(lengths),
-    "rollout/response_length_max": Math.max(0, ...lengths),
   };
 }
 

@@ -38,7 +38,8 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "reward/min": { meaning: "the least of them", unit: "reward" },
   "reward/max": { meaning: "the greatest of them", unit: "reward" },
   "reward/<component>": {
-    meaning: "mean of one reward component, unweighted, over the episodes to which it applies",
+    meaning:
+      "mean of one reward component, unweighted, over the episodes to which it applies; of a mix of environments `<domain>/<name>`, and `<domain>/success_rate`",
     unit: "reward",
     elsewhere: "TRL `rewards/<name>/mean`",
   },
@@ -62,6 +63,11 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "rollout/failed_groups": {
     meaning: "groups given up, by errors or because their time was over",
     unit: "groups",
+  },
+  "rollout/forks": {
+    meaning:
+      "requests of agents that had asked before which do not go on with a history as it was sampled: their context was rewritten",
+    unit: "requests",
   },
   "rollout/requests_mean": {
     meaning: "requests to the policy in an episode, mean",
@@ -88,6 +94,22 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
       "share of the episodes that ended by an error of the agent, a tool or the machine; they have no reward",
     unit: "share",
   },
+  "tools/calls_mean": {
+    meaning: "calls of tools in an episode, mean, malformed ones too",
+    unit: "calls",
+    elsewhere: "TRL `tools/call_frequency`",
+  },
+  "tools/error_rate": {
+    meaning: "share of the calls whose tool threw or took longer than it may",
+    unit: "share",
+    elsewhere: "TRL `tools/failure_frequency`",
+  },
+  "tools/malformed_rate": {
+    meaning:
+      "share of the calls that are no call, name no tool that there is, or fit no schema: what the policy has yet to learn",
+    unit: "share",
+  },
+  "tools/timeouts": { meaning: "calls that took longer than they may", unit: "calls" },
   "eval/pass_at_1": {
     meaning: "share of the held-out tasks that one attempt solves",
     unit: "share",
