@@ -97,12 +97,10 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
   "tools/calls_mean": {
     meaning: "calls of tools in an episode, mean, malformed ones too",
     unit: "calls",
-    elsewhere: "TRL `tools/call_frequency`",
   },
   "tools/error_rate": {
     meaning: "share of the calls whose tool threw or took longer than it may",
     unit: "share",
-    elsewhere: "TRL `tools/failure_frequency`",
   },
   "tools/malformed_rate": {
     meaning:

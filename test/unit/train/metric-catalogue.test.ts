@@ -34,7 +34,9 @@ it("every metric that the sources name is explained", () => {
   const isExplained = (name: string): boolean => {
     // what a template fills in is a number or a word
     const filled = name.replace(/\$\{[^}]*\}$/, "7");
-    const pattern = new RegExp(`^${filled.replace(/\$\{[^}]*\}/g, "[a-z]+")}$`);
+    // a star stands for several, of which there is one or more
+    const regular = filled.replace(/\$\{[^}]*\}/g, "[a-z]+").replaceAll("*", ".*");
+    const pattern = new RegExp(`^${regular}$`);
     return (
       metricEntry(filled) !== undefined || Object.keys(METRICS).some((key) => pattern.test(key))
     );
