@@ -1,5 +1,6 @@
 /** The policy behind the real client of the package openai. */
 import OpenAI from "openai";
+import type { RunnableToolFunctionWithParse } from "openai/lib/RunnableFunction";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ForgeError } from "../../../../engine/error.ts";
@@ -91,20 +92,17 @@ describe("helpers", () => {
   test("runTools runs what the policy calls, all of it", async () => {
     const calls = [3, 4].map((x) => ({ name: "square", input: { x } }));
     const { chat, client } = scripted({ calls }, { content: "9 and 16" });
-    const runner = client.chat.completions.runTools({
-      ...{ model: "any", messages },
-      tools: [
-        {
-          type: "function",
-          function: {
-            ...{ name: "square", description: "x²" },
-            parameters: { type: "object", properties: { x: { type: "number" } } },
-            parse: (text: string) => z.object({ x: z.number() }).parse(JSON.parse(text)),
-            function: ({ x }: { x: number }) => String(x * x),
-          },
-        },
-      ],
-    });
+    const square: RunnableToolFunctionWithParse<{ x: number }> = {
+      type: "function",
+      function: {
+        name: "square",
+        description: "x²",
+        parameters: { type: "object", properties: { x: { type: "number" } } },
+        parse: (text) => z.object({ x: z.number() }).parse(JSON.parse(text)),
+        function: ({ x }) => String(x * x),
+      },
+    };
+    const runner = client.chat.completions.runTools({ model: "any", messages, tools: [square] });
     expect(await runner.finalContent()).toBe("9 and 16");
     expect(chat.requests[1]?.messages.slice(1)).toEqual([
       chat.replies[0]?.message,
@@ -135,7 +133,7 @@ describe("helpers", () => {
 });
 
 describe("errors", () => {
-  test.each<[name: string, error: ForgeError, code: string, type: typeof OpenAI.APIError]>([
+  test.each<[name: string, error: ForgeError, code: string, type: new (...of: never[]) => Error]>([
     [
       "a context that is full",
       new ForgeError({ code: "context_exceeded", what: "no room" }),
