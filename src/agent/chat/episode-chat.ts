@@ -81,7 +81,7 @@ export class EpisodeChat implements Chat {
     const { policy, history } = this.#shared;
     const { writer, format } = writingOf(policy.language);
     const continued = history.find(messages, tools);
-    const { ids: prompt } = writer.prompt(messages, tools, continued);
+    const prompt = writer.prompt(messages, tools, continued);
     const parent = request.parent ?? continued?.requestIndex ?? this.#latest ?? null;
     const reply = await policy.generate({
       ...{ prompt, parent, role: this.role, chat: { messages, tools } },

@@ -1,16 +1,9 @@
 /** Chats as token ids, by a model's chat template. */
 import { toTemplateMessages, toTemplateTools } from "../format/template-messages.ts";
-import type { Message, ToolDefinition } from "../message.ts";
+import type { AssistantMessage, Message, ToolDefinition } from "../message.ts";
 import type { PolicyLanguage, PolicyTemplate } from "../policy.ts";
 import type { AnsweredChat } from "./history.ts";
 import { Quotation } from "./quotation.ts";
-
-/** A prompt. */
-export interface WrittenPrompt {
-  readonly ids: readonly number[];
-  /** Whether it begins with the ids of the chat that it continues. */
-  readonly isAppended: boolean;
-}
 
 /** Writes the prompts of an episode. */
 export class PromptWriter {
@@ -28,30 +21,23 @@ export class PromptWriter {
   }
 
   /**
-   * The prompt that asks for what comes next.
+   * The ids of the prompt that asks for what comes next.
    *
    * Behind a chat that it continues it is the chat's ids and those of what the template writes after the answer: nothing that
-   * was fed or sampled is tokenised again, however the template would spell it. Where the template now writes the chat
-   * itself otherwise (it leaves former thoughts out, say) it is right, and all is tokenised.
+   * was fed or sampled is tokenised again, however the template would spell it. Where the template now writes what came
+   * before otherwise, or leaves out what the answer had thought, it is right, and all is tokenised.
    */
   prompt(
     messages: readonly Message[],
     tools: readonly ToolDefinition[],
     continued?: AnsweredChat,
-  ): WrittenPrompt {
-    if (continued) {
-      const known = continued.messages;
-      const before = this.#render(known, tools, false);
-      // the chat as it is known, thoughts and all
-      const now = this.#render([...known, ...messages.slice(known.length)], tools, true);
-      if (now.startsWith(before)) {
-        const rest = this.#encode(
-          this.#restOfAnswer(before, continued.ids) + now.slice(before.length),
-        );
-        return { ids: [...continued.ids, ...rest], isAppended: true };
-      }
-    }
-    return { ids: this.#encode(this.#render(messages, tools, true)), isAppended: false };
+  ): readonly number[] {
+    if (!continued) return this.#encode(this.#render(messages, tools, true));
+    const { messages: known, ids } = continued;
+    // as it is known, thoughts and all, whatever a client has left out
+    const now = this.#render([...known, ...messages.slice(known.length)], tools, true);
+    const rest = this.#textBehind(continued, now, tools);
+    return rest === undefined ? this.#encode(now) : [...ids, ...this.#encode(rest)];
   }
 
   /** The ids that the template would have an answer be, with the token that ends it. */
@@ -78,12 +64,30 @@ export class PromptWriter {
     });
   }
 
-  /** What the template writes from the end of an answer on, less the token that ends it where it was sampled. */
-  #restOfAnswer(text: string, ids: readonly number[]): string {
-    const end = lastOf(text, this.#ends);
-    if (!end) return "";
+  /**
+   * What the template writes behind the ids of a chat, of a text `now` that continues it; undefined where it is no longer the
+   * same chat.
+   *
+   * How it writes the answer itself is of no interest. It may well depend on what follows: Qwen3's puts empty thoughts into
+   * an answer that is the last message, and into no other.
+   */
+  #textBehind(
+    { messages: known, ids }: AnsweredChat,
+    now: string,
+    tools: readonly ToolDefinition[],
+  ): string | undefined {
+    const answer = known.at(-1) as AssistantMessage;
+    const before = this.#render(known.slice(0, -1), tools, false);
+    if (!now.startsWith(before)) return undefined;
+    if (this.#ends.length === 0) {
+      const whole = this.#render(known, tools, false);
+      return now.startsWith(whole) ? now.slice(whole.length) : undefined;
+    }
+    const end = firstOf(now, this.#ends, before.length);
+    const said = now.slice(before.length, end?.at);
+    if (!end || !said.includes(answer.reasoning?.trim() ?? "")) return undefined;
     const last = this.#language.tokenizer.tokenOf(ids.at(-1) ?? -1);
-    return text.slice(last === end.text ? end.at + end.text.length : end.at);
+    return now.slice(last === end.text ? end.at + end.text.length : end.at);
   }
 
   #encode(text: string): number[] {
@@ -108,7 +112,7 @@ function endsOfAnswers({ tokenizer, stopIds }: PolicyLanguage, template: PolicyT
   }
   const rest = text.slice(text.lastIndexOf(answer) + answer.length);
   const special = tokenizer.specialIds.map((id) => tokenizer.tokenOf(id) ?? "");
-  const end = firstOf(rest, special);
+  const end = firstOf(rest, special)?.text;
   // an answer that calls a tool may end with another one
   const stops = stopIds.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.tokenOf(id));
   return end === undefined
@@ -116,19 +120,25 @@ function endsOfAnswers({ tokenizer, stopIds }: PolicyLanguage, template: PolicyT
     : [...new Set([end, ...stops.filter((stop) => stop !== undefined)])];
 }
 
+/** A text within another. */
+interface Place {
+  readonly text: string;
+  readonly at: number;
+}
+
 /** The one of some texts that comes first. */
-function firstOf(text: string, parts: readonly string[]): string | undefined {
-  let [first, at] = [undefined as string | undefined, Number.POSITIVE_INFINITY];
+function firstOf(text: string, parts: readonly string[], from = 0): Place | undefined {
+  let first: Place | undefined;
   for (const part of parts) {
-    const found = part === "" ? -1 : text.indexOf(part);
-    if (found >= 0 && found < at) [first, at] = [part, found];
+    const at = part === "" ? -1 : text.indexOf(part, from);
+    if (at >= 0 && at < (first?.at ?? Number.POSITIVE_INFINITY)) first = { text: part, at };
   }
   return first;
 }
 
 /** The one of some texts that comes last. */
-function lastOf(text: string, parts: readonly string[]): { text: string; at: number } | undefined {
-  let last: { text: string; at: number } | undefined;
+function lastOf(text: string, parts: readonly string[]): Place | undefined {
+  let last: Place | undefined;
   for (const part of parts) {
     const at = text.lastIndexOf(part);
     if (at > (last?.at ?? -1)) last = { text: part, at };
