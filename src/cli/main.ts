@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { ForgeError } from "../../engine/error.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
+import { dashboardCommand } from "./dashboard.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { exportCommand } from "./export.ts";
@@ -21,6 +22,7 @@ const SUBCOMMANDS = [
   doctorCommand,
   trainCommand,
   evalCommand,
+  dashboardCommand,
   exportCommand,
   pullCommand,
   generateCommand,

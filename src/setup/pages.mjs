@@ -2,7 +2,8 @@
  * The pages that the commands serve, bundled by esbuild into folders that any file server can serve. A program of its own, run
  * once the packages are there.
  *
- *   node src/setup/pages.mjs <dist>
+ *   node src/setup/pages.mjs <dist>            all of them
+ *   node src/setup/pages.mjs <dist> <source>   the one of this folder
  */
 import { copyFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -19,6 +20,7 @@ import { build } from "esbuild";
 
 /** @type {readonly Page[]} */
 const PAGES = [
+  { source: "src/dashboard/page", target: "src/dashboard/page", entries: ["main.tsx"] },
   { source: "examples/browser", target: "demo", entries: ["page.ts", "worker.ts", "style.css"] },
 ];
 
@@ -28,7 +30,10 @@ const STATIC = /\.(html|svg|png|woff2)$/;
 const root = resolve(import.meta.dirname, "../..");
 const dist = resolve(process.argv[2] ?? join(root, "dist"));
 
+const wanted = process.argv[3];
+
 for (const { source, target, entries } of PAGES) {
+  if (wanted !== undefined && wanted !== source) continue;
   const folder = join(root, source);
   const outdir = join(dist, target);
   await build({

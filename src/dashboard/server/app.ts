@@ -60,7 +60,9 @@ export function dashboardApp({ library, page, host }: DashboardParts): Hono {
   });
   app.get("/api/events", (context) => sendNews(context, watch));
   addRun(app, library);
-  app.notFound((context) => context.json({ error: "there is nothing here" } satisfies ApiError, 404));
+  app.notFound((context) =>
+    context.json({ error: "there is nothing here" } satisfies ApiError, 404),
+  );
   app.onError((error, context) => {
     const isAsked = error instanceof z.ZodError;
     const text = isAsked ? z.prettifyError(error) : error.message;

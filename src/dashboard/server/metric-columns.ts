@@ -86,7 +86,8 @@ export class MetricColumns {
   /** The first evaluation and the newest. */
   evaluation(): Evaluated | null {
     const found = EVALUATIONS.map((metric) => ({ metric, values: this.#finite(metric) }));
-    const best = found.find(({ values }) => values.length > 1) ?? found.find((f) => f.values.length);
+    const best =
+      found.find(({ values }) => values.length > 1) ?? found.find((f) => f.values.length);
     const before = best?.values[0];
     if (!best || before === undefined) return null;
     const after = best.values.length > 1 ? (best.values.at(-1) as number) : null;

@@ -1,6 +1,13 @@
 /** Where each rollout lies in rollouts.jsonl, and what a list shows of it. The texts stay in the file. */
 import { open } from "node:fs/promises";
-import type { RolloutDetails, RolloutList, RolloutRecord, RolloutRow, RolloutSort, RolloutTotals } from "../api.ts";
+import type {
+  RolloutDetails,
+  RolloutList,
+  RolloutRecord,
+  RolloutRow,
+  RolloutSort,
+  RolloutTotals,
+} from "../api.ts";
 import { LineFollower } from "./line-follower.ts";
 import { rolloutRow } from "./rollout-row.ts";
 

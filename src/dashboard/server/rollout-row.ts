@@ -5,7 +5,10 @@ import type { RolloutRecord, RolloutRow, RolloutTurn } from "../api.ts";
 const EXCERPT = 160;
 
 /** The row of a record. A file may hold anything: what is not as it was written counts as absent. */
-export function rolloutRow(number: number, record: RolloutRecord & { group?: unknown }): RolloutRow {
+export function rolloutRow(
+  number: number,
+  record: RolloutRecord & { group?: unknown },
+): RolloutRow {
   const turns = listOf(record.turns).filter((turn) => typeof turn === "object" && turn !== null);
   const calls = listOf(record.toolCalls);
   return {

@@ -1,8 +1,8 @@
 /** The dashboard's server on a port. */
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync } from "node:fs";
 import { createAdaptorServer } from "@hono/node-server";
 import { ForgeError } from "../../../engine/error.ts";
 import { dashboardApp } from "./app.ts";
@@ -66,7 +66,8 @@ async function listen(server: Server, port: number, host: string): Promise<void>
       code: "argument_invalid",
       what: "the dashboard cannot listen there",
       got: message,
-      fix: code === "EADDRINUSE" ? "--port 0 takes one that is free" : "leave --host and --port out",
+      fix:
+        code === "EADDRINUSE" ? "--port 0 takes one that is free" : "leave --host and --port out",
       cause,
     });
   }

@@ -1,0 +1,54 @@
+/** Figures, times and names as people read them. */
+import { clockText, numberText, smallText } from "../../terminal/units.ts";
+import type { MetricWords, RunState } from "../api.ts";
+
+/** A figure in its metric's way. */
+export function figureText(
+  value: number | null | undefined,
+  format?: MetricWords["format"],
+): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const text =
+    format === "share"
+      ? `${(100 * value).toFixed(Math.abs(value) < 0.0995 && value !== 0 ? 1 : 0)} %`
+      : format === "scientific" && value !== 0
+        ? smallText(value)
+        : numberText(value);
+  return text.replace("-", "−");
+}
+
+/** A whole number with its thousands apart. */
+export function countText(count: number): string {
+  return count.toLocaleString("en-GB").replaceAll(",", "\u202f");
+}
+
+/** A figure with its sign. */
+export function signedText(value: number): string {
+  const text = figureText(value);
+  return value > 0 ? `+${text}` : text;
+}
+
+/** How long something took. */
+export function durationText(seconds: number): string {
+  return clockText(seconds);
+}
+
+/** When something was, in the reader's own zone. */
+export function timeText(iso: string): string {
+  const time = new Date(iso);
+  if (Number.isNaN(time.getTime())) return iso;
+  return time.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** What a state means. */
+export const STATE_WORDS: Readonly<Record<RunState, string>> = {
+  live: "A process is writing this run now.",
+  done: "All steps were done.",
+  interrupted: "It was interrupted or ran out of time; it can go on with --resume.",
+  failed: "It ended without a summary: it was killed, or an error stopped it.",
+};
+
+/** The name of a metric without its group. */
+export function shortName(metric: string): string {
+  return metric.slice(metric.indexOf("/") + 1).replaceAll("_", " ");
+}
