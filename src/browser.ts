@@ -25,6 +25,15 @@ export type {
   Score,
   WrittenReply,
 } from "./agent/environment.ts";
+export {
+  type AbsoluteJudge,
+  type JudgedTrace,
+  type JudgeOptions,
+  judge,
+  type RelativeJudge,
+} from "./agent/judge/judge.ts";
+export type { JudgeEndpoint } from "./agent/judge/judge-client.ts";
+export type { JudgeScale } from "./agent/judge/verdict.ts";
 export type {
   AssistantMessage,
   Message,
@@ -36,6 +45,22 @@ export type {
   ToolMessage,
   UserMessage,
 } from "./agent/message.ts";
+export {
+  type MixDefinition,
+  type MixedDomain,
+  type MixedTask,
+  type MixStage,
+  mixEnvironments,
+} from "./agent/mix.ts";
+export { type AgentModel, type AgentModelOptions, agentModel } from "./agent/model/agent-model.ts";
+export type {
+  Completion,
+  CompletionChunk,
+  CompletionMessage,
+  CompletionOptions,
+  CompletionRequest,
+  CompletionStream,
+} from "./agent/model/openai-types.ts";
 export type {
   Policy,
   PolicyLanguage,
@@ -85,6 +110,26 @@ export {
   type SequenceToScore,
 } from "./rollout/scorer.ts";
 export type { Session } from "./rollout/session.ts";
+export {
+  captureModel,
+  captureOptimizer,
+  captureTrained,
+  type Trained,
+} from "./train/checkpoint/capture.ts";
+export type {
+  Checkpoint,
+  CheckpointContents,
+  CheckpointTensor,
+  TensorFile,
+  TensorSet,
+} from "./train/checkpoint/contents.ts";
+export {
+  type PackedCheckpoint,
+  packCheckpoint,
+  unpackCheckpoint,
+} from "./train/checkpoint/packed.ts";
+export { restoreTrained } from "./train/checkpoint/restore.ts";
+export { algorithmOf } from "./train/config/algorithm-section.ts";
 export { configWarnings } from "./train/config/cross-checks.ts";
 export { applyOverrides } from "./train/config/overrides.ts";
 export { defineConfig, type ParseConfigOptions, parseConfig } from "./train/config/parse.ts";
@@ -121,6 +166,13 @@ export {
 export { Learner, type LearnerOptions, type LearnerReport } from "./train/learner/learner.ts";
 export { stepMetrics } from "./train/learner/step-metrics.ts";
 export {
+  type CreatePolicyOptions,
+  createPolicy,
+  type OpenedPolicy,
+} from "./train/policy/create-policy.ts";
+export type { NewTokenizer, NewTokenizerConfig } from "./train/policy/new-tokenizer.ts";
+export { RlTraining, type RlTrainingOptions } from "./train/rl-training.ts";
+export {
   type DpoLossOptions,
   type DpoMeasurement,
   type DpoStep,
@@ -146,3 +198,4 @@ export {
   type TrainerOptions,
   type TrainerSnapshot,
 } from "./train/trainer.ts";
+export type { Evaluation, OnPhase, Training, TrainingStep } from "./train/training.ts";
