@@ -11,19 +11,6 @@ export {
   saveModelDirectory,
 } from "./models/directory.ts";
 export {
-  captureModel,
-  captureOptimizer,
-  captureTrained,
-  type Trained,
-} from "./train/checkpoint/capture.ts";
-export type {
-  Checkpoint,
-  CheckpointContents,
-  CheckpointTensor,
-  TensorFile,
-  TensorSet,
-} from "./train/checkpoint/contents.ts";
-export {
   type OffendingBatch,
   type OffendingSample,
   saveOffendingBatch,
@@ -40,12 +27,11 @@ export {
   latestCheckpoint,
   readCheckpoint,
 } from "./train/checkpoint/read.ts";
-export { restoreTrained } from "./train/checkpoint/restore.ts";
 export { writeCheckpoint } from "./train/checkpoint/write.ts";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./train/config/load.ts";
 export { loadEnvironment } from "./train/config/load-environment.ts";
 export { type ExportFormat, type ExportOptions, exportPolicy } from "./train/policy/export.ts";
-export { type OpenedPolicy, type OpenPolicyOptions, openPolicy } from "./train/policy/policy.ts";
+export { type OpenPolicyOptions, openPolicy } from "./train/policy/policy.ts";
 export {
   type CheckpointChoice,
   openRunPolicy,

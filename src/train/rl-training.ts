@@ -20,7 +20,7 @@ import { rolloutRecords } from "./episode/rollout-records.ts";
 import { Learner } from "./learner/learner.ts";
 import { optimizerOptions } from "./learner/optimizer-options.ts";
 import { stepMetrics } from "./learner/step-metrics.ts";
-import type { OpenedPolicy } from "./policy/policy.ts";
+import type { OpenedPolicy } from "./policy/create-policy.ts";
 import type { Metrics } from "./run/metrics.ts";
 import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";

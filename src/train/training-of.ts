@@ -4,7 +4,7 @@ import { type Device, ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import { algorithmOf } from "./config/algorithm-section.ts";
 import type { TrainConfig } from "./config/types.ts";
-import type { OpenedPolicy } from "./policy/policy.ts";
+import type { OpenedPolicy } from "./policy/create-policy.ts";
 import { RlTraining } from "./rl-training.ts";
 import { DpoLearner } from "./supervised/dpo-training.ts";
 import { demonstrationRows, SftLearner } from "./supervised/sft-training.ts";

@@ -3,7 +3,7 @@ import type { Device } from "../../../engine/index.ts";
 import type { Environment } from "../../agent/environment.ts";
 import type { TrainConfig } from "../config/types.ts";
 import type { EvaluatedEpisode } from "../evaluation/report.ts";
-import type { OpenedPolicy } from "../policy/policy.ts";
+import type { OpenedPolicy } from "../policy/create-policy.ts";
 import type { EpisodeSampling } from "./episode.ts";
 import { evaluate } from "./evaluate.ts";
 import { Rollout } from "./rollout.ts";

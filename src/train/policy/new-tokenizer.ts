@@ -1,10 +1,7 @@
 /** Tokenizers of models that are made anew, and the files that such a model is saved with. */
-import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
 import {
   byteTokenizer,
   characterTokenizer,
-  ForgeError,
   Tokenizer,
   type TokenizerJson,
 } from "../../../engine/index.ts";
@@ -21,24 +18,11 @@ export interface NewTokenizer {
 /** Behind the bytes or characters: what fills up a batch, and what ends an answer. */
 const [PAD, EOS] = ["<pad>", "<eos>"] as const;
 
-/** What of a tokenizer may lie in a directory. */
-const FILES = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "chat_template.jinja",
-];
+/** What a new tokenizer is made of. */
+export type NewTokenizerConfig = Exclude<TokenizerConfig, { readonly kind: "directory" }>;
 
-/**
- * The tokenizer that a configuration asks for.
- *
- * @param from where a relative directory is meant from
- *
- * Errors    `argument_invalid` for an alphabet with a character twice; `model_not_found` for a directory without
- *           tokenizer.json; `tokenizer_invalid`.
- */
-export function newTokenizer(config: TokenizerConfig, from: string): NewTokenizer {
-  if (config.kind === "directory") return readFrom(resolve(from, config.directory));
+/** The tokenizer that a configuration asks for. Errors: `argument_invalid` for an alphabet with a character twice. */
+export function newTokenizer(config: NewTokenizerConfig): NewTokenizer {
   const { chat = false } = config;
   const specialTokens = [PAD, EOS, ...(chat ? PLAIN_TOKENS : [])];
   const json =
@@ -67,22 +51,4 @@ function madeOf(json: TokenizerJson, chat: boolean): NewTokenizer {
     ...(chat && { "chat_template.jinja": PLAIN_TEMPLATE }),
   };
   return { tokenizer, files };
-}
-
-function readFrom(directory: string): NewTokenizer {
-  const names = FILES.filter((name) => existsSync(join(directory, name)));
-  const files = Object.fromEntries(
-    names.map((name) => [name, readFileSync(join(directory, name), "utf8")]),
-  );
-  const { "tokenizer.json": tokenizer, "tokenizer_config.json": config } = files;
-  if (tokenizer === undefined) {
-    throw new ForgeError({
-      code: "model_not_found",
-      what: "there is no tokenizer here.",
-      got: directory,
-      why: "it has no tokenizer.json",
-      fix: "pass a directory with a tokenizer.json",
-    });
-  }
-  return { tokenizer: Tokenizer.from({ tokenizer, ...(config && { config }) }), files };
 }

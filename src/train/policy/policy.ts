@@ -1,33 +1,11 @@
 /** The policy of a run, as its configuration describes it: a model, adapters, and how it reads text. */
-import {
-  applyLora,
-  type CausalLM,
-  ChatTemplate,
-  checkVocabulary,
-  createModel,
-  type Device,
-  ForgeError,
-  type Tokenizer,
-} from "../../../engine/index.ts";
+import { resolve } from "node:path";
+import { type Device, ForgeError } from "../../../engine/index.ts";
 import { resolveModelDirectory } from "../../hub/resolve.ts";
 import { openModelDirectory } from "../../models/directory.ts";
-import type { SmallFiles } from "../../models/save-files.ts";
-import type { CreateConfig, LoraSection, ModelSection } from "../config/types.ts";
-import { newTokenizer } from "./new-tokenizer.ts";
-
-/** A policy. Disposing it frees its weights and closes its files. */
-export interface OpenedPolicy extends AsyncDisposable {
-  /** What is trained: a `LoraModel`, whose `base` is the model without adapters, where adapters are asked for. */
-  readonly model: CausalLM;
-  readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate | undefined;
-  /** Tokens that end an answer. */
-  readonly stopIds: readonly number[];
-  /** The directory that the model, or its base, was read from. */
-  readonly from?: { readonly path: string; readonly model: CausalLM };
-  /** What a model that is new is saved with: its tokenizer's files. */
-  readonly files: SmallFiles;
-}
+import type { CreateConfig, ModelSection } from "../config/types.ts";
+import { createPolicy, type OpenedPolicy, withAdapters } from "./create-policy.ts";
+import { readTokenizer } from "./read-tokenizer.ts";
 
 /** Options of {@link openPolicy}. */
 export interface OpenPolicyOptions {
@@ -51,9 +29,8 @@ export async function openPolicy(
   section: ModelSection,
   options: OpenPolicyOptions,
 ): Promise<OpenedPolicy> {
-  const start = section.create
-    ? createdPolicy(section.create, section, options)
-    : await readPolicy(section, options);
+  if (section.create) return createdPolicy(section, section.create, options);
+  const start = await readPolicy(section, options);
   if (!section.lora) return start;
   try {
     return withAdapters(start, section.lora, options.seed);
@@ -64,30 +41,13 @@ export async function openPolicy(
 }
 
 function createdPolicy(
-  { maxLength, vocab, seed, tokenizer: asked, ...sizes }: CreateConfig,
-  { weightDtype }: ModelSection,
-  { from = ".", seed: runSeed = 0, isCheckpointed = false }: OpenPolicyOptions,
+  section: ModelSection,
+  { tokenizer }: CreateConfig,
+  { from = ".", seed = 0, isCheckpointed = false }: OpenPolicyOptions,
 ): OpenedPolicy {
-  const { tokenizer, files } = newTokenizer(asked, from);
-  const tokens = vocab ?? tokenizer.vocabSize;
-  checkVocabulary(tokenizer, tokens);
-  const model = createModel({
-    ...{ ...sizes, vocab: tokens, maxDepth: maxLength, seed: seed ?? runSeed },
-    ...{ weightDtype, isCheckpointed },
-  });
-  const template = templateOf(files);
-  const stopIds = tokenizer.eosId === undefined ? [] : [tokenizer.eosId];
-  const dispose = async (): Promise<void> => model[Symbol.dispose]();
-  return { model, tokenizer, template, files, stopIds, [Symbol.asyncDispose]: dispose };
-}
-
-/** Of a tokenizer that was read from a directory. */
-function templateOf(files: SmallFiles): ChatTemplate | undefined {
-  const { "chat_template.jinja": template, "tokenizer_config.json": config } = files;
-  return ChatTemplate.from({
-    ...(typeof template === "string" && { template }),
-    ...(config !== undefined && { config }),
-  });
+  const isRead = tokenizer.kind === "directory";
+  const read = isRead && readTokenizer(resolve(from, tokenizer.directory));
+  return createPolicy(section, { seed, isCheckpointed, ...(read && { tokenizer: read }) });
 }
 
 async function readPolicy(
@@ -121,21 +81,5 @@ async function readPolicy(
     ...{ model, tokenizer, template, files: {}, from: { path, model } },
     stopIds: generation.eosIds,
     [Symbol.asyncDispose]: () => opened.close(),
-  };
-}
-
-function withAdapters(
-  start: OpenedPolicy,
-  { rank, alpha, targets }: LoraSection,
-  seed = 0,
-): OpenedPolicy {
-  const model = applyLora(start.model, { rank, alpha, seed, ...(targets && { targets }) });
-  return {
-    ...start,
-    model,
-    [Symbol.asyncDispose]: async () => {
-      model[Symbol.dispose]();
-      await start[Symbol.asyncDispose]();
-    },
   };
 }

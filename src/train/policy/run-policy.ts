@@ -10,7 +10,8 @@ import { modelSection } from "../config/model-section.ts";
 import type { ModelSection } from "../config/types.ts";
 import { readJsonFile } from "../run/json-file.ts";
 import { newestRun } from "../run/run-directory.ts";
-import { type OpenedPolicy, openPolicy } from "./policy.ts";
+import type { OpenedPolicy } from "./create-policy.ts";
+import { openPolicy } from "./policy.ts";
 
 /** Which checkpoint of a run. */
 export type CheckpointChoice = "latest" | "best" | { readonly step: number };

@@ -10,7 +10,7 @@ import {
 import type { OffendingSample } from "../checkpoint/failure.ts";
 import type { TrainConfig } from "../config/types.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
-import type { OpenedPolicy } from "../policy/policy.ts";
+import type { OpenedPolicy } from "../policy/create-policy.ts";
 import type { Metrics } from "../run/metrics.ts";
 import { type DpoMeasurement, DpoTrainer } from "./dpo.ts";
 import type { PreferencePair } from "./dpo-pairs.ts";

@@ -6,7 +6,7 @@ import type { TrainConfig } from "../config/types.ts";
 import { ForestPass } from "../learner/forest-pass.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
 import { languageOf } from "../policy/language.ts";
-import type { OpenedPolicy } from "../policy/policy.ts";
+import type { OpenedPolicy } from "../policy/create-policy.ts";
 import type { Metrics } from "../run/metrics.ts";
 import { demonstrationsOf } from "./demonstrations.ts";
 import { type SftSample, SftTrainer } from "./sft.ts";

@@ -7,7 +7,7 @@ import type { TrainConfig } from "../config/types.ts";
 import { openRollout, playHeldOut } from "../episode/playing.ts";
 import type { Rollout } from "../episode/rollout.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
-import type { OpenedPolicy } from "../policy/policy.ts";
+import type { OpenedPolicy } from "../policy/create-policy.ts";
 import type { Metrics } from "../run/metrics.ts";
 import { TaskOrder } from "../seeds.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "../training.ts";

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import { type ChatMessage, ForgeError } from "../../../engine/index.ts";
-import type { OpenedPolicy } from "../policy/policy.ts";
+import type { OpenedPolicy } from "../policy/create-policy.ts";
 import { checkSamples } from "./check-samples.ts";
 import { type PreferencePair, pairBatches, samplesOfPairs } from "./dpo-pairs.ts";
 import type { SftSample } from "./sft.ts";

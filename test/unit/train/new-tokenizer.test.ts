@@ -16,7 +16,7 @@ describe.each([
   { kind: "characters" as const, alphabet: "0123456789+-*/ calculate".replace(/(.)(?=.*\1)/g, "") },
 ])("a new tokenizer of $kind", (config) => {
   it("has tokens and a template for chats where they are asked for", () => {
-    const made = newTokenizer({ ...config, chat: true }, ".");
+    const made = newTokenizer({ ...config, chat: true });
     const { tokenizer } = made;
     const text = "<user>7*8<assistant><call>calculate 7*8<eos>";
     const ids = tokenizer.encode(text);
@@ -36,7 +36,7 @@ describe.each([
   });
 
   it("keeps its other ids, and is as before without", () => {
-    const [plain, chat] = [newTokenizer(config, "."), newTokenizer({ ...config, chat: true }, ".")];
+    const [plain, chat] = [newTokenizer(config), newTokenizer({ ...config, chat: true })];
     const { eosId, padId, vocabSize } = plain.tokenizer;
     expect(chat.tokenizer).toMatchObject({
       eosId,
