@@ -31,7 +31,7 @@ function environmentOf(
   own: (trace: EpisodeTrace<string>) => number | null = () => 0.5,
 ) {
   return defineEnvironment<string>({
-    ...{ name: "compared", tasks: { train: ["t"] }, prompt: (task) => task },
+    ...{ name: "compared", tasks: { train: ["t"] }, prompt: (task: string) => task },
     ...{ rewards: { own }, groupRewards },
     isSuccess: (_, outcome) => outcome > 1,
   });
