@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import type { MetricWords } from "../api.ts";
 import { smoothed } from "./smoothing.ts";
-import { durationText, figureText } from "./words.ts";
+import { durationText, figureText, tickText } from "./words.ts";
 
 /** A line. */
 export interface Line {
@@ -28,23 +28,25 @@ export interface ChartStyle {
 
 interface ChartProps {
   readonly title: string;
+  /** What all lines are, where they do not say it each. */
+  readonly words?: string | undefined;
   readonly lines: readonly Line[];
   readonly style: ChartStyle;
 }
 
 const HEIGHT = 190;
-/** Colours of the palette, in style.css. */
+/** Colours of the palette, in base.css. */
 const COLOURS = 8;
 /** So many points can be told apart. */
 const FEW_POINTS = 40;
 
-/** The variable of style.css that holds a colour. */
+/** The variable of base.css that holds a colour. */
 export function colourOf(index: number): string {
   return `--series-${(index % COLOURS) + 1}`;
 }
 
 /** See the file's head. Charts of a page share their cursor. */
-export function Chart({ title, lines, style }: ChartProps): JSX.Element {
+export function Chart({ title, words, lines, style }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(undefined);
   const [index, setIndex] = useState<number | null>(null);
@@ -89,6 +91,7 @@ export function Chart({ title, lines, style }: ChartProps): JSX.Element {
           <LegendRow key={line.label} line={line} value={valueAt(table, l, index)} />
         ))}
       </ul>
+      {words !== undefined && <p class="muted small">{words}</p>}
       {table.hidden > 0 && (
         <p class="muted small">{table.hidden} values of 0 or less have no place on a log scale.</p>
       )}
@@ -203,7 +206,8 @@ function optionsOf({ lines, style, table, element, onCursor }: OptionParts): uPl
       {
         ...axis,
         size: 52,
-        values: (_, values) => values.map((y) => (y === null ? "" : figureText(y, format))),
+        values: (_, values, __, ___, step) =>
+          values.map((y) => (y === null ? "" : tickText(y, table.isLog ? y : step, format))),
       },
     ],
     series: [

@@ -94,12 +94,7 @@ function MetricChart({ metric, ids, names, all, style }: MetricChartProps): JSX.
       },
     ];
   });
-  return (
-    <div>
-      <Chart title={metric} lines={lines} style={style} />
-      {words && <p class="muted small chart-words">{words.meaning}</p>}
-    </div>
-  );
+  return <Chart title={metric} words={words?.meaning} lines={lines} style={style} />;
 }
 
 interface DifferencesProps {

@@ -4,6 +4,8 @@
 interface CurvePlan {
   readonly title: string;
   readonly metrics: readonly string[];
+  /** Runs that have this metric do not have the chart. */
+  readonly without?: string;
 }
 
 interface SectionPlan {
@@ -32,7 +34,8 @@ const PLANS: readonly SectionPlan[] = [
       plan("Success in training", "rollout/success_rate"),
       plan("Success on held-out tasks", "eval/pass_at_*", "eval/success_rate", "eval/accuracy"),
       plan("Return", "charts/episodic_return"),
-      plan("Loss", "losses/loss", "eval/loss"),
+      // of a policy gradient it says nothing about that
+      { ...plan("Loss", "losses/loss", "eval/loss"), without: "reward/mean" },
       plan("Reward components", "reward/*"),
       plan("Reward on held-out tasks", "eval/reward_mean", "eval/reward/*"),
       plan("Spread of rewards", "reward/std"),
@@ -50,7 +53,7 @@ const PLANS: readonly SectionPlan[] = [
       plan("Distance to the reference", "reference/*", "losses/kl"),
       plan("Held back by the loss", "losses/clip_fraction"),
       plan("Gradient norm", "losses/grad_norm"),
-      plan("Losses", "losses/policy_loss", "losses/value_loss"),
+      plan("Losses", "losses/policy_loss", "losses/value_loss", "losses/loss"),
       plan("Critic", "losses/explained_variance"),
       plan("Advantages", "advantage/*"),
       plan("Ratios", "ratio/*"),
@@ -106,7 +109,10 @@ const PLANS: readonly SectionPlan[] = [
 
 /** The charts for some metrics: each metric is in one. */
 export function sectionsOf(names: readonly string[]): Section[] {
-  const owners = new Map(names.map((name) => [name, ownerOf(name)]));
+  const plans = PLANS.flatMap(({ curves }) => curves).filter(
+    ({ without }) => without === undefined || !names.includes(without),
+  );
+  const owners = new Map(names.map((name) => [name, ownerOf(name, plans)]));
   const sections = PLANS.map(({ title, curves }) => ({
     title,
     curves: curves
@@ -125,11 +131,10 @@ export function sectionsOf(names: readonly string[]): Section[] {
 }
 
 /** The chart that names a metric, or else the first whose pattern it matches. */
-function ownerOf(name: string): CurvePlan | undefined {
-  const curves = PLANS.flatMap((section) => section.curves);
+function ownerOf(name: string, plans: readonly CurvePlan[]): CurvePlan | undefined {
   return (
-    curves.find(({ metrics }) => metrics.includes(name)) ??
-    curves.find(({ metrics }) => metrics.some((pattern) => isMatch(name, pattern)))
+    plans.find(({ metrics }) => metrics.includes(name)) ??
+    plans.find(({ metrics }) => metrics.some((pattern) => isMatch(name, pattern)))
   );
 }
 

@@ -1,6 +1,10 @@
 /** The page of the dashboard. */
 import "uplot/dist/uPlot.min.css";
-import "./style.css";
+import "./base.css";
+import "./runs.css";
+import "./run.css";
+import "./rollouts.css";
+import "./rollout.css";
 import { type JSX, render } from "preact";
 import { useEffect } from "preact/hooks";
 import { CompareView } from "./compare-view.tsx";

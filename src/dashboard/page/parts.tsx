@@ -63,3 +63,16 @@ export function Crumbs({ children }: { children: ComponentChildren }): JSX.Eleme
     </nav>
   );
 }
+
+/** Whether an episode counts as solved. */
+export function SuccessMark({ isSuccess }: { isSuccess: boolean }): JSX.Element {
+  return isSuccess ? (
+    <span class="good" role="img" aria-label="solved" title="solved">
+      ✓
+    </span>
+  ) : (
+    <span class="muted" role="img" aria-label="not solved" title="not solved">
+      ✗
+    </span>
+  );
+}

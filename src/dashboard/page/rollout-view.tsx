@@ -3,8 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { RolloutDetails, RolloutRow } from "../api.ts";
 import { useAnswer } from "./api-client.ts";
-import { Crumbs, Figure, Trouble } from "./parts.tsx";
-import { SuccessMark } from "./rollouts-view.tsx";
+import { Crumbs, Figure, SuccessMark, Trouble } from "./parts.tsx";
 import { href, pathOf } from "./route.ts";
 import { type ColourBy, colouringOf, greatestAdvantage } from "./token-colour.ts";
 import { Transcript } from "./transcript.tsx";
@@ -33,9 +32,7 @@ export function RolloutView({ id, number, query }: RolloutViewProps): JSX.Elemen
         <a href={href({ view: "rollouts", run: id, query })}>Rollouts</a>
       </Crumbs>
       <header class="bar">
-        <h1 class="text">
-          {data ? visible(data.row.task || `Rollout ${number}`) : `Rollout ${number}`}
-        </h1>
+        <h1>{data ? visible(data.row.task || `Rollout ${number}`) : `Rollout ${number}`}</h1>
         <span class="grow" />
         <nav class="quick" aria-label="Neighbours in the log">
           {number > 0 && (
@@ -55,11 +52,15 @@ export function RolloutView({ id, number, query }: RolloutViewProps): JSX.Elemen
         <>
           <Headline row={data.row} takesPart={data.record.takesPart !== false} />
           <div class="beside">
-            <Components components={data.record.components ?? {}} />
-            <Group rows={data.group} number={number} link={link} />
+            <div>
+              <Legend by={by} most={greatestAdvantage(data.record.turns ?? [])} onChange={setBy} />
+              <Transcript record={data.record} by={by} />
+            </div>
+            <aside>
+              <Components components={data.record.components ?? {}} />
+              <Group rows={data.group} number={number} link={link} />
+            </aside>
           </div>
-          <Legend by={by} most={greatestAdvantage(data.record.turns ?? [])} onChange={setBy} />
-          <Transcript record={data.record} by={by} />
         </>
       )}
     </>
@@ -133,7 +134,7 @@ function Group({ rows, number, link }: GroupProps): JSX.Element {
     `${(100 * ((reward ?? least) - least)) / (most - least || 1)}%`;
   return (
     <section>
-      <h2>Its group: {rows.length} plays of one task</h2>
+      <h2>Its group, {rows.length} plays of one task</h2>
       <ul class="group">
         {rows.map((row, i) => (
           <li key={row.number}>

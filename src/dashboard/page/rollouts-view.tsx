@@ -3,8 +3,9 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { RolloutList, RolloutRow, RolloutSort, RolloutTotals } from "../api.ts";
 import { useAnswer, useNews } from "./api-client.ts";
-import { Trouble } from "./parts.tsx";
+import { SuccessMark, Trouble } from "./parts.tsx";
 import { QUICK_LISTS } from "./quick-lists.ts";
+import { Filters, type Go } from "./rollout-filters.tsx";
 import { href, pathOf } from "./route.ts";
 import { visible } from "./visible-text.tsx";
 import { countText, figureText } from "./words.ts";
@@ -62,7 +63,7 @@ export function RolloutsView({ id, query }: RolloutsViewProps): JSX.Element {
     return () => clearTimeout(timer);
   }, [isReading, tries]);
 
-  const go = (changes: Readonly<Record<string, string>>): void => {
+  const go: Go = (changes) => {
     const next = new URLSearchParams(query);
     next.delete("offset");
     for (const [key, value] of Object.entries(changes)) {
@@ -102,72 +103,6 @@ export function RolloutsView({ id, query }: RolloutsViewProps): JSX.Element {
         </>
       )}
     </>
-  );
-}
-
-interface FiltersProps {
-  readonly query: URLSearchParams;
-  readonly totals: RolloutTotals | undefined;
-  readonly go: (changes: Readonly<Record<string, string>>) => void;
-}
-
-function Filters({ query, totals, go }: FiltersProps): JSX.Element {
-  const statuses = Object.entries(totals?.statuses ?? {});
-  return (
-    <search class="controls">
-      <input
-        type="search"
-        placeholder="Task or answer"
-        aria-label="Words of the task or of the beginning of the last answer"
-        value={query.get("text") ?? ""}
-        onInput={(event) => go({ text: event.currentTarget.value })}
-      />
-      <label>
-        Solved
-        <select
-          value={query.get("success") ?? ""}
-          onChange={(event) => go({ success: event.currentTarget.value })}
-        >
-          <option value="">all</option>
-          <option value="true">yes</option>
-          <option value="false">no</option>
-        </select>
-      </label>
-      <label>
-        Status
-        <select
-          value={query.get("status") ?? ""}
-          onChange={(event) => go({ status: event.currentTarget.value })}
-        >
-          <option value="">all</option>
-          {statuses.map(([status, count]) => (
-            <option key={status} value={status}>
-              {`${status} (${countText(count)})`}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label>
-        Step
-        <input
-          type="number"
-          min={totals?.firstStep ?? 0}
-          max={totals?.lastStep ?? undefined}
-          placeholder={totals ? `${totals.firstStep ?? ""}–${totals.lastStep ?? ""}` : ""}
-          value={query.get("step") ?? ""}
-          onInput={(event) => go({ step: event.currentTarget.value })}
-        />
-      </label>
-      {[...query.keys()].some((key) => key !== "offset") && (
-        <button
-          type="button"
-          class="quiet"
-          onClick={() => go(Object.fromEntries([...query.keys()].map((key) => [key, ""])))}
-        >
-          Clear
-        </button>
-      )}
-    </search>
   );
 }
 
@@ -215,7 +150,7 @@ interface RolloutTableProps {
   readonly id: string;
   readonly query: URLSearchParams;
   readonly rows: readonly RolloutRow[];
-  readonly go: FiltersProps["go"];
+  readonly go: Go;
 }
 
 function RolloutTable({ id, query, rows, go }: RolloutTableProps): JSX.Element {
@@ -290,19 +225,6 @@ function RowOf({ row, link }: { row: RolloutRow; link: string }): JSX.Element {
         <span class="text excerpt">{visible(row.excerpt.replaceAll("\n", "↵"))}</span>
       </td>
     </tr>
-  );
-}
-
-/** Whether an episode counts as solved. */
-export function SuccessMark({ isSuccess }: { isSuccess: boolean }): JSX.Element {
-  return isSuccess ? (
-    <span class="good" role="img" aria-label="solved" title="solved">
-      ✓
-    </span>
-  ) : (
-    <span class="muted" role="img" aria-label="not solved" title="not solved">
-      ✗
-    </span>
   );
 }
 

@@ -4,10 +4,19 @@ import type { MetricRows, RunDetails, RunHead } from "../api.ts";
 import { useAnswer, useMetrics, useNews } from "./api-client.ts";
 import { Change, Crumbs, evaluationLabel, Figure, StateMark, Trouble } from "./parts.tsx";
 import { QUICK_LISTS } from "./quick-lists.ts";
-import { href, pathOf } from "./route.ts";
+import { href, pathOf, routeOf } from "./route.ts";
 import { countText, durationText, figureText, timeText } from "./words.ts";
 
 type Tab = "curves" | "rollouts" | "configuration";
+
+/** Whether the address asks for a quick list. */
+function isCurrent(query: Readonly<Record<string, string>>): boolean {
+  const here = routeOf(location.hash);
+  return (
+    here.view === "rollouts" &&
+    Object.entries(query).every(([key, value]) => here.query.get(key) === value)
+  );
+}
 
 interface RunFrameProps {
   readonly id: string;
@@ -45,6 +54,7 @@ export function RunFrame({ id, tab, children }: RunFrameProps): JSX.Element {
               key={label}
               class="button"
               title={title}
+              aria-current={isCurrent(query) ? "true" : undefined}
               href={href({ view: "rollouts", run: id, query: new URLSearchParams(query) })}
             >
               {label}

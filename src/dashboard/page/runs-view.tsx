@@ -71,7 +71,10 @@ function RunRow({ run, isChosen, onChoose }: RunRowProps): JSX.Element {
       <input type="checkbox" checked={isChosen} onChange={onChoose} aria-label={`Compare ${id}`} />
       <div class="run-name">
         <a href={href({ view: "curves", run: id })}>{name || id}</a>
-        <span class="muted small">{timeText(run.startedAt)}</span>
+        <span class="muted small">
+          {timeText(run.startedAt)}
+          {run.method !== "" && ` · ${run.method}`}
+        </span>
       </div>
       <StateMark state={state} />
       <span class="tabular run-steps">

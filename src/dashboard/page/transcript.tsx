@@ -149,8 +149,13 @@ function Calls({ calls }: { calls: readonly RolloutToolCall[] }): JSX.Element | 
   );
 }
 
+/** Characters of an input that is not broken into lines. */
+const LINE = 100;
+
 function inputText(input: unknown): string {
-  return typeof input === "string" ? input : (JSON.stringify(input, null, 1) ?? "");
+  if (typeof input === "string") return input;
+  const line = JSON.stringify(input) ?? "";
+  return line.length <= LINE ? line : JSON.stringify(input, null, 2);
 }
 
 /** The token that makes a rollout as surprising as its list says. */

@@ -14,7 +14,21 @@ export function figureText(
       : format === "scientific" && value !== 0
         ? smallText(value)
         : numberText(value);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
+}
+
+/** A tick of an axis: as many digits as tell it from the next one, `step` away. */
+export function tickText(value: number, step: number, format?: MetricWords["format"]): string {
+  const scale = format === "share" ? 100 : 1;
+  const [shown, apart] = [value * scale, step * scale];
+  const digits = Math.max(0, -Math.floor(Math.log10(apart) + 1e-9));
+  const isUnwieldy = digits > 4 || Math.abs(shown) >= 1e4;
+  const text = isUnwieldy ? unwieldyText(shown) : shown.toFixed(digits);
+  return (format === "share" ? `${text} %` : text).replaceAll("-", "−");
+}
+
+function unwieldyText(value: number): string {
+  return Math.abs(value) >= 1 || value === 0 ? numberText(value) : value.toExponential();
 }
 
 /** A whole number with its thousands apart. */

@@ -2,9 +2,9 @@
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
+import { guard } from "../../page-server/guard.ts";
+import { addPage } from "../../page-server/page-files.ts";
 import type { ApiError, RunList, RunNews } from "../api.ts";
-import { guard } from "./guard.ts";
-import { readPage } from "./page-files.ts";
 import type { RunLibrary } from "./run-library.ts";
 import type { RunReader } from "./run-reader.ts";
 import { Watch } from "./watch.ts";
@@ -69,16 +69,6 @@ export function dashboardApp({ library, page, host }: DashboardParts): Hono {
     return context.json({ error: text } satisfies ApiError, isAsked ? 400 : 500);
   });
   return app;
-}
-
-function addPage(app: Hono, folder: string): void {
-  for (const [path, { body, type, tag }] of readPage(folder)) {
-    app.get(path, (context) => {
-      const headers = { "Content-Type": type, ETag: tag, "Cache-Control": "no-cache" };
-      if (context.req.header("if-none-match") === tag) return context.body(null, 304, headers);
-      return context.body(body, 200, headers);
-    });
-  }
 }
 
 function addRun(app: Hono, library: RunLibrary): void {
