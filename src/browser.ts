@@ -34,6 +34,14 @@ export {
 } from "./agent/judge/judge.ts";
 export type { JudgeEndpoint } from "./agent/judge/judge-client.ts";
 export type { JudgeScale } from "./agent/judge/verdict.ts";
+export {
+  type McpAddress,
+  type McpCommand,
+  type McpOptions,
+  type McpTarget,
+  McpTools,
+  mcp,
+} from "./agent/mcp.ts";
 export type {
   AssistantMessage,
   Message,
@@ -70,6 +78,25 @@ export type {
   PolicyTokenizer,
   RenderedChat,
 } from "./agent/policy.ts";
+export type { AiSdkCallOptions, AiSdkTool, AiSdkTools } from "./agent/tool/ai-sdk-tool.ts";
+export {
+  BoundTools,
+  type OpenToolsContext,
+  type OwnCallOptions,
+  openTools,
+  type ToolCaller,
+  type WrittenCalls,
+} from "./agent/tool/bound-tools.ts";
+export {
+  type OpenedTools,
+  type Tool,
+  type ToolContext,
+  type ToolOptions,
+  type ToolProvider,
+  type ToolSet,
+  type ToolSource,
+  tool,
+} from "./agent/tool/tool.ts";
 export {
   type ContextManager,
   type ManagedContext,

@@ -3,6 +3,7 @@
  *
  * `forge-gpu/engine` and `forge-gpu/cluster` give the parts without the rest.
  */
+export { type ReadTasksOptions, readTasks } from "./agent/read-tasks.ts";
 export * from "./browser.ts";
 export {
   type ModelDirectory,

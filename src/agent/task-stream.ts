@@ -5,7 +5,7 @@ import { ForgeError } from "../../engine/error.ts";
  * Task number `index` of what a generator yields. It is run as far as it is asked, once; what it has yielded is kept, since
  * episodes may begin again.
  *
- * Errors    `environment_failed` for a task behind its last.
+ * Errors    `tasks_exhausted` for a task behind its last.
  */
 export function taskStream<Task>(tasks: () => Generator<Task>): (index: number) => Task {
   let running: Generator<Task> | undefined;
@@ -14,18 +14,18 @@ export function taskStream<Task>(tasks: () => Generator<Task>): (index: number) 
     running ??= tasks();
     while (known.length <= index) {
       const { value, done } = running.next();
-      if (done) throw exhausted(known.length);
+      if (done) throw exhausted(index, known.length);
       known.push(value);
     }
     return known[index] as Task;
   };
 }
 
-function exhausted(count: number): ForgeError {
+function exhausted(index: number, count: number): ForgeError {
   return new ForgeError({
-    code: "environment_failed",
-    what: "the generator of tasks has ended.",
-    got: `${count} tasks`,
+    code: "tasks_exhausted",
+    what: `the generator of tasks has ended before task ${index}.`,
+    got: count === 1 ? "1 task" : `${count} tasks`,
     why: "a generator is read on and on",
     fix: "give a list, which is gone through again and again, or let the generator go on",
   });

@@ -1,0 +1,33 @@
+/** The protocol's SDK, which is there for those who use it. */
+import { ForgeError } from "../../../engine/error.ts";
+
+/** What of it is used. */
+export interface McpSdk {
+  readonly Client: typeof import("@modelcontextprotocol/sdk/client/index.js").Client;
+  readonly StreamableHTTPClientTransport: typeof import("@modelcontextprotocol/sdk/client/streamableHttp.js").StreamableHTTPClientTransport;
+  readonly AjvJsonSchemaValidator: typeof import("@modelcontextprotocol/sdk/validation/ajv").AjvJsonSchemaValidator;
+  readonly deserializeMessage: typeof import("@modelcontextprotocol/sdk/shared/stdio.js").deserializeMessage;
+}
+
+/** Throws `package_missing` where it is not installed. */
+export async function importSdk(): Promise<McpSdk> {
+  try {
+    const [{ Client }, { StreamableHTTPClientTransport }, { AjvJsonSchemaValidator }, stdio] =
+      await Promise.all([
+        import("@modelcontextprotocol/sdk/client/index.js"),
+        import("@modelcontextprotocol/sdk/client/streamableHttp.js"),
+        import("@modelcontextprotocol/sdk/validation/ajv"),
+        import("@modelcontextprotocol/sdk/shared/stdio.js"),
+      ]);
+    const { deserializeMessage } = stdio;
+    return { Client, StreamableHTTPClientTransport, AjvJsonSchemaValidator, deserializeMessage };
+  } catch (cause) {
+    throw new ForgeError({
+      code: "package_missing",
+      what: "the SDK of the Model Context Protocol is not installed",
+      why: "only mcp() needs it, so forge-gpu does not bring it",
+      fix: "npm install @modelcontextprotocol/sdk",
+      cause,
+    });
+  }
+}
