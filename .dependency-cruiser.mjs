@@ -36,7 +36,10 @@ export default {
       name: "no-development-packages-in-the-product",
       comment: "pages.mjs runs in the source tree only: what it bundles is the product.",
       severity: "error",
-      from: { path: "^(engine|cluster|src)/", pathNot: "^src/setup/pages\\.mjs$" },
+      from: {
+        path: "^(engine|cluster|src)/",
+        pathNot: "^src/(setup/pages\\.mjs$|dashboard/page/)",
+      },
       to: {
         dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"],
         dependencyTypesNot: ["type-only", "npm-peer"],

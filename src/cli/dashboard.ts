@@ -38,7 +38,7 @@ async function show(
   { port, host, json = false }: DashboardFlags,
 ): Promise<void> {
   const { checkPlaces, serveDashboard } = await import("../dashboard/server/serve.ts");
-  const { isLoopback } = await import("../dashboard/server/guard.ts");
+  const { isLoopback } = await import("../page-server/guard.ts");
   checkPlaces(runs);
   const places = runs.length > 0 ? runs : ["runs"];
   await using dashboard = await serveDashboard({ places, port, host });

@@ -7,6 +7,7 @@ import { ForgeError } from "../../engine/error.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
 import { dashboardCommand } from "./dashboard.ts";
+import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { exportCommand } from "./export.ts";
@@ -30,6 +31,7 @@ const SUBCOMMANDS = [
   logprobsCommand,
   benchCommand,
   tuningCommand,
+  demoCommand,
 ];
 
 function forgeGpu(): Command {
