@@ -1,6 +1,7 @@
 /**
- * Episodes of five requests, two of which overlap, by an agent that dawdles: between its requests it lets the event loop turn
- * as often as chance will have it. Nothing of a deterministic run may depend on that.
+ * Episodes of five requests, two of which are sub-agents' and overlap, by an agent that dawdles: between its requests it lets the
+ * event loop turn as often as chance will have it, and so does what compares the episodes of a group. Nothing of a deterministic
+ * run may depend on that.
  */
 import { defineEnvironment } from "forge-gpu";
 
@@ -30,13 +31,16 @@ export const environment = defineEnvironment<string>({
     eval: ["abc", "hgf", "ddd"],
   },
   isPure: true,
-  play: async ({ task, policy }) => {
+  play: async ({ task, policy, attach }) => {
+    const call = { requestIndex: 0, role: "main", name: "dawdle", input: {}, content: "" };
+    const toolCalls = [{ ...call, status: "ok" as const, isCut: false, ms: Math.random() }];
+    attach({ messages: [], state: undefined, toolCalls });
     await dawdle();
     const plan = await policy.generate({ prompt: `${task}>`, maxTokens: 3 });
     await dawdle();
     const asides = await Promise.all([
-      policy.generate({ prompt: `x${task}>`, maxTokens: 2 }),
-      policy.generate({ prompt: `y${task}>`, maxTokens: 6 }),
+      policy.generate({ prompt: `x${task}>`, maxTokens: 2, role: "x", parent: 0 }),
+      policy.generate({ prompt: `y${task}>`, maxTokens: 6, role: "y", parent: 0 }),
     ]);
     await dawdle();
     // the history is rewritten here, and continued there
@@ -49,6 +53,16 @@ export const environment = defineEnvironment<string>({
     thrift: {
       kind: "process",
       score: ({ replies }) => replies.map(({ ids }) => (ids.length % 2 === 1 ? 1 : null)),
+    },
+  },
+  groupRewards: {
+    terse: {
+      weight: 0.1,
+      score: async (traces) => {
+        await dawdle();
+        const lengths = traces.map(({ text }) => text.length);
+        return lengths.map((own) => lengths.filter((other) => other > own).length);
+      },
     },
   },
   isSuccess: (_, outcome) => outcome >= 0.5,
