@@ -65,6 +65,7 @@ class JsonScanner {
   }
 
   #begin(bracket: "{" | "["): string | undefined {
+    if (this.#open.length === MAX_DEPTH) return `it nests deeper than ${MAX_DEPTH} levels`;
     const closing = bracket === "{" ? "}" : "]";
     this.at++;
     if (this.#next() === closing) {
@@ -72,7 +73,6 @@ class JsonScanner {
       return undefined;
     }
     this.#open.push(closing);
-    if (this.#open.length > MAX_DEPTH) return `it nests deeper than ${MAX_DEPTH} levels`;
     return (bracket === "{" ? this.#key() : undefined) ?? this.#value();
   }
 
