@@ -31,8 +31,8 @@ export interface AgentModel extends AiSdkModel {
 export interface AgentModelOptions {
   /** Name of the model. Default "policy". */
   readonly id?: string;
-  /** Hears of each reply before the client does: of its malformed calls too, which clients are told as text. */
-  readonly onReply?: (reply: ChatReply) => void;
+  /** Hears of each reply, and who asked, before the client does: of malformed calls too, which clients are told as text. */
+  readonly onReply?: (reply: ChatReply, role: string) => void;
 }
 
 /** The policy behind a chat. */

@@ -10,17 +10,17 @@ export interface ModelDesk {
   readonly handed: HandedReplies;
   /** A name for an answer. */
   readonly nextId: () => string;
-  /** Hears of each reply before the client does. */
-  readonly onReply: (reply: ChatReply) => void;
+  /** Hears of each reply, and who asked, before the client does. */
+  readonly onReply: (reply: ChatReply, role: string) => void;
 }
 
 /** Keeps a reply to `index` messages that the client is told with `content`. */
 export function keepReply(
-  { handed, onReply }: ModelDesk,
+  { chat, handed, onReply }: ModelDesk,
   index: number,
   content: string,
   reply: ChatReply,
 ): void {
   handed.keep(index, content, reply);
-  onReply(reply);
+  onReply(reply, chat.role);
 }

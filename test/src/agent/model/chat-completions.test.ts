@@ -188,10 +188,15 @@ describe("create", () => {
     const malformed = [{ text: "<call>?", reason: "no name" }];
     const chat = new ScriptedChat([{ malformed }, { malformed }]);
     const heard: unknown[] = [];
-    const model = agentModel(chat, { id: "mine", onReply: (reply) => heard.push(reply) });
+    const model = agentModel(chat, { id: "mine", onReply: (...of) => heard.push(of) });
     await model.chat.completions.create({ messages: hello });
-    await all(await model.chat.completions.create({ messages: hello, stream: true }));
-    expect(heard).toEqual(chat.replies);
+    const worker = model.as("worker").chat.completions;
+    await all(await worker.create({ messages: hello, stream: true }));
+    const [first, second] = chat.replies;
+    expect(heard).toEqual([
+      [first, "main"],
+      [second, "worker"],
+    ]);
     expect((await model.models.list()).data).toMatchObject([{ id: "mine", object: "model" }]);
   });
 
@@ -308,6 +313,13 @@ describe("create with stream", () => {
     const message = { role: "assistant", content: "Well,", tool_calls: deltas };
     await create({ messages: [...hello, message] });
     expect(chat.requests[1]?.messages[1]).toBe(chat.replies[0]?.message);
+  });
+
+  test("where there are tools all text waits: a call may begin with a token without text", async () => {
+    const calls = [{ name: "weather", input: { city: "Bonn" } }];
+    const pieces = ["Well, ", "weather ", "Bonn"];
+    const { create } = scripted({ content: "Well,", calls, pieces });
+    expect(contentOf(await all(await create({ ...streamed, tools: [weather] })))).toBe("Well,");
   });
 
   test("what was told is known again, though it was no content in the end", async () => {
