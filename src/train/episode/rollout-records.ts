@@ -1,5 +1,5 @@
 /** Episodes of a step as lines of rollouts.jsonl: what people look at, with a number for each token. */
-import type { Tokenizer } from "../../../engine/index.ts";
+import { Detokenizer, type Tokenizer } from "../../../engine/index.ts";
 import type { TrainedSample } from "../learner/trained-samples.ts";
 import type { StepReport } from "../trainer.ts";
 import type { RecordedEpisode } from "./episodes.ts";
@@ -7,8 +7,8 @@ import { toolCallsOf } from "./session-details.ts";
 
 /**
  * One record for each episode, with its calls of tools, and a turn for each request: which agent asked and what it followed,
- * prompt and response as text and ids, and of each sampled token its log-prob at sampling and, where it was trained on, the
- * trainer's, its entropy and its advantage.
+ * prompt and response as text and ids, and of each sampled token its text, its log-prob at sampling and, where it was trained on,
+ * the trainer's, its entropy and its advantage.
  */
 export function rolloutRecords(
   { episodes, learned }: Pick<StepReport, "episodes" | "learned">,
@@ -49,6 +49,7 @@ function turnRecord(
     response: tokenizer.decode(responseIds),
     promptIds: Array.from(promptIds),
     responseIds: Array.from(responseIds),
+    responseTokens: textsOf(responseIds, tokenizer),
     rolloutLogprobs: rounded(behaviorLogprobs),
     ...(sample && {
       trainerLogprobs: rounded(sample.trainerLogprobs),
@@ -56,6 +57,15 @@ function turnRecord(
       advantages: rounded(sample.advantages),
     }),
   };
+}
+
+/** The text that each token completes: "" within a character. All of them are the response. */
+function textsOf(ids: ArrayLike<number>, tokenizer: Tokenizer): string[] {
+  const detokenizer = new Detokenizer(tokenizer);
+  const texts = Array.from(ids, (id) => detokenizer.push(id));
+  const rest = detokenizer.flush();
+  if (texts.length > 0) texts[texts.length - 1] += rest;
+  return texts;
 }
 
 /** To what an eye can tell apart: these are the bulk of the file. */
