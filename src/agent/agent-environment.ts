@@ -163,7 +163,11 @@ async function playAgent<Task, State, Result>(
         Result
       >);
     const messages = openingOf(definition, task);
-    const model = agentModel(chat);
+    const model = agentModel(chat, {
+      // clients are told of malformed calls as text, and would not bring them here
+      onReply: ({ requestIndex, malformed }, role) =>
+        void tools.run({ requestIndex, role, calls: [], malformed }),
+    });
     const result = await agent({
       ...{ task, state, model, chat, tools, messages, maxTurns, seed, signal },
     });

@@ -5,15 +5,17 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ChatTemplate } from "../../../../engine/models/chat-template.ts";
 import { EpisodeChat } from "../../../../src/agent/chat/episode-chat.ts";
+import { defineEnvironment } from "../../../../src/agent/define-environment.ts";
 import type { WrittenReply } from "../../../../src/agent/environment.ts";
 import { type AgentModel, agentModel } from "../../../../src/agent/model/agent-model.ts";
 import type { Policy } from "../../../../src/agent/policy.ts";
-import { idsOfReply } from "../../../../src/train/episode/scripted-episode.ts";
+import { tool as agentTool } from "../../../../src/agent/tool/tool.ts";
+import { idsOfReply, playScripted } from "../../../../src/train/episode/scripted-episode.ts";
 import { ScriptedPolicy } from "../../../../src/train/episode/scripted-policy.ts";
 import { languageOf } from "../../../../src/train/policy/language.ts";
 import { newTokenizer } from "../../../../src/train/policy/new-tokenizer.ts";
 
-const { tokenizer, files } = newTokenizer({ kind: "bytes", chat: true }, ".");
+const { tokenizer, files } = newTokenizer({ kind: "bytes", chat: true });
 const template = ChatTemplate.from({
   template: files["chat_template.jinja"] as string,
   config: files["tokenizer_config.json"] as object,
@@ -76,12 +78,16 @@ async function openaiLoop(create: AgentModel["chat"]["completions"]["create"]) {
     const message = choices[0]?.message as OpenAI.ChatCompletionMessage;
     messages.push(message);
     if (choices[0]?.finish_reason !== "tool_calls") return message.content;
-    for (const call of message.tool_calls ?? []) {
-      if (call.type !== "function") continue;
-      const content = sum(JSON.parse(call.function.arguments).x);
-      messages.push({ role: "tool", tool_call_id: call.id, content });
-    }
+    messages.push(...answersTo(message));
   }
+}
+
+function answersTo({ tool_calls = [] }: OpenAI.ChatCompletionMessage) {
+  return tool_calls.flatMap((call) => {
+    if (call.type !== "function") return [];
+    const content = sum(JSON.parse(call.function.arguments).x);
+    return [{ role: "tool" as const, tool_call_id: call.id, content }];
+  });
 }
 
 const streamed: Loop = async ({ fetch, baseURL, apiKey }) => {
@@ -92,13 +98,7 @@ const streamed: Loop = async ({ fetch, baseURL, apiKey }) => {
     const message = await runner.finalMessage();
     messages.push(message);
     if (!message.tool_calls?.length) return message.content;
-    for (const { id, function: called } of message.tool_calls) {
-      messages.push({
-        role: "tool",
-        tool_call_id: id,
-        content: sum(JSON.parse(called.arguments).x),
-      });
-    }
+    messages.push(...answersTo(message));
   }
 };
 
@@ -182,4 +182,31 @@ test("a sub-agent's requests are its own, behind the latest of the agent that be
     ["main", null],
     ["helper", 0],
   ]);
+});
+
+test("an environment's agent by the AI SDK: its calls are recorded, malformed ones too", async () => {
+  const script = ["<call>add {oops", { calls: [{ name: "add", input: { x: "1+2" } }] }, "3."];
+  const environment = defineEnvironment({
+    name: "sums",
+    tasks: { train: ["1+2?"] },
+    user: (task) => task,
+    tools: { add: agentTool({ input: z.object({ x: z.string() }), run: ({ x }) => sum(x) }) },
+    agent: async ({ model, tools, task }) => {
+      const aiTools = tools.forAiSdk();
+      const options = { model, tools: aiTools, stopWhen: stepCountIs(4) };
+      await generateText({ ...options, prompt: task });
+      return (await generateText({ ...options, prompt: `${task} Once more.` })).text;
+    },
+    rewards: { right: ({ result }) => Number(result === "3.") },
+  });
+  const { trace } = await playScripted({
+    ...{ environment, task: "1+2?", seed: 1, language },
+    answer: (request, i) => idsOfReply(script[i] as WrittenReply, request, language),
+  });
+  expect(trace.details?.toolCalls).toMatchObject([
+    { requestIndex: 0, role: "main", status: "malformed", input: "<call>add {oops" },
+    { requestIndex: 1, role: "main", status: "ok", name: "add", content: "3" },
+  ]);
+  expect(await environment.rewards["right"]?.score(trace)).toBe(1);
+  expect(await environment.rewards["format"]?.score(trace)).toEqual([-1, 0, 0]);
 });
