@@ -25,6 +25,16 @@ export type {
   Score,
   WrittenReply,
 } from "./agent/environment.ts";
+export { toolCallFormat } from "./agent/format/detect.ts";
+export type { ParsedCall, ParsedReply, ToolCallFormat } from "./agent/format/format.ts";
+export { PLAIN_TEMPLATE, PLAIN_TOKENS } from "./agent/format/plain.ts";
+export {
+  type TemplateMessage,
+  type TemplateTool,
+  type TemplateToolCall,
+  toTemplateMessages,
+  toTemplateTools,
+} from "./agent/format/template-messages.ts";
 export {
   type AbsoluteJudge,
   type JudgedTrace,
