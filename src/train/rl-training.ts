@@ -24,7 +24,7 @@ import type { OpenedPolicy } from "./policy/create-policy.ts";
 import type { Metrics } from "./run/metrics.ts";
 import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";
-import { warmStart } from "./supervised/warm-start.ts";
+import { type WarmStartStep, warmStart } from "./supervised/warm-start.ts";
 import { Trainer, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
 
@@ -79,8 +79,34 @@ export class RlTraining implements Training {
   }
 
   async begin(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
-    if (this.#options.config.train.warmStart) await this.#warmStart(onPhase, signal);
+    const steps = this.#options.config.train.warmStart?.steps;
+    for await (const { done, loss } of this.warmStart()) {
+      onPhase("training", `warm start ${done} of ${steps}, loss ${loss.toFixed(3)}`);
+      if (signal.aborted) break;
+    }
     this.#start();
+  }
+
+  /**
+   * The warm start that {@link begin} makes, a step at a time: nothing where the configuration asks for none. What comes next
+   * is {@link step}.
+   */
+  async *warmStart(): AsyncGenerator<WarmStartStep, void, undefined> {
+    const { device, policy, environment, config } = this.#options;
+    const { warmStart: options, tokenBudget } = config.train;
+    if (!options) return;
+    const { steps, batch, lr, lossTarget } = options;
+    const { model } = policy;
+    const demonstrations = demonstrationsOf(environment, this.#rollout.language, config.seed);
+    using optimizer = new AdamW(device, parametersOf(model.transformer), { lr, clipNorm: 1 });
+    using trainer = new SftTrainer({ model, optimizer, tokenBudget });
+    const done = warmStart({
+      ...{ trainer, environment, demonstrations, steps, batchSize: batch, seed: config.seed },
+    });
+    for await (const step of done) {
+      yield step;
+      if (lossTarget !== null && step.loss <= lossTarget) return;
+    }
   }
 
   async step(onPhase: OnPhase): Promise<TrainingStep> {
@@ -222,24 +248,5 @@ export class RlTraining implements Training {
       },
       snapshot,
     );
-  }
-
-  async #warmStart(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
-    const { device, policy, environment, config } = this.#options;
-    const { warmStart: options, tokenBudget } = config.train;
-    if (!options) return;
-    const { steps, batch, lr, lossTarget } = options;
-    const { model } = policy;
-    const demonstrations = demonstrationsOf(environment, this.#rollout.language, config.seed);
-    using optimizer = new AdamW(device, parametersOf(model.transformer), { lr, clipNorm: 1 });
-    using trainer = new SftTrainer({ model, optimizer, tokenBudget });
-    const done = warmStart({
-      ...{ trainer, environment, demonstrations, steps, batchSize: batch, seed: config.seed },
-    });
-    for await (const step of done) {
-      onPhase("training", `warm start ${step.done} of ${steps}, loss ${step.loss.toFixed(3)}`);
-      const isGood = lossTarget !== null && step.loss <= lossTarget;
-      if (isGood || signal.aborted) break;
-    }
   }
 }
