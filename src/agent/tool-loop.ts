@@ -4,7 +4,7 @@ import type { Message } from "./message.ts";
 
 /** What a {@link ContextManager} sees. */
 export interface ManagedContext<Task, State>
-  extends Pick<AgentContext<Task, State>, "task" | "state" | "model" | "chat"> {
+  extends Pick<AgentContext<Task, State>, "task" | "state" | "model" | "chat" | "tools"> {
   /** What the policy would be shown next. */
   readonly messages: readonly Message[];
   /** Requests of the loop so far. */
@@ -17,7 +17,8 @@ export interface ManagedContext<Task, State>
 
 /**
  * Decides what the policy is shown next: messages in the place of those so far, or nothing, for no change. It may ask the
- * policy itself, for a summary: what is sampled then is trained like anything else.
+ * policy itself, for a summary: what is sampled then is trained like anything else. With the tools of before in that request
+ * too, it continues the chat rather than beginning anew.
  *
  * Source    f_CM of MiniMax's Forge: s_{t+1} = f_CM(concat(s_t, a_t, o_t)).
  */
@@ -55,7 +56,7 @@ export function toolLoop<Task, State>(
     let messages: readonly Message[] = opening;
     let tokens = 0;
     for (let turn = 0; ; ) {
-      const seen = { task, state, model, chat, messages, turn, tokens, length };
+      const seen = { task, state, model, chat, tools, messages, turn, tokens, length };
       // awaited only where there is something to wait for: requests that overlap stay in step
       if (manage) messages = (await manage(seen)) ?? messages;
       const reply = await chat.ask({ messages, tools: tools.definitions });

@@ -4,14 +4,13 @@ import type { Message } from "../message.ts";
 import type { PolicyTokenizer } from "../policy.ts";
 
 /**
- * Messages of users and tools as a prompt may hold them: a special token that is written out in them is taken apart, or a
- * tool's answer could end its turn and begin the policy's. Of a tool's answer, characters that the tokenizer has no token
+ * Messages of users and tools as a prompt may hold them: a special token that is written out in them is taken apart by a
+ * space (or out, where that cannot be written), or a tool's answer could end its turn and begin the policy's. Of a tool's answer, characters that the tokenizer has no token
  * for are left out.
  */
 export class Quotation {
   readonly #tokenizer: PolicyTokenizer;
   readonly #special: RegExp | undefined;
-  readonly #hasSpace: boolean;
   readonly #known = new Map<string, boolean>();
 
   constructor(tokenizer: PolicyTokenizer) {
@@ -21,7 +20,6 @@ export class Quotation {
       .filter((text) => text.length > 1)
       .map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
     this.#special = texts.length > 0 ? new RegExp(texts.join("|"), "g") : undefined;
-    this.#hasSpace = this.#isKnown(" ");
   }
 
   quoted(message: Message): Message {
@@ -33,12 +31,12 @@ export class Quotation {
 
   #takenApart(text: string): string {
     if (!this.#special) return text;
-    const [before, apart] = [text, this.#hasSpace ? " " : ""];
-    const after = text.replace(this.#special, (token) =>
-      apart === "" ? token.slice(1) : `${token[0]}${apart}${token.slice(1)}`,
-    );
+    const after = text.replace(this.#special, (token) => {
+      const apart = `${token[0]} ${token.slice(1)}`;
+      return this.#isKnown(apart) ? apart : "";
+    });
     // what was taken out may have brought another together
-    return after === before || apart !== "" ? after : this.#takenApart(after);
+    return after.length < text.length ? this.#takenApart(after) : after;
   }
 
   #encodable(text: string): string {
