@@ -1,6 +1,7 @@
 /** What the page asks its server, and how it hears of news. */
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError, MetricRows, RunNews } from "../api.ts";
+import { merge } from "./metric-rows.ts";
 import { pathOf } from "./route.ts";
 
 /** An answer, or why there is none. The last answer stays while the next is awaited. */
@@ -91,28 +92,6 @@ export function useMetrics(ids: readonly string[]): Readonly<Record<string, Metr
     };
   }, [key]);
   return all;
-}
-
-/** Rows and those that follow them. */
-export function merge(old: MetricRows, news: MetricRows): MetricRows {
-  if (news.generation !== old.generation || news.from !== old.steps.length) return news;
-  const names = new Set([...Object.keys(old.columns), ...Object.keys(news.columns)]);
-  const blank = (count: number): null[] => new Array<null>(count).fill(null);
-  return {
-    ...news,
-    from: 0,
-    steps: [...old.steps, ...news.steps],
-    wallTimes: [...old.wallTimes, ...news.wallTimes],
-    columns: Object.fromEntries(
-      [...names].map((name) => [
-        name,
-        [
-          ...(old.columns[name] ?? blank(old.steps.length)),
-          ...(news.columns[name] ?? blank(news.steps.length)),
-        ],
-      ]),
-    ),
-  };
 }
 
 type Listener = (news: readonly RunNews[]) => void;
