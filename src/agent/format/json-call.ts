@@ -11,8 +11,8 @@ export interface Reason {
 /** What models call the input of a call. */
 const INPUTS = ["arguments", "parameters"] as const;
 
-/** What a call that was not understood should have looked like. */
-export type InputName = (typeof INPUTS)[number];
+/** One of them. */
+type InputName = (typeof INPUTS)[number];
 
 /**
  * A JSON value as a call. The input may be named in either way, may be JSON in a string, and is {} when it is left out.
