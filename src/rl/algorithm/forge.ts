@@ -14,7 +14,7 @@ import { type AlgorithmOptions, defineAlgorithm } from "./definition.ts";
 
 /** Options of {@link forge}. */
 export type ForgeOptions = AlgorithmOptions &
-  Omit<ForgeAdvantageOptions, "baseline"> & {
+  Omit<ForgeAdvantageOptions, "baseline" | "chains"> & {
     /** Absolute cap on the ratio: 5 means 5. Default 5. */
     readonly ratioCap?: number;
     /** Subtracted from every step of an episode; `running` is the mean of earlier returns of the task. Default group-mean. */
