@@ -48,6 +48,8 @@ export class McpTools implements ToolSource, AsyncDisposable {
   readonly #name: string;
   readonly #open = new Set<McpConnection>();
   #shared: Promise<McpConnection> | undefined;
+  /** Of the shared connection while it is made. */
+  #connecting = new AbortController();
 
   /** For {@link mcp}. */
   constructor(target: ParsedTarget, options: McpOptions) {
@@ -75,6 +77,8 @@ export class McpTools implements ToolSource, AsyncDisposable {
   async close(): Promise<void> {
     const shared = this.#shared;
     this.#shared = undefined;
+    this.#connecting.abort(closedError(this.#name));
+    this.#connecting = new AbortController();
     await shared?.catch(() => {});
     await Promise.all([...this.#open].map((connection) => connection.close()));
   }
@@ -86,7 +90,7 @@ export class McpTools implements ToolSource, AsyncDisposable {
   /** One for all; another one after it was lost, or could not be made. */
   #sharedConnection(): Promise<McpConnection> {
     if (this.#shared) return this.#shared;
-    const connecting = this.#connect();
+    const connecting = this.#connect(this.#connecting.signal);
     this.#shared = connecting;
     const forget = (): void => {
       if (this.#shared === connecting) this.#shared = undefined;
@@ -95,11 +99,10 @@ export class McpTools implements ToolSource, AsyncDisposable {
     return connecting;
   }
 
-  async #connect(signal?: AbortSignal): Promise<McpConnection> {
+  async #connect(signal: AbortSignal): Promise<McpConnection> {
     const { timeoutMs, connectTimeoutMs = 60_000 } = this.#options;
     const connection = await connect({
-      ...{ target: this.#target, name: this.#name, timeoutMs, connectTimeoutMs },
-      ...(signal && { signal }),
+      ...{ target: this.#target, name: this.#name, timeoutMs, connectTimeoutMs, signal },
     });
     this.#open.add(connection);
     void connection.closed.then(() => this.#open.delete(connection));
@@ -131,5 +134,13 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
+function closedError(name: string): ForgeError {
+  return new ForgeError({
+    code: "state_conflict",
+    what: `the tool server ${JSON.stringify(name)} was closed while it was connected to.`,
+    fix: "close a source of tools when its episodes have ended",
   });
 }

@@ -19,7 +19,7 @@ export interface ConnectOptions {
   readonly connectTimeoutMs: number;
   /** Milliseconds that a call may take. Default: those of the episode. */
   readonly timeoutMs: number | undefined;
-  readonly signal?: AbortSignal;
+  readonly signal: AbortSignal;
 }
 
 type Client = InstanceType<McpSdk["Client"]>;
@@ -73,7 +73,7 @@ export class McpConnection {
   /** Connects, and asks what there is. Errors: the server's; the reason of the signal. */
   async start(options: ConnectOptions, sdk: McpSdk): Promise<void> {
     const { connectTimeoutMs: timeout, signal, timeoutMs } = options;
-    const request = { timeout, ...(signal && { signal }) };
+    const request = { timeout, signal };
     await this.#client.connect(this.#transport, request);
     const offered: OfferedTool[] = [];
     let cursor: string | undefined;
@@ -121,7 +121,7 @@ export class McpConnection {
 export async function connect(options: ConnectOptions): Promise<McpConnection> {
   const { target, signal, name } = options;
   const sdk = await importSdk();
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   const transport =
     "url" in target ? overHttp(sdk, target) : new StdioTransport(target, sdk.deserializeMessage);
   // what tools answer is the agent's to judge, so their output schemas are not looked at
@@ -133,7 +133,7 @@ export async function connect(options: ConnectOptions): Promise<McpConnection> {
     return connection;
   } catch (cause) {
     await connection.close();
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     if (cause instanceof ForgeError) throw cause;
     const said = transport instanceof StdioTransport ? transport.stderr.trim() : "";
     throw new ForgeError({

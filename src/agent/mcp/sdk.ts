@@ -1,5 +1,6 @@
 /** The protocol's SDK, which is there for those who use it. */
 import { ForgeError } from "../../../engine/error.ts";
+import { errorText } from "../tool/tool-answer.ts";
 
 /** What of it is used. */
 export interface McpSdk {
@@ -25,6 +26,7 @@ export async function importSdk(): Promise<McpSdk> {
     throw new ForgeError({
       code: "package_missing",
       what: "the SDK of the Model Context Protocol is not installed",
+      got: errorText(cause),
       why: "only mcp() needs it, so forge-gpu does not bring it",
       fix: "npm install @modelcontextprotocol/sdk",
       cause,

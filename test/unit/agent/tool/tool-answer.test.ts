@@ -70,7 +70,11 @@ describe("errorText", () => {
   });
   it.each([
     ["an error", new Error("disk on fire"), "disk on fire"],
-    ["an error without a message", new RangeError(""), "RangeError"],
+    [
+      "an error without a message",
+      Object.assign(new RangeError("x"), { message: "" }),
+      "RangeError",
+    ],
     ["text", "no", "no"],
     ["nothing", undefined, "undefined"],
     ["a symbol", Symbol("s"), "Symbol(s)"],
