@@ -29,6 +29,7 @@ export type ErrorCode =
   | "hub_unauthorized"
   | "hub_unreachable"
   | "index_out_of_range"
+  | "install_failed"
   | "internal"
   | "model_not_found"
   | "model_unsupported"

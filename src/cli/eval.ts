@@ -2,6 +2,7 @@
  * `forge-gpu eval`: plays an environment's held-out tasks with a policy, and says how often it succeeds.
  */
 import { Command, Option } from "commander";
+import { CONFIG_ARGUMENT, configPath } from "./config-path.ts";
 import type { EvalFlags } from "./evaluating.ts";
 import { numberThat, repeated, wholeNumber } from "./values.ts";
 
@@ -9,7 +10,7 @@ import { numberThat, repeated, wholeNumber } from "./values.ts";
 export function evalCommand(): Command {
   return new Command("eval")
     .description("play held-out tasks: success rate with its interval, pass@k, tasks, transcripts")
-    .argument("<config>", "configuration: YAML, JSON, or a module in TypeScript or JavaScript")
+    .argument("[config]", CONFIG_ARGUMENT)
     .addOption(
       new Option(
         "--run [directory]",
@@ -54,8 +55,8 @@ export function evalCommand(): Command {
 With the configuration and a checkpoint of a run it plays what that run played after the same step, and finds the same.
 Several samples of a task want a temperature above 0. Ctrl-C ends it without a result (exit code 130).`,
     )
-    .action(async (config: string, flags: EvalFlags) => {
+    .action(async (config: string | undefined, flags: EvalFlags) => {
       const { evaluateConfig } = await import("./evaluating.ts");
-      await evaluateConfig(config, flags);
+      await evaluateConfig(configPath(config), flags);
     });
 }

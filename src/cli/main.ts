@@ -12,6 +12,7 @@ import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
+import { initCommand } from "./init.ts";
 import { logprobsCommand } from "./logprobs.ts";
 import { manifest } from "./manifest.ts";
 import { pullCommand } from "./pull.ts";
@@ -21,6 +22,7 @@ import { tuningCommand } from "./tuning.ts";
 /** The subcommands, in the order in which the help lists them. Each sets `process.exitCode` when it fails. */
 const SUBCOMMANDS = [
   doctorCommand,
+  initCommand,
   trainCommand,
   evalCommand,
   dashboardCommand,

@@ -2,6 +2,7 @@
  * `forge-gpu train`: trains a policy as a configuration says.
  */
 import { Command } from "commander";
+import { CONFIG_ARGUMENT, configPath } from "./config-path.ts";
 import type { TrainFlags } from "./training.ts";
 import { repeated } from "./values.ts";
 
@@ -9,7 +10,7 @@ import { repeated } from "./values.ts";
 export function trainCommand(): Command {
   return new Command("train")
     .description("train a policy as a configuration says, in a run directory that can be resumed")
-    .argument("<config>", "configuration: YAML, JSON, or a module in TypeScript or JavaScript")
+    .argument("[config]", CONFIG_ARGUMENT)
     .option(
       "--set <key=value>",
       "change a key of the configuration, as in optimizer.lr=1e-4; may be repeated",
@@ -29,8 +30,8 @@ export function trainCommand(): Command {
 Ctrl-C finishes the step under way, saves it, and says how to go on (exit code 130); a second one ends the process.
 Curves: metrics.jsonl in the run directory, and event files for TensorBoard.`,
     )
-    .action(async (config: string, flags: TrainFlags) => {
+    .action(async (config: string | undefined, flags: TrainFlags) => {
       const { runTrain } = await import("./training.ts");
-      await runTrain(config, flags);
+      await runTrain(configPath(config), flags);
     });
 }

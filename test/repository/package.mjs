@@ -85,7 +85,10 @@ try {
     paths.some((path) => path.startsWith("shaders/") && path.endsWith(".wgsl")),
     "shaders/ is in the package",
   );
-  expect(!paths.some((path) => /^(test|examples)\//.test(path)), "tests and examples are not");
+  expect(
+    !paths.some((path) => /^(test|examples\/(?!starter\/))/.test(path)),
+    "tests and examples are not",
+  );
 
   const use = join(app, "use.ts");
   writeFileSync(

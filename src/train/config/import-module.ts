@@ -45,5 +45,7 @@ async function frontDoors(): Promise<Record<string, unknown>> {
     name,
     await import(new URL(`${path}${extension}`, here).href),
   ];
-  return Object.fromEntries(await Promise.all(Object.entries(FRONT_DOORS).map(load)));
+  const own = await Promise.all(Object.entries(FRONT_DOORS).map(load));
+  // inputs of tools are schemas of this copy, and need not be installed beside the module
+  return { ...Object.fromEntries(own), zod: await import("zod") };
 }
