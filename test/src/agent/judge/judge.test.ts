@@ -82,7 +82,8 @@ describe("absolute", () => {
     ["that answers null", { status: 200, body: "null" }],
     ["that gives no score", "I like it."],
     ["that gives two", "Score: 7 or 8"],
-    ["that gives one off the scale", "Score: 11"],
+    ["that gives one above the scale", "Score: 11"],
+    ["that gives one below it", "Score: -1"],
   ])(
     "a server %s is asked again; if it goes on so, there is no score, and never 0",
     async (_, failure) => {
@@ -108,6 +109,15 @@ describe("absolute", () => {
       { role: "assistant", content: "Nice!" },
       { role: "user", content: expect.stringContaining('"Score:"') },
     ]);
+  });
+
+  test("waits as long as the server asks", async () => {
+    const busy = { status: 429, headers: { "retry-after": "0.05" } };
+    await using server = await chatServer((_, i) => (i === 0 ? busy : "Score: 5"));
+    const score = judge({ ...quick, baseURL: server.baseURL, mode: "absolute" });
+    const start = performance.now();
+    expect(await score(says("hi"))).toBe(0.5);
+    expect(performance.now() - start).toBeGreaterThan(45);
   });
 
   test("a request that is refused is not made again", async () => {
