@@ -76,7 +76,7 @@ export async function openTools(
 export class BoundTools {
   /** As the policy is told of them. */
   readonly definitions: readonly ToolDefinition[];
-  /** Calls that have ended, those of one answer in its order. */
+  /** Calls that have ended: those of a {@link run} in the order of the answer, once all of them have. */
   readonly records: ToolCallRecord[] = [];
   readonly #tools: ReadonlyMap<string, Tool>;
   readonly #context: OpenToolsContext;
