@@ -1,6 +1,6 @@
 /** The chats of an episode: every request of every agent of it, in one history. */
 import { ForgeError } from "../../../engine/error.ts";
-import { toolCallFormat } from "../format/detect.ts";
+import { toolCallFormat, writesCalls } from "../format/detect.ts";
 import type { ToolCallFormat } from "../format/format.ts";
 import type { AssistantMessage, Message } from "../message.ts";
 import type { Policy, PolicyLanguage, PolicyReply } from "../policy.ts";
@@ -12,6 +12,8 @@ import { PromptWriter } from "./prompt-writer.ts";
 interface Writing {
   readonly writer: PromptWriter;
   readonly format: ToolCallFormat;
+  /** Whether the template says what tools were called. */
+  readonly writesCalls: boolean;
 }
 
 /** Probing a template takes longer than an episode of a small model; it is done once for each. */
@@ -26,6 +28,7 @@ export function writingOf(language: PolicyLanguage): Writing {
   const writing = {
     writer: new PromptWriter(language, template),
     format: toolCallFormat(language),
+    writesCalls: writesCalls(template),
   };
   writings.set(language, writing);
   return writing;
@@ -79,7 +82,8 @@ export class EpisodeChat implements Chat {
   async ask(request: ChatRequest): Promise<ChatReply> {
     const { messages, tools = [], maxTokens, stopStrings, signal, onText } = request;
     const { policy, history } = this.#shared;
-    const { writer, format } = writingOf(policy.language);
+    const { writer, format, ...writing } = writingOf(policy.language);
+    if (tools.length > 0 && !writing.writesCalls) throw withoutCalls();
     const continued = history.find(messages, tools);
     const prompt = writer.prompt(messages, tools, continued);
     const parent = request.parent ?? continued?.requestIndex ?? this.#latest ?? null;
@@ -136,6 +140,15 @@ function finishOf(
   if (finishReason === "cancelled") return "cancelled";
   if (finishReason === "length" || finishReason === "repetition") return "length";
   return toolCalls ? "tool_calls" : "stop";
+}
+
+function withoutCalls(): ForgeError {
+  return new ForgeError({
+    code: "template_invalid",
+    what: "the model's chat template leaves calls of tools out, and its agent has tools.",
+    why: "the model would be shown a chat in which it has called nothing",
+    fix: "use a model that was trained with tools, or put a chat_template.jinja that writes tool_calls beside it",
+  });
 }
 
 function withoutTemplate(): ForgeError {

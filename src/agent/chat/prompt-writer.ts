@@ -1,6 +1,6 @@
 /** Chats as token ids, by a model's chat template. */
 import { toTemplateMessages, toTemplateTools } from "../format/template-messages.ts";
-import type { AssistantMessage, Message, ToolDefinition } from "../message.ts";
+import type { AssistantMessage, Message, ToolCall, ToolDefinition } from "../message.ts";
 import type { PolicyLanguage, PolicyTemplate } from "../policy.ts";
 import type { AnsweredChat } from "./history.ts";
 import { Quotation } from "./quotation.ts";
@@ -57,11 +57,22 @@ export class PromptWriter {
     tools: readonly ToolDefinition[],
     addGenerationPrompt: boolean,
   ): string {
-    return this.#template.render({
-      messages: toTemplateMessages(messages.map((each) => this.#quotation.quoted(each))),
-      ...(tools.length > 0 && { tools: toTemplateTools(tools) }),
-      addGenerationPrompt,
-    });
+    const quoted = messages.map((each) => this.#quotation.quoted(each));
+    const render = (shown: readonly Message[]): string =>
+      this.#template.render({
+        messages: toTemplateMessages(shown),
+        ...(tools.length > 0 && { tools: toTemplateTools(tools) }),
+        addGenerationPrompt,
+      });
+    try {
+      return render(quoted);
+    } catch (error) {
+      // Llama 3.1's refuses several calls at once, which its models write all the same. Those that were sampled stay in the
+      // ids; where all is written anew, the first is shown, and the answers of all.
+      const hasSeveral = quoted.some((each) => callsOf(each).length > 1);
+      if (!hasSeveral) throw error;
+      return render(quoted.map(withFirstCall));
+    }
   }
 
   /**
@@ -118,6 +129,17 @@ function endsOfAnswers({ tokenizer, stopIds }: PolicyLanguage, template: PolicyT
   return end === undefined
     ? []
     : [...new Set([end, ...stops.filter((stop) => stop !== undefined)])];
+}
+
+function callsOf(message: Message): readonly ToolCall[] {
+  return message.role === "assistant" ? (message.toolCalls ?? []) : [];
+}
+
+function withFirstCall(message: Message): Message {
+  const calls = callsOf(message);
+  return calls.length > 1
+    ? { ...(message as AssistantMessage), toolCalls: calls.slice(0, 1) }
+    : message;
 }
 
 /** A text within another. */

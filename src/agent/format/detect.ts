@@ -36,6 +36,11 @@ export function toolCallFormat({ template, tokenizer }: PolicyLanguage): ToolCal
   return special.has("<|python_tag|>") ? LLAMA3 : HERMES;
 }
 
+/** Whether a template says the calls of an assistant's message, in whichever way. One that does not would hide them. */
+export function writesCalls(template: PolicyTemplate): boolean {
+  return renderedProbe(template).includes("probe");
+}
+
 /** "" where the template refuses calls. Tools are left out: their list would look like calls. */
 function renderedProbe(template: PolicyTemplate): string {
   try {

@@ -15,6 +15,7 @@ import { ScriptedPolicy } from "../../../../src/train/episode/scripted-policy.ts
 import { languageOf } from "../../../../src/train/policy/language.ts";
 import { rejectionOf } from "../../../support/errors.ts";
 import { tokenizerFolder } from "../../../support/tokenizers.ts";
+import { LLAMA_TEMPLATE } from "../../../support/tool-chat.ts";
 
 const TOOLS: readonly ToolDefinition[] = [
   {
@@ -172,6 +173,39 @@ describe("a chat by the template of a real model", () => {
     const chat = new EpisodeChat(saying({ ...rest, template: undefined }, "3"));
     expect(await rejectionOf(chat.ask({ messages: [ASK] }))).toBe("template_invalid");
   });
+});
+
+describe("a template that takes one call at once", () => {
+  const folder = tokenizerFolder("llama3.1");
+  const tokenizer = Tokenizer.from({ tokenizer: folder.tokenizer(), config: folder.config() });
+  const eot = tokenizer.idOf("<|eot_id|>") as number;
+  const language = languageOf({ tokenizer, template: LLAMA_TEMPLATE, stopIds: [eot] }, 4096);
+  const calls = '{"name": "add", "parameters": {"a": 1, "b": 2}}; {"name":"add","parameters":{}}';
+
+  it("keeps several that were sampled, and shows the answers of all", async () => {
+    const chat = new EpisodeChat(saying(language, calls, "3"));
+    const first = await chat.ask({ messages: [ASK], tools: TOOLS });
+    const [one, two] = first.message.toolCalls ?? [];
+    expect(two?.name).toBe("add");
+    const answers: Message[] = [one, two].map((call, i) => ({
+      ...{ role: "tool", content: `answer ${i}`, toolCallId: call?.id ?? "", name: "add" },
+    }));
+    const second = await chat.ask({ messages: [ASK, first.message, ...answers], tools: TOOLS });
+    const before = [...first.promptIds, ...first.ids];
+    expect(second.promptIds.slice(0, before.length)).toEqual(before);
+    const rest = tokenizer.decode(second.promptIds.slice(before.length));
+    expect(rest.match(/answer \d/g)).toEqual(["answer 0", "answer 1"]);
+    expect(rest).not.toContain("parameters");
+  });
+});
+
+it("refuses tools by a template that would hide their calls", async () => {
+  const template = ChatTemplate.from({
+    template: "{% for message in messages %}{{ message.content }}\n{% endfor %}",
+  });
+  const chat = new EpisodeChat(saying({ ...qwen, template }, "3", "4"));
+  expect(await rejectionOf(chat.ask({ messages: [ASK], tools: TOOLS }))).toBe("template_invalid");
+  expect((await chat.ask({ messages: [ASK] })).message.content).toBe("3");
 });
 
 describe("agents of one episode", () => {
