@@ -132,7 +132,9 @@ function tableOf(lines: readonly Line[], { smoothing, isLog: wantsLog }: ChartSt
   const count = (rows: readonly (readonly (number | null)[])[]): number =>
     rows.reduce((sum, ys) => sum + ys.filter((y) => y !== null).length, 0);
   return {
-    ...{ data: [xs, ...shown, ...smooth] as uPlot.AlignedData, raw, isLog },
+    // the first line is what the chart is about: it is drawn last, over the others
+    data: [xs, ...shown.toReversed(), ...smooth.toReversed()] as uPlot.AlignedData,
+    ...{ raw, isLog },
     hidden: count(raw) - count(shown),
     sparse: raw.map((ys) => count([ys]) <= FEW_POINTS),
   };
@@ -212,8 +214,8 @@ function optionsOf({ lines, style, table, element, onCursor }: OptionParts): uPl
     ],
     series: [
       {},
-      ...lines.map((line, l) => series(line, true, table.sparse[l] === true)),
-      ...(isSmooth ? lines.map((line) => series(line, false, false)) : []),
+      ...lines.map((line, l) => series(line, true, table.sparse[l] === true)).toReversed(),
+      ...(isSmooth ? lines.map((line) => series(line, false, false)).toReversed() : []),
     ],
     cursor: {
       y: false,

@@ -32,7 +32,7 @@ const PLANS: readonly SectionPlan[] = [
     curves: [
       plan("Reward", "reward/mean", "reward/min", "reward/max"),
       plan("Success in training", "rollout/success_rate"),
-      plan("Success on held-out tasks", "eval/pass_at_*", "eval/success_rate", "eval/accuracy"),
+      plan("Success on held-out tasks", "eval/pass_at_*", "eval/accuracy"),
       plan("Return", "charts/episodic_return"),
       // of a policy gradient it says nothing about that
       { ...plan("Loss", "losses/loss", "eval/loss"), without: "reward/mean" },

@@ -22,4 +22,3 @@ export function merge(old: MetricRows, news: MetricRows): MetricRows {
     ),
   };
 }
-

@@ -1,6 +1,7 @@
 /** Which rollouts are listed. */
 import type { JSX } from "preact";
 import type { RolloutTotals } from "../api.ts";
+import { spelt } from "./visible-text.tsx";
 import { countText } from "./words.ts";
 
 /** Goes to another list of the same run: keys of its query that change, "" for those that go. */
@@ -44,7 +45,7 @@ export function Filters({ query, totals, go }: FiltersProps): JSX.Element {
           <option value="">all</option>
           {statuses.map(([status, count]) => (
             <option key={status} value={status}>
-              {`${status} (${countText(count)})`}
+              {`${spelt(status)} (${countText(count)})`}
             </option>
           ))}
         </select>

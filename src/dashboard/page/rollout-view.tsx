@@ -75,7 +75,7 @@ function Headline({ row, takesPart }: { row: RolloutRow; takesPart: boolean }): 
         <SuccessMark isSuccess={row.isSuccess} />
       </Figure>
       <Figure label="Status">
-        {row.status || "–"}
+        {visible(row.status || "–")}
         {!takesPart && <span class="muted small"> not trained on</span>}
       </Figure>
       <Figure label="Step">{row.step}</Figure>

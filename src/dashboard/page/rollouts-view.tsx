@@ -220,7 +220,7 @@ function RowOf({ row, link }: { row: RolloutRow; link: string }): JSX.Element {
         {toolErrors > 0 && <span class="bad" title="did not succeed">{` (${toolErrors}!)`}</span>}
       </td>
       <td class="column-surprise tabular">{figureText(surprise)}</td>
-      <td class="column-status">{status}</td>
+      <td class="column-status">{visible(status)}</td>
       <td class="column-excerpt">
         <span class="text excerpt">{visible(row.excerpt.replaceAll("\n", "↵"))}</span>
       </td>

@@ -114,14 +114,7 @@ function Headline({ head, rows }: { head: RunHead; rows: MetricRows | undefined 
       </Figure>
       <Figure label="Time">{durationText(seconds)}</Figure>
       <Figure label="Method">{method || "–"}</Figure>
-      {environment !== "" && (
-        <Figure label="Environment" title={environment}>
-          {environment
-            .replace(/^environment /, "")
-            .split("/")
-            .at(-1)}
-        </Figure>
-      )}
+      {environment !== "" && <Figure label="Environment">{environment}</Figure>}
     </dl>
   );
 }

@@ -5,7 +5,7 @@ import type { RolloutRecord, RolloutToolCall, RolloutTurn } from "../api.ts";
 import { type ColourBy, greatestAdvantage } from "./token-colour.ts";
 import { Tokens } from "./tokens.tsx";
 import { newPrompt } from "./turns.ts";
-import { LongText, visible } from "./visible-text.tsx";
+import { LongText, spelt, visible } from "./visible-text.tsx";
 import { countText, figureText } from "./words.ts";
 
 interface TranscriptProps {
@@ -108,7 +108,7 @@ function TurnHead({
       )}
       <span class="muted small">
         {countText(promptIds.length)} tokens given, {countText(responseIds.length)} sampled
-        {finishReason !== undefined && ` · ended by ${finishReason}`}
+        {finishReason !== undefined && ` · ended by ${spelt(finishReason)}`}
         {versions !== "" && ` · policy of step ${versions}`}
       </span>
       <span class="grow" />
@@ -138,7 +138,7 @@ function Calls({ calls }: { calls: readonly RolloutToolCall[] }): JSX.Element | 
             )}
             <span class="muted small tabular">
               {call.ms !== undefined && `${figureText(call.ms)} ms`}
-              {call.role !== undefined && call.role !== "main" && ` · ${call.role}`}
+              {call.role !== undefined && call.role !== "main" && ` · ${spelt(call.role)}`}
             </span>
           </header>
           <LongText text={inputText(call.input)} class="call-input" />

@@ -10,13 +10,13 @@ const HIDDEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u00AD\u061C\u115F\u1160\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\u3164\uFEFF\uFFF9-\uFFFD]|\p{Cs}|[\u{E0000}-\u{E007F}]/gu;
 
-const NAMES: Readonly<Record<number, string>> = {
-  0: "NUL",
-  7: "BEL",
-  8: "BS",
-  13: "CR",
-  27: "ESC",
-  127: "DEL",
+const NAMES: Readonly<Record<string, string>> = {
+  "U+0000": "NUL",
+  "U+0007": "BEL",
+  "U+0008": "BS",
+  "U+000D": "CR",
+  "U+001B": "ESC",
+  "U+007F": "DEL",
 };
 
 /** A text with its hidden characters visible. */
@@ -25,17 +25,25 @@ export function visible(text: string): ComponentChildren[] {
   let from = 0;
   for (const { 0: character, index } of text.matchAll(HIDDEN)) {
     if (index > from) parts.push(text.slice(from, index));
-    const code = character.codePointAt(0) as number;
-    const point = `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+    const point = pointOf(character);
     parts.push(
       <span class="hidden-character" title={point}>
-        {NAMES[code] ?? point}
+        {NAMES[point] ?? point}
       </span>,
     );
     from = index + character.length;
   }
   if (from < text.length) parts.push(text.slice(from));
   return parts;
+}
+
+/** The same where there is no room for more than characters. */
+export function spelt(text: string): string {
+  return text.replaceAll(HIDDEN, (character) => `⟨${pointOf(character)}⟩`);
+}
+
+function pointOf(character: string): string {
+  return `U+${(character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 const PIECE = 20_000;

@@ -21,7 +21,11 @@ export function figureText(
 export function tickText(value: number, step: number, format?: MetricWords["format"]): string {
   const scale = format === "share" ? 100 : 1;
   const [shown, apart] = [value * scale, step * scale];
-  const digits = Math.max(0, -Math.floor(Math.log10(apart) + 1e-9));
+  const isWhole = (digits: number): boolean => {
+    const scaled = apart * 10 ** digits;
+    return Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled;
+  };
+  const digits = [0, 1, 2, 3, 4].find(isWhole) ?? 5;
   const isUnwieldy = digits > 4 || Math.abs(shown) >= 1e4;
   const text = isUnwieldy ? unwieldyText(shown) : shown.toFixed(digits);
   return (format === "share" ? `${text} %` : text).replaceAll("-", "−");

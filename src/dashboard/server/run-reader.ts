@@ -63,7 +63,7 @@ export class RunReader {
       name: wordOf(name),
       startedAt: wordOf(startedAt),
       method: wordOf(method),
-      environment: wordOf(environment),
+      environment: wordOf(environment).replace(/^environment /, ""),
       ...{ steps: metrics.lastStep, seconds: metrics.seconds },
       plannedSteps: typeof train?.steps === "number" ? train.steps : null,
       ...{ curve: metrics.sparkline(), evaluation: metrics.evaluation() },
