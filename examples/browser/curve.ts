@@ -7,10 +7,9 @@ export interface Line {
   readonly label: string;
   /** Custom property of the page that its colour is. */
   readonly colour: `--${string}`;
-  /** Points alone, no line between them. */
-  readonly isDots?: boolean;
-  readonly width?: number;
-  readonly scale?: string;
+  readonly width: number;
+  /** Whether each value is marked. */
+  readonly hasDots?: boolean;
 }
 
 export interface CurveOptions {
@@ -19,6 +18,8 @@ export interface CurveOptions {
   readonly lines: readonly Line[];
   /** Of the values: least and most. */
   readonly range: readonly [number, number];
+  /** Values that have a line across. */
+  readonly marks: readonly number[];
   /** How the first column begins and ends. Default: as its values do. */
   readonly acrossRange?: readonly [number, number];
   readonly format?: (value: number) => string;
@@ -27,7 +28,7 @@ export interface CurveOptions {
 /** A column for each line behind that of the x values; `null` where there is no value. */
 export type CurveData = [xs: number[], ...lines: (number | null)[][]];
 
-const HEIGHT = 180;
+const HEIGHT = 190;
 
 /** A plot that fills its host's width and follows the theme. */
 export class Curve {
@@ -55,7 +56,7 @@ export class Curve {
 
   #draw(): void {
     this.#plot?.destroy();
-    const { across, lines, range, acrossRange, format = String } = this.#options;
+    const { across, lines, range, marks, acrossRange, format = String } = this.#options;
     const axis: uPlot.Axis = {
       stroke: theme.colour("--muted"),
       grid: { stroke: theme.colour("--line"), width: 1 },
@@ -70,16 +71,16 @@ export class Curve {
           y: { range: [...range] as [number, number] },
         },
         axes: [
-          { ...axis, grid: { show: false }, values: (_, marks) => marks.map(shortCount) },
-          { ...axis, size: 44, values: (_, marks) => marks.map(format) },
+          { ...axis, size: 28, grid: { show: false }, values: (_, at) => at.map(shortCount) },
+          { ...axis, size: 44, splits: [...marks], values: (_, at) => at.map(format) },
         ],
         series: [
           { label: across, value: (_, x) => (x === null ? "–" : x.toLocaleString("en")) },
           ...lines.map((line) => ({
             label: line.label,
             stroke: theme.colour(line.colour),
-            width: line.isDots ? 0 : (line.width ?? 2),
-            points: { show: line.isDots ?? false, size: 7, fill: theme.colour(line.colour) },
+            width: line.width,
+            points: { show: line.hasDots ?? false, size: 7, fill: theme.colour(line.colour) },
             spanGaps: true,
             value: (_: uPlot, y: number | null) => (y === null ? "–" : format(y)),
           })),

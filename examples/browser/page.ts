@@ -1,4 +1,5 @@
 /** The page: finds out whether there is a GPU, and lets the demos begin. */
+import { CalculatorView } from "./calculator/view.ts";
 import { CartPoleView } from "./cart-pole/view.ts";
 import { part } from "./elements.ts";
 import { showNotice } from "./notice.ts";
@@ -6,12 +7,11 @@ import { Panel } from "./panel.ts";
 import { webGpuHere } from "./support.ts";
 
 async function main(): Promise<void> {
+  const cartPole = part(document, "cart-pole", HTMLElement);
+  const calculator = part(document, "calculator", HTMLElement);
   const panels = [
-    new Panel(
-      part(document, "cart-pole", HTMLElement),
-      "cart-pole",
-      (panel) => new CartPoleView(panel),
-    ),
+    new Panel(cartPole, "cart-pole", (panel) => new CartPoleView(panel)),
+    new Panel(calculator, "calculator", (panel) => new CalculatorView(panel)),
   ];
   const found = await webGpuHere();
   if ("obstacle" in found) {

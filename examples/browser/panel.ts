@@ -46,6 +46,8 @@ export class Panel<Name extends DemoName> {
   readonly #section: HTMLElement;
   readonly #view: View<Name>;
   readonly #client: DemoClient<Name>;
+  /** Where the policy can be watched. */
+  readonly #playButton: HTMLButtonElement | null;
   #state: State = "idle";
   #isUsable = false;
 
@@ -58,7 +60,9 @@ export class Panel<Name extends DemoName> {
     this.#button("over").onclick = () => this.#startOver();
     this.#button("keep").onclick = () => this.send({ type: "keep" });
     this.#button("download").onclick = () => this.send({ type: "download" });
-    this.#button("play").onclick = () => this.#play();
+    const play = section.querySelector<HTMLButtonElement>('[data-part="play"]');
+    if (play) play.onclick = () => this.#togglePlay();
+    this.#playButton = play;
     for (const input of this.#paces()) input.onchange = () => this.#sendPace();
     this.#become("idle");
     void this.#listKept();
@@ -97,7 +101,7 @@ export class Panel<Name extends DemoName> {
     this.#become("idle");
   }
 
-  #play(): void {
+  #togglePlay(): void {
     if (this.#state === "playing") this.send({ type: "pause" });
     else this.send({ type: "play" });
   }
@@ -153,9 +157,9 @@ export class Panel<Name extends DemoName> {
     start.disabled = !this.#isUsable || isBusy || state === "done";
     this.#button("over").hidden = !isOpen || isBusy || state === "training";
     for (const name of ["keep", "download"]) this.#button(name).disabled = !isOpen || isBusy;
-    const play = this.#button("play");
-    play.disabled = !isOpen || isBusy || state === "training";
-    play.setAttribute("aria-pressed", String(state === "playing"));
+    const isPlaying = state === "playing";
+    this.#playButton?.toggleAttribute("disabled", !isOpen || isBusy || state === "training");
+    this.#playButton?.setAttribute("aria-pressed", String(isPlaying));
     part(this.#section, "seed", HTMLInputElement).disabled = isOpen;
     part(this.#section, "status", HTMLElement).textContent = STATUS[state];
     this.#section.dataset["state"] = state;

@@ -1,9 +1,11 @@
 /** What the page and the worker of a demo say to each other: plain data, which is cloned on its way. */
+import type { CalculatorProgress } from "./calculator/progress.ts";
 import type { CartPoleProgress } from "./cart-pole/progress.ts";
 
 /** What each demo tells of its training. */
 export interface ProgressOf {
   readonly "cart-pole": CartPoleProgress;
+  readonly calculator: CalculatorProgress;
 }
 
 export type DemoName = keyof ProgressOf;

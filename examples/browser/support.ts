@@ -63,10 +63,10 @@ const NO_ADAPTER: Obstacle = {
 /** What to tell of a run that failed, by the code of its error. */
 export function failureWords(code: string, message: string): Obstacle {
   const known = FAILURES[code];
-  if (known) return { ...known, why: `${known.why} (${firstLine(message)})` };
+  if (known) return { ...known, why: `${known.why} (${withoutCode(message).split("\n", 1)[0]})` };
   return {
     title: "Training has stopped",
-    why: firstLine(message),
+    why: withoutCode(message),
     steps: ["Go on from the last checkpoint below, or start over."],
   };
 }
@@ -87,6 +87,6 @@ const FAILURES: Readonly<Record<string, Obstacle>> = {
   },
 };
 
-function firstLine(message: string): string {
-  return (message.split("\n", 1)[0] ?? "").replace(/^\[\w+\] /, "");
+function withoutCode(message: string): string {
+  return message.replace(/^\[\w+\] /, "");
 }

@@ -18,13 +18,13 @@ export interface Training<Checkpoint = unknown> {
   readonly label: string;
   /** Trains a step, and tells what it did. */
   step(): Promise<void>;
-  /** All that is needed to go on from here, bit for bit: plain data. */
+  /** All that is needed to go on from here, bit for bit: plain data. Undefined where it cannot be gone on from. */
   save(): Promise<Checkpoint>;
   /** The model as a file. */
   download(): Promise<Download>;
   /** Lets the policy act once, and gives how long that is to last, in milliseconds. */
-  play(): Promise<number>;
-  push(velocity: number): void;
+  play?(): Promise<number>;
+  push?(velocity: number): void;
 }
 
 export interface Download {

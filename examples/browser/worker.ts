@@ -1,5 +1,6 @@
 /** The worker of a demo: it owns the GPU, and does what the page says, one thing after the other. */
 import { type Device, ForgeError, openDevice, setDefaultDevice } from "forge-gpu";
+import { CalculatorTraining } from "./calculator/training.ts";
 import { CartPoleTraining } from "./cart-pole/training.ts";
 import { checkpointContents, keepCheckpoint } from "./checkpoints.ts";
 import type { Command, DemoName, ProgressOf, Report } from "./protocol.ts";
@@ -48,7 +49,8 @@ class Demo {
       const command = inbox.shift();
       if (command) await this.#obey(command);
       else if (this.#activity === "training") await this.#train();
-      else if (this.#activity === "playing") await this.#paced(() => this.#training.play());
+      else if (this.#activity === "playing")
+        await this.#paced(async () => (await this.#training.play?.()) ?? 0);
       else await rest();
     }
   }
@@ -73,7 +75,7 @@ class Demo {
         return tell({ type: "file", name, bytes }, [bytes.buffer]);
       }
       case "push":
-        return this.#training.push(command.velocity);
+        return this.#training.push?.(command.velocity);
     }
   }
 
@@ -107,6 +109,7 @@ class Demo {
     const { demo, seed } = this.#opening;
     try {
       const contents = await this.#training.save();
+      if (contents === undefined) return;
       await keepCheckpoint({ demo, seed, label: this.#training.label }, contents);
       tell({ type: "kept" });
     } catch (error) {
@@ -132,6 +135,8 @@ type Maker = (device: Device, seed: number, from: unknown) => Training | Promise
 const MAKERS: Readonly<Record<DemoName, Maker>> = {
   "cart-pole": (device, seed, from) =>
     CartPoleTraining.open({ device, seed, from, tell: telling<"cart-pole">() }),
+  calculator: (device, seed, from) =>
+    CalculatorTraining.open({ device, seed, from, tell: telling<"calculator">() }),
 };
 
 function telling<Name extends DemoName>(): (progress: ProgressOf[Name]) => void {

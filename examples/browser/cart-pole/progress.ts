@@ -1,4 +1,9 @@
-/** What the worker tells of CartPole. */
+/** What the worker tells of CartPole, and what both sides know. */
+
+/** Steps of a run, of all carts together. */
+export const TOTAL_STEPS = 100_000;
+/** Updates that the shown return is the mean of. */
+export const SMOOTHED = 10;
 
 /** A moment of all carts. */
 export interface Frame {

@@ -11,10 +11,17 @@ import {
 } from "forge-gpu";
 import { safetensorsOf } from "../files.ts";
 import type { Download, OpenOptions, Training } from "../training.ts";
-import type { CartPoleAt, CartPoleProgress, EndedCart, Frame, ReturnPoint } from "./progress.ts";
+import {
+  type CartPoleAt,
+  type CartPoleProgress,
+  type EndedCart,
+  type Frame,
+  type ReturnPoint,
+  SMOOTHED,
+  TOTAL_STEPS,
+} from "./progress.ts";
 
 const CARTS = 8;
-const TOTAL_STEPS = 100_000;
 /** Numbers of a state: position, velocity, angle, angular velocity. */
 const SIZE = 4;
 /** What the physics takes a step to last. */
@@ -66,9 +73,10 @@ export class CartPoleTraining implements Training<CartPoleCheckpoint> {
   }
 
   get label(): string {
-    const last = this.#points.at(-1)?.meanReturn;
+    const recent = this.#points.slice(-SMOOTHED).map(({ meanReturn }) => meanReturn);
+    const mean = recent.reduce((sum, value) => sum + value, 0) / recent.length;
     const steps = `${this.#ppo.globalStep.toLocaleString("en")} steps`;
-    return last === undefined ? steps : `${steps}, return ${last.toFixed(0)}`;
+    return recent.length === 0 ? steps : `${steps}, return ${mean.toFixed(0)}`;
   }
 
   async step(): Promise<void> {

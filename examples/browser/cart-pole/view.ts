@@ -4,17 +4,21 @@ import { part } from "../elements.ts";
 import type { Panel, View } from "../panel.ts";
 import { CartPoleDrawing } from "./drawing.ts";
 import { Playback } from "./playback.ts";
-import type { CartPoleAt, CartPoleProgress, Frame, ReturnPoint } from "./progress.ts";
+import {
+  type CartPoleAt,
+  type CartPoleProgress,
+  type Frame,
+  type ReturnPoint,
+  SMOOTHED,
+  TOTAL_STEPS,
+} from "./progress.ts";
 
 /** Before anything has happened: a cart in the middle, a pole that leans a little. */
 const AT_REST: Frame = { positions: [0], angles: [0.05], ended: [] };
 /** An update is 32 steps of 20 ms. */
 const UPDATE_MS = 32 * 20;
-/** Updates that the strong line is the mean of. */
-const SMOOTHED = 10;
 /** Metres a second that a click on the canvas pushes the cart by. */
 const PUSH = 0.8;
-const TOTAL_STEPS = 100_000;
 
 export class CartPoleView implements View<"cart-pole"> {
   readonly #panel: Panel<"cart-pole">;
@@ -36,6 +40,7 @@ export class CartPoleView implements View<"cart-pole"> {
     this.#curve = new Curve(part(panel.section, "curve", HTMLElement), {
       across: "steps",
       range: [0, 520],
+      marks: [0, 100, 200, 300, 400, 500],
       acrossRange: [0, TOTAL_STEPS],
       lines: [
         { label: "return", colour: "--pale", width: 1 },
