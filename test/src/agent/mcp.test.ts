@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -14,9 +15,9 @@ import { type BoundTools, openTools } from "../../../src/agent/tool/bound-tools.
 import { codeOf, errorOf, rejectionOf } from "../../support/errors.ts";
 
 const repository = resolve(import.meta.dirname, "../../..");
-const packages = join(repository, "node_modules/@modelcontextprotocol");
-const FILES = join(packages, "server-filesystem/dist/index.js");
-const EVERYTHING = join(packages, "server-everything/dist/index.js");
+const require = createRequire(import.meta.url);
+const FILES = require.resolve("@modelcontextprotocol/server-filesystem/dist/index.js");
+const EVERYTHING = require.resolve("@modelcontextprotocol/server-everything/dist/index.js");
 const STUBBORN = join(import.meta.dirname, "stubborn-server-child.mjs");
 const command = process.execPath;
 
