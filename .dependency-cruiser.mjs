@@ -5,6 +5,7 @@
  *   cluster        nothing of engine or src
  *   src            engine and cluster through their index.ts only
  *   src/cli        imported by nobody
+ *   src/dashboard  its page runs in a browser and knows api.ts; its server reads what src/train/run writes
  *   src/setup      runs before anything is installed: Node built-ins only
  *   examples       the public names only, and each other
  */
@@ -107,6 +108,31 @@ export default {
       severity: "error",
       from: { path: "^(engine|cluster|src|examples)/", pathNot: "^src/cli/" },
       to: { path: "^src/cli/" },
+    },
+    {
+      name: "the-dashboard-s-page-brings-what-it-needs",
+      severity: "error",
+      from: { path: "^src/dashboard/page/" },
+      to: {
+        pathNot:
+          "^src/dashboard/(page/|api\\.ts$)|^src/terminal/units\\.ts$|(^|/)node_modules/(preact|uplot)/",
+      },
+    },
+    {
+      name: "nobody-imports-the-dashboard-s-page",
+      severity: "error",
+      from: { path: "^(engine|cluster|src|examples)/", pathNot: "^src/dashboard/page/" },
+      to: { path: "^src/dashboard/page/" },
+    },
+    {
+      name: "the-dashboard-reads-runs-and-nothing-else",
+      severity: "error",
+      from: { path: "^src/dashboard/(server/|api\\.ts$)" },
+      to: {
+        path: "^(engine|cluster|src)/",
+        pathNot:
+          "^src/(dashboard/(server/|api\\.ts$)|train/run/|disk/|page-server/)|^engine/error\\.ts$",
+      },
     },
     {
       name: "set-up-uses-node-only",

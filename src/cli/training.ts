@@ -1,5 +1,5 @@
 /** What `forge-gpu train` does. */
-import { relative } from "node:path";
+import { dirname, relative } from "node:path";
 import { openDevice, setDefaultDevice } from "../../engine/index.ts";
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
 import { printConfig } from "../train/config/print.ts";
@@ -104,6 +104,7 @@ function resultText(result: TrainResult, resume: string | undefined): string {
     parts.push(
       `${ended === "time" ? "out of time" : "interrupted"} after step ${steps}; go on with:\n  ${resume}`,
     );
-  parts.push(`run  ${placeText(directory)}`);
+  const runs = quoted(placeText(dirname(dirname(directory))));
+  parts.push(`run  ${placeText(directory)}\nsee  forge-gpu dashboard ${runs}`);
   return parts.join("\n\n");
 }

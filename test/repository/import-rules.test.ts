@@ -30,6 +30,12 @@ const SEEDS: Readonly<Record<string, readonly [file: string, specifier: string]>
   "agents-need-no-gpu": ["src/agent/gpu.ts", "../../engine/index.ts"],
   "rl-needs-no-gpu-outside-its-losses": ["src/rl/advantage/gpu.ts", "../../../engine/index.ts"],
   "nobody-imports-the-command-line": ["src/train/command.ts", "../cli/leaf.ts"],
+  "the-dashboard-s-page-brings-what-it-needs": ["src/dashboard/page/deep.tsx", "../server/leaf.ts"],
+  "nobody-imports-the-dashboard-s-page": ["src/dashboard/server/up.ts", "../page/leaf.ts"],
+  "the-dashboard-reads-runs-and-nothing-else": [
+    "src/dashboard/server/trains.ts",
+    "../../train/leaf.ts",
+  ],
   "set-up-uses-node-only": ["src/setup/early.ts", "commander"],
   "examples-use-the-public-names": ["examples/99-deep.ts", "../engine/index.ts"],
 };
@@ -42,6 +48,9 @@ const ALLOWED: readonly (readonly [file: string, specifier: string])[] = [
   ["src/rl/loss/fine.ts", "../../../engine/index.ts"],
   ["src/rl/reward/fine.ts", "../../../engine/error.ts"],
   ["src/cli/fine.ts", "./leaf.ts"],
+  ["src/dashboard/page/fine.tsx", "preact"],
+  ["src/dashboard/page/also-fine.tsx", "../api.ts"],
+  ["src/dashboard/server/fine.ts", "../../train/run/leaf.ts"],
   ["src/setup/fine.ts", "node:fs"],
   ["examples/98-fine.ts", "forge-gpu/engine"],
 ];
@@ -49,6 +58,8 @@ const ALLOWED: readonly (readonly [file: string, specifier: string])[] = [
 const LEAVES = [
   ...["gpu", "tensor", "graph", "ops", "nn", "optim", "models"].map((l) => `engine/${l}/leaf.ts`),
   ...["engine/index.ts", "cluster/index.ts", "cluster/leaf.ts", "src/index.ts", "src/cli/leaf.ts"],
+  ...["src/dashboard/api.ts", "src/dashboard/page/leaf.ts", "src/dashboard/server/leaf.ts"],
+  ...["src/train/leaf.ts", "src/train/run/leaf.ts"],
   "test/probe.ts",
 ];
 

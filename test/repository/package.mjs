@@ -1,7 +1,8 @@
 /**
  * Packs forge-gpu, installs the tarball in an empty project without a network, and uses it there as its users do.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -89,6 +90,16 @@ try {
     !paths.some((path) => /^(test|examples\/(?!starter\/))/.test(path)),
     "tests and examples are not",
   );
+
+  const served = spawn(bin, ["dashboard", "--port", "0", "--json"], { cwd: app });
+  const [announced] = await once(served.stdout, "data");
+  const { url } = JSON.parse(String(announced));
+  const html = await (await fetch(url)).text();
+  const [script] = /src="([^"]+)"/.exec(html)?.slice(1) ?? [];
+  const program = await (await fetch(new URL(script ?? "none", url))).text();
+  served.kill("SIGINT");
+  const [code] = await once(served, "exit");
+  expect(program.includes("/api/runs") && code === 0, "forge-gpu dashboard serves its page");
 
   const use = join(app, "use.ts");
   writeFileSync(

@@ -26,12 +26,15 @@ export function newPrompt(turns: readonly RolloutTurn[], k: number): NewPrompt {
   return { text: prompt, known: 0, isFork: true };
 }
 
-/** The turn that one goes on from: its parent, or where records do not say, the last of the same role. */
+/** The turn that one goes on from: its parent, or where records do not say, the last that it begins with, or of its role. */
 function previousOf(turns: readonly RolloutTurn[], k: number): RolloutTurn | undefined {
-  const { parent, role } = turns[k] ?? {};
+  const { parent, role, prompt = "" } = turns[k] ?? {};
   const earlier = turns.slice(0, k);
   if (typeof parent === "number") return earlier.find(({ request }) => request === parent);
-  return earlier.findLast((turn) => turn.role === role);
+  return (
+    earlier.findLast((turn) => prompt.startsWith((turn.prompt ?? "") + (turn.response ?? ""))) ??
+    earlier.findLast((turn) => turn.role === role)
+  );
 }
 
 function commonLength(a: string, b: string): number {

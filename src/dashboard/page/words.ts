@@ -40,12 +40,6 @@ export function countText(count: number): string {
   return count.toLocaleString("en-GB").replaceAll(",", "\u202f");
 }
 
-/** A figure with its sign. */
-export function signedText(value: number): string {
-  const text = figureText(value);
-  return value > 0 ? `+${text}` : text;
-}
-
 /** How long something took. */
 export function durationText(seconds: number): string {
   return clockText(seconds);

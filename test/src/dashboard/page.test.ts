@@ -3,13 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { RolloutDetails, RolloutList } from "../../../src/dashboard/api.ts";
 import type { Listening } from "../../../src/page-server/listening.ts";
 import type { RunDirectory } from "../../../src/train/run/run-directory.ts";
+import { type BuiltPage, builtPage, complaintsOf, openBrowser } from "../../support/built-page.ts";
 import { servedAt, type Workbench, workbench } from "../../support/dashboard.ts";
-import {
-  type BuiltPage,
-  builtDashboardPage,
-  complaintsOf,
-  openBrowser,
-} from "../../support/dashboard-page.ts";
 import { syntheticRun } from "../../support/synthetic-run.ts";
 
 /** What a model might write at whoever reads it. */
@@ -46,7 +41,7 @@ beforeAll(async () => {
     await bad.close();
     live = await syntheticRun(bench.runs, { name: "live", steps: 3, rolloutsPerStep: 8, seed: 3 });
   })();
-  [built, browser] = await Promise.all([builtDashboardPage(), openBrowser(), writing]);
+  [built, browser] = await Promise.all([builtPage("src/dashboard/page"), openBrowser(), writing]);
   dashboard = await servedAt({ runs: bench.runs, page: built.folder });
 });
 
