@@ -15,11 +15,11 @@ export interface Database extends AsyncDisposable {
 export interface QueryLimits {
   /** Rows that are handed over at most. Default 50. */
   readonly rows: number;
-  /** Milliseconds of wall time. Default 2,000. */
+  /** Milliseconds of wall time. Default 5,000. */
   readonly ms: number;
 }
 
-export const DEFAULT_LIMITS: QueryLimits = { rows: 50, ms: 2_000 };
+export const DEFAULT_LIMITS: QueryLimits = { rows: 50, ms: 5_000 };
 
 /** What a database said in the place of an answer. */
 export class QueryError extends Error {

@@ -85,7 +85,8 @@ export class EmbeddedDatabase implements Database {
 
 async function startWorker(): Promise<Worker> {
   const worker = new Worker(new URL("./embedded-worker.mjs", import.meta.url), {
-    workerData: { setUp: shopSql() },
+    // the first answer takes a while: what it needs is compiled
+    workerData: { setUp: `${shopSql()} select from ${SCHEMA}.answer('select 1', 1);` },
   });
   await once(worker, "message");
   // a process that has nothing else to do may end
