@@ -1,4 +1,4 @@
-/** The dashboard's page in a real Chromium. */
+/** The pages of the commands, in a real Chromium. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,25 +14,29 @@ export interface BuiltPage extends Disposable {
   readonly folder: string;
 }
 
-/** Bundles the page as the build does. */
-export async function builtDashboardPage(): Promise<BuiltPage> {
+/**
+ * Bundles a page as the build does.
+ *
+ * @param source its folder in the source tree
+ * @param target its folder in `dist/`
+ */
+export async function builtPage(source: string, target: string = source): Promise<BuiltPage> {
   const dist = mkdtempSync(join(tmpdir(), "forge-gpu-page-"));
-  const source = "src/dashboard/page";
   await promisify(execFile)(process.execPath, ["src/setup/pages.mjs", dist, source], {
     cwd: repository,
   });
   return {
-    folder: join(dist, source),
+    folder: join(dist, target),
     [Symbol.dispose]: () => rmSync(dist, { recursive: true, force: true }),
   };
 }
 
 /** The Chromium of the browser tests, without a window. */
-export function openBrowser(): Promise<Browser> {
+export function openBrowser(args: readonly string[] = []): Promise<Browser> {
   const found = chromiumForTests();
   return chromium.launch({
     ...(found && { executablePath: found.path, env: found.env as Record<string, string> }),
-    args: ["--no-sandbox"],
+    args: ["--no-sandbox", ...args],
   });
 }
 
