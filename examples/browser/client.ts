@@ -26,7 +26,9 @@ export class DemoClient<Name extends DemoName> {
     };
     this.#worker = worker;
     const at = checkpoint === undefined ? {} : { checkpoint };
-    this.send({ type: "open", demo: this.#demo, seed, ...at });
+    // as on the command line: ?set=optimizer.lr=1e-3&set=train.steps=40
+    const overrides = new URLSearchParams(location.search).getAll("set");
+    this.send({ type: "open", demo: this.#demo, seed, overrides, ...at });
   }
 
   send(command: Command): void {

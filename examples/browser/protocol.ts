@@ -16,6 +16,8 @@ export type Command =
       readonly type: "open";
       readonly demo: DemoName;
       readonly seed: number;
+      /** Settings of the calculator agent in place of its file's, as in `optimizer.lr=1e-3`. */
+      readonly overrides: readonly string[];
       /** Number of a kept checkpoint to go on from. */
       readonly checkpoint?: number;
     }

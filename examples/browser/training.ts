@@ -5,6 +5,8 @@ import type { Device } from "forge-gpu";
 export interface OpenOptions<Progress> {
   readonly device: Device;
   readonly seed: number;
+  /** Settings in place of those of the configuration, where there is one. */
+  readonly overrides: readonly string[];
   /** What `save` of a training of the same seed gave; undefined to begin anew. */
   readonly from: unknown;
   readonly tell: (progress: Progress) => void;

@@ -121,23 +121,28 @@ class Demo {
 }
 
 async function open(opening: Opening): Promise<Demo> {
-  const { demo, seed, checkpoint } = opening;
   tell({ type: "doing", activity: "opening" });
   const device = await openDevice();
   setDefaultDevice(device);
   tell({ type: "opened", adapter: device.name, isSoftware: device.isSoftware });
+  const { checkpoint } = opening;
   const from = checkpoint === undefined ? undefined : await checkpointContents(checkpoint);
-  return new Demo(await MAKERS[demo](device, seed, from), opening);
+  return new Demo(await openTraining(device, opening, from), opening);
 }
 
-type Maker = (device: Device, seed: number, from: unknown) => Training | Promise<Training>;
-
-const MAKERS: Readonly<Record<DemoName, Maker>> = {
-  "cart-pole": (device, seed, from) =>
-    CartPoleTraining.open({ device, seed, from, tell: telling<"cart-pole">() }),
-  calculator: (device, seed, from) =>
-    CalculatorTraining.open({ device, seed, from, tell: telling<"calculator">() }),
-};
+async function openTraining(
+  device: Device,
+  { demo, seed, overrides }: Opening,
+  from: unknown,
+): Promise<Training> {
+  const options = { device, seed, overrides, from };
+  switch (demo) {
+    case "cart-pole":
+      return CartPoleTraining.open({ ...options, tell: telling<"cart-pole">() });
+    case "calculator":
+      return CalculatorTraining.open({ ...options, tell: telling<"calculator">() });
+  }
+}
 
 function telling<Name extends DemoName>(): (progress: ProgressOf[Name]) => void {
   return (progress) => tell({ type: "progress", progress });

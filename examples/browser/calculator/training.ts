@@ -1,6 +1,7 @@
 /** The calculator agent in the worker: the warm start and the practice of examples/calculator-agent, a step at a time. */
 import {
   algorithmOf,
+  applyOverrides,
   captureTrained,
   createPolicy,
   type Device,
@@ -13,6 +14,7 @@ import {
   RlTraining,
   restoreTrained,
   type TrainConfig,
+  type TrainConfigInput,
   unpackCheckpoint,
   type WarmStartStep,
 } from "forge-gpu";
@@ -64,10 +66,11 @@ export class CalculatorTraining implements Training<PackedCheckpoint | undefined
     return training;
   }
 
-  private constructor({ device, seed, tell }: OpenOptions<CalculatorProgress>) {
+  private constructor({ device, seed, overrides, tell }: OpenOptions<CalculatorProgress>) {
     this.#tell = tell;
     this.#seed = seed;
-    this.#config = parseConfig({ ...parseYaml(configText), environment, seed });
+    const config = { ...parseYaml(configText), environment, seed };
+    this.#config = parseConfig(applyOverrides(config, overrides) as TrainConfigInput);
     this.#policy = createPolicy(this.#config.model, { seed });
     this.#training = new RlTraining({
       ...{ device, config: this.#config, policy: this.#policy, environment },
