@@ -1,0 +1,16 @@
+import { describe, expect, it } from "vitest";
+import { exampleConfigs, smallExample } from "../support/example-configs.ts";
+import { checkTokens } from "../support/token-exactness.ts";
+
+const REQUESTS = 1000;
+
+describe(`the tokens that are trained, of ${REQUESTS} requests`, () => {
+  it.each(exampleConfigs())("are those that were sampled, to the id: %s", async (path) => {
+    const { file, overrides } = await smallExample(path);
+    const { requests, continued, chats } = await checkTokens(file, {
+      ...{ overrides, requests: REQUESTS },
+    });
+    expect(requests).toBeGreaterThanOrEqual(REQUESTS);
+    if (chats) expect(continued).toBeGreaterThan(100);
+  });
+});

@@ -1,0 +1,17 @@
+import { describe, expect, it } from "vitest";
+import { exampleConfigs, smallExample } from "../../support/example-configs.ts";
+import { checkTokens } from "../../support/token-exactness.ts";
+
+const REQUESTS = 100;
+
+describe("the tokens that are trained", () => {
+  it.each(exampleConfigs())("are those that were sampled, to the id: %s", async (path) => {
+    const { file, overrides } = await smallExample(path);
+    const { requests, continued, chats } = await checkTokens(file, {
+      ...{ overrides, requests: REQUESTS },
+    });
+    expect(requests).toBeGreaterThanOrEqual(REQUESTS);
+    // one that answers tools goes on from the very ids of before
+    if (chats) expect(continued).toBeGreaterThan(10);
+  });
+});
