@@ -30,9 +30,9 @@ export function sqlAgent(databaseUrl?: string): Environment<Question> {
       },
     },
     demonstration: ({ task, turn }) => {
-      // somebody careful looks first by what tables meet
-      const other = task.tables[turn + 1];
-      if (other !== undefined) return { calls: [{ name: "describe", input: { table: other } }] };
+      // where tables meet, somebody careful looks first by what
+      const isLooking = turn === 0 && task.tables.length > 1;
+      if (isLooking) return { calls: [{ name: "describe", input: { table: "orders" } }] };
       return { calls: [{ name: "query", input: { sql: task.sql } }] };
     },
     validate: ({ sql }) => ({ calls: [{ name: "query", input: { sql } }] }),

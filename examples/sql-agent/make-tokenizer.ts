@@ -4,18 +4,17 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PLAIN_TEMPLATE, PLAIN_TOKENS, trainBpe } from "forge-gpu";
 import { trainingQuestion } from "./questions.ts";
+import { TABLES } from "./shop.ts";
 
 const [PAD, EOS] = ["<pad>", "<eos>"];
-const VOCABULARY = 416;
+const VOCABULARY = 512;
 const QUESTIONS = 2_000;
 
 /** Contents of the folder, by the names of files. */
 export function tokenizerFiles(): Readonly<Record<string, string>> {
-  const texts = Array.from({ length: QUESTIONS }, (_, index) => {
-    const { text, sql, tables } = trainingQuestion(index);
-    return [text, `query ${sql}`, ...tables.slice(1).map((table) => `describe ${table}`)];
-  });
-  const tokenizer = trainBpe(texts.flat(), {
+  const questions = Array.from({ length: QUESTIONS }, (_, index) => trainingQuestion(index));
+  const texts = questions.flatMap(({ text, sql }) => [text, `query ${sql}`, "describe orders"]);
+  const tokenizer = trainBpe([...texts, TABLES], {
     vocabSize: VOCABULARY,
     specialTokens: [PAD, EOS, ...PLAIN_TOKENS],
   });

@@ -11,7 +11,8 @@ export const STATUSES = ["open", "paid", "sent", "lost"] as const;
 /** What of a cell is shown at most, in characters of a row. */
 const MOST_OF_A_ROW = 10_000;
 
-const TABLES = `
+/** The tables, as they are made. */
+export const TABLES = `
 create table customers (
   customer_id integer primary key,
   city text not null,
