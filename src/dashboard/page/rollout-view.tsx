@@ -8,7 +8,7 @@ import { href, pathOf } from "./route.ts";
 import { type ColourBy, colouringOf, greatestAdvantage } from "./token-colour.ts";
 import { Transcript } from "./transcript.tsx";
 import { visible } from "./visible-text.tsx";
-import { countText, figureText } from "./words.ts";
+import { countText, figureText, manyText } from "./words.ts";
 
 const COLOURINGS: readonly ColourBy[] = ["logprob", "entropy", "advantage", "mask"];
 
@@ -134,7 +134,7 @@ function Group({ rows, number, link }: GroupProps): JSX.Element {
     `${(100 * ((reward ?? least) - least)) / (most - least || 1)}%`;
   return (
     <section>
-      <h2>Its group, {rows.length} plays of one task</h2>
+      <h2>Its group: {manyText(rows.length, "play")} of one task</h2>
       <ul class="group">
         {rows.map((row, i) => (
           <li key={row.number}>

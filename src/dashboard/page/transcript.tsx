@@ -6,7 +6,7 @@ import { type ColourBy, greatestAdvantage } from "./token-colour.ts";
 import { Tokens } from "./tokens.tsx";
 import { newPrompt } from "./turns.ts";
 import { LongText, spelt, visible } from "./visible-text.tsx";
-import { countText, figureText } from "./words.ts";
+import { countText, figureText, manyText } from "./words.ts";
 
 interface TranscriptProps {
   readonly record: RolloutRecord;
@@ -107,7 +107,7 @@ function TurnHead({
         </span>
       )}
       <span class="muted small">
-        {countText(promptIds.length)} tokens given, {countText(responseIds.length)} sampled
+        {manyText(promptIds.length, "token")} given, {countText(responseIds.length)} sampled
         {finishReason !== undefined && ` · ended by ${spelt(finishReason)}`}
         {versions !== "" && ` · policy of step ${versions}`}
       </span>
@@ -137,7 +137,8 @@ function Calls({ calls }: { calls: readonly RolloutToolCall[] }): JSX.Element | 
               </span>
             )}
             <span class="muted small tabular">
-              {call.ms !== undefined && `${figureText(call.ms)} ms`}
+              {call.ms !== undefined &&
+                (call.ms < 1000 ? `${figureText(call.ms)} ms` : `${figureText(call.ms / 1000)} s`)}
               {call.role !== undefined && call.role !== "main" && ` · ${spelt(call.role)}`}
             </span>
           </header>

@@ -40,6 +40,11 @@ export function countText(count: number): string {
   return count.toLocaleString("en-GB").replaceAll(",", "\u202f");
 }
 
+/** So many of something: `1 token`, `2 tokens`. */
+export function manyText(count: number, noun: string): string {
+  return `${countText(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** How long something took. */
 export function durationText(seconds: number): string {
   return clockText(seconds);
