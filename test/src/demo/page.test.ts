@@ -12,7 +12,7 @@ import { type BuiltPage, builtPage, complaintsOf, openBrowser } from "../../supp
 const SMALL = [
   ...["train.warmStart.steps=2", "train.warmStart.batch=4", "train.steps=3", "eval.every=1"],
   ...["rollout.groupSize=2", "rollout.groupsPerStep=2", "rollout.slots=2", "rollout.batch=8"],
-  ...["eval.tasks=2", "eval.samples=1"],
+  ...["eval.tasks=2", "eval.samples=1", "optimizer.warmupSteps=1"],
 ];
 
 /** Kernels are compiled when they are first used: seconds, and more on a machine that has other things to do. */
@@ -60,7 +60,13 @@ function demo(name: string) {
     part,
     press: (button: string) => part(button).click(),
     number: async (of: string) => Number((await part(of).innerText()).replace(/\D/g, "")),
-    become: (state: string) => page.waitForSelector(`[data-part="${name}"][data-state="${state}"]`),
+    /** Waits for a state; that of a failure ends the test with what the page says of it. */
+    become: async (state: string) => {
+      const inState = (of: string): string => `[data-part="${name}"][data-state="${of}"]`;
+      await page.waitForSelector(`${inState(state)}, ${inState("failed")}`);
+      const failure = state === "failed" ? "" : await part("notice").innerText();
+      expect(failure, "what the page says").toBe("");
+    },
     download: async (): Promise<Download> => {
       const [file] = await Promise.all([page.waitForEvent("download"), part("download").click()]);
       return file;
