@@ -124,8 +124,8 @@ export class EpisodeChat implements Chat {
 }
 
 /** What the policy wrote, special tokens and all, less the one that ended it. */
-function writtenText(
-  { ids, text, finishReason }: PolicyReply,
+export function writtenText(
+  { ids, text, finishReason }: Pick<PolicyReply, "ids" | "text" | "finishReason">,
   { tokenizer, stopIds }: PolicyLanguage,
 ): string {
   if (finishReason === "stop_string") return text;

@@ -1,6 +1,7 @@
 /** One episode: an agent plays a task against the policy, and its requests are recorded. */
 
 import { ForgeError, type SamplingOptions } from "../../../engine/index.ts";
+import { writtenText } from "../../agent/chat/episode-chat.ts";
 import type { Environment, EpisodeDetails, EpisodeTrace } from "../../agent/environment.ts";
 import type { Policy, PolicyLanguage, PolicyReply, PolicyRequest } from "../../agent/policy.ts";
 import type { CompletionInput, SamplingRecord, SessionStatus } from "../../pool/record.ts";
@@ -51,7 +52,7 @@ export interface PlayedEpisode<Task> {
   readonly details: EpisodeDetails | undefined;
   /** What it failed with. */
   readonly error: unknown;
-  /** Prompts and answers as text, in the order of the requests. */
+  /** Prompts and answers as text, special tokens too but for those that end answers, in the order of the requests. */
   readonly transcript: readonly { readonly prompt: string; readonly response: string }[];
 }
 
@@ -221,7 +222,7 @@ class RecordedPolicy<Task> implements Policy {
     this.#last = { requestIndex, ids: [...promptIds, ...ids] };
     this.#transcript[requestIndex] = {
       prompt: this.language.tokenizer.decode(promptIds),
-      response: text,
+      response: writtenText(reply, this.language),
     };
     return reply;
   }

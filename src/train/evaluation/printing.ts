@@ -74,8 +74,8 @@ function transcriptText(episode: EvaluatedEpisode): string {
   ];
   return [
     `── ${heading.join(" · ")} ──`,
-    ...transcript.flatMap(({ prompt, response }) => [
-      ...shownText(prompt)
+    ...transcript.flatMap(({ prompt, response }, turn) => [
+      ...shownText(newIn(prompt, transcript[turn - 1]))
         .split("\n")
         .map((line) => `> ${line}`),
       ...shownText(response)
@@ -83,6 +83,12 @@ function transcriptText(episode: EvaluatedEpisode): string {
         .map((line) => `│ ${line}`),
     ]),
   ].join("\n");
+}
+
+/** What of a prompt is behind the one before and its answer; all of it where it is no continuation. */
+function newIn(prompt: string, before: { prompt: string; response: string } | undefined): string {
+  const known = before ? before.prompt + before.response : "";
+  return prompt.startsWith(known) ? prompt.slice(known.length) : prompt;
 }
 
 function figures(report: EvaluationReport): string[] {

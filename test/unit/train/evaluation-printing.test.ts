@@ -142,4 +142,17 @@ describe("transcriptsText", () => {
       ].join("\n"),
     );
   });
+
+  it("shows of a prompt that goes on what is new in it", () => {
+    const [episode] = episodes();
+    const transcript = [
+      { prompt: "7+5=", response: "<call>calc 7+5" },
+      { prompt: "7+5=<call>calc 7+5<eos>12=", response: "12" },
+      { prompt: "Begin again: ", response: "13" },
+    ];
+    const text = transcriptsText([{ ...(episode as EvaluatedEpisode), transcript }]);
+    expect(text.split("\n").slice(1)).toEqual([
+      ...["> 7+5=", "│ <call>calc 7+5", "> <eos>12=", "│ 12", "> Begin again: ", "│ 13"],
+    ]);
+  });
 });
