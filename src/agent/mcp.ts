@@ -78,7 +78,6 @@ export class McpTools implements ToolSource, AsyncDisposable {
     const shared = this.#shared;
     this.#shared = undefined;
     this.#connecting.abort(closedError(this.#name));
-    this.#connecting = new AbortController();
     await shared?.catch(() => {});
     await Promise.all([...this.#open].map((connection) => connection.close()));
   }
@@ -90,6 +89,8 @@ export class McpTools implements ToolSource, AsyncDisposable {
   /** One for all; another one after it was lost, or could not be made. */
   #sharedConnection(): Promise<McpConnection> {
     if (this.#shared) return this.#shared;
+    // the protocol's client leaves a listener on the signal of each request
+    this.#connecting = new AbortController();
     const connecting = this.#connect(this.#connecting.signal);
     this.#shared = connecting;
     const forget = (): void => {
