@@ -38,7 +38,8 @@ function problem(index: number, isHeldOut: boolean): Problem {
     const [a, b, factor] = [whole(100, 999), whole(100, 999), whole(2, 9)];
     const first = `${a}${random() < 0.5 ? "+" : "-"}${b}`;
     const result = calculate(first);
-    if (result < 100 || result > 999 || ((a + b) % 8 === 0) !== isHeldOut) continue;
+    const fits = result > 99 && result < 1000 && result * factor > 999;
+    if (!fits || ((a + b) % 8 === 0) !== isHeldOut) continue;
     return { text: `(${first})*${factor}`, first, factor, isHurried: random() < HURRIED };
   }
 }
