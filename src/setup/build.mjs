@@ -61,6 +61,7 @@ export function build(root, say) {
       "npx tsc -p tsconfig.build.json",
     );
   }
+  rewriteImports(draft);
   chmodSync(join(draft, "src", "cli", "main.js"), 0o755);
   const pages = run(process.execPath, [join(root, "src", "setup", "pages.mjs"), draft]);
   if (!pages.ok) {
@@ -83,6 +84,21 @@ export function build(root, say) {
   renameSync(draft, dist);
   rmSync(old, { recursive: true, force: true });
   if (!done.ok) say(`built with type errors:\n${tail(done.output)}`);
+}
+
+/**
+ * Dynamic imports of `.ts` become those of `.js`. TypeScript does that itself, but not in functions with `using`.
+ *
+ * @param {string} folder
+ */
+function rewriteImports(folder) {
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  for (const name of names.filter((each) => each.endsWith(".js"))) {
+    const path = join(folder, name);
+    const text = readFileSync(path, "utf8");
+    const rewritten = text.replace(/\bimport\("(\.[^"]+)\.ts"\)/g, 'import("$1.js")');
+    if (rewritten !== text) writeFileSync(path, rewritten);
+  }
 }
 
 /** @param {string} root */

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
+import { checkStarter } from "./starter.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -171,6 +172,17 @@ console.log(config.environment.name, config.algorithm.loss === mul);`;
     );
     expect(outside.length === 0, `${name} bundles for browsers without Node's modules`);
   }
+
+  const folder = join(project, "newcomer");
+  mkdirSync(folder);
+  await checkStarter({ root, bin, tarball, folder, expect });
+
+  const unbuilt = paths.filter(
+    (path) =>
+      path.endsWith(".js") &&
+      /\bimport\("[^"]+\.tsx?"\)/.test(readFileSync(join(installed, path), "utf8")),
+  );
+  expect(unbuilt.length === 0, `no module imports what was left behind ${unbuilt}`.trim());
 
   const { messages } = await publint({ pkgDir: installed, strict: true });
   const lines = messages.map((message) => formatMessage(message, manifest, { color: false }));
