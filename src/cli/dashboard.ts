@@ -2,8 +2,7 @@
  * `forge-gpu dashboard`: shows runs in a browser: curves, comparisons, and every rollout token by token.
  */
 import { Command } from "commander";
-import { interruptible } from "./interrupt.ts";
-import { printJson } from "./json.ts";
+import { serveUntilInterrupted } from "./serving.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Options of the command. */
@@ -41,17 +40,10 @@ async function show(
   const { isLoopback } = await import("../page-server/guard.ts");
   checkPlaces(runs);
   const places = runs.length > 0 ? runs : ["runs"];
-  await using dashboard = await serveDashboard({ places, port, host });
-  const { url } = dashboard;
+  const dashboard = await serveDashboard({ places, port, host });
   if (!isLoopback(host))
     process.stderr.write(
       "warning  everybody who reaches this machine can read these runs: there is no password\n",
     );
-  if (json) printJson({ url });
-  else process.stdout.write(`${url}\nCtrl-C ends it\n`);
-  await interruptible(async (signal) => {
-    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-  });
-  // it was meant to end this way
-  process.exitCode = 0;
+  await serveUntilInterrupted(dashboard, json);
 }

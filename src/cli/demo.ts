@@ -2,8 +2,7 @@
  * `forge-gpu demo`: serves a page on which two agents are trained by the reader's browser.
  */
 import { Command } from "commander";
-import { interruptible } from "./interrupt.ts";
-import { printJson } from "./json.ts";
+import { serveUntilInterrupted } from "./serving.ts";
 import { wholeNumber } from "./values.ts";
 
 /** Of nobody that is known: checkpoints that a browser keeps belong to host and port. */
@@ -30,13 +29,14 @@ listens on this machine alone: browsers offer WebGPU to https and to localhost. 
     .action(serve);
 }
 
-async function serve({
-  port,
-  json = false,
-}: {
+/** Options of the command. */
+interface DemoFlags {
   readonly port?: number;
   readonly json?: boolean;
-}): Promise<void> {
+}
+
+// no `await using`: TypeScript leaves the suffixes of imports in such a function as they are
+async function serve({ port, json = false }: DemoFlags): Promise<void> {
   const { Hono } = await import("hono");
   const { guard } = await import("../page-server/guard.ts");
   const { listening } = await import("../page-server/listening.ts");
@@ -45,13 +45,5 @@ async function serve({
   const host = "127.0.0.1";
   app.use(guard(host));
   addPage(app, builtPage(PAGE));
-  await using server = await listening(app, { port, usualPort: USUAL_PORT, host });
-  const { url } = server;
-  if (json) printJson({ url });
-  else process.stdout.write(`${url}\nCtrl-C ends it\n`);
-  await interruptible(async (signal) => {
-    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-  });
-  // it was meant to end this way
-  process.exitCode = 0;
+  await serveUntilInterrupted(await listening(app, { port, usualPort: USUAL_PORT, host }), json);
 }
