@@ -165,8 +165,11 @@ async function playAgent<Task, State, Result>(
     const messages = openingOf(definition, task);
     const model = agentModel(chat, {
       // clients are told of malformed calls as text, and would not bring them here
-      onReply: ({ requestIndex, malformed }, role) =>
-        void tools.run({ requestIndex, role, calls: [], malformed }),
+      onReply: ({ requestIndex, malformed }, role) => {
+        if (malformed.length === 0) return;
+        // a reply to an episode that is over is nobody's
+        tools.run({ requestIndex, role, calls: [], malformed }).catch(() => {});
+      },
     });
     const result = await agent({
       ...{ task, state, model, chat, tools, messages, maxTurns, seed, signal },

@@ -1,14 +1,17 @@
 /** A training run from its configuration to its summary. */
 import { dirname, join, resolve } from "node:path";
-import { type Device, ForgeError } from "../../engine/index.ts";
+import { type Device, ForgeError, getDefaultDevice } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
 import type { Checkpoint } from "./checkpoint/contents.ts";
 import { forgetBest, rewindCheckpoints } from "./checkpoint/keep.ts";
 import { stepOf } from "./checkpoint/place.ts";
 import { latestCheckpoint, readCheckpoint } from "./checkpoint/read.ts";
 import { restoreTrained } from "./checkpoint/restore.ts";
+import { configWarnings } from "./config/cross-checks.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { loadEnvironment } from "./config/load-environment.ts";
+import { parseConfig } from "./config/parse.ts";
+import type { TrainConfigInput } from "./config/types.ts";
 import { determinismOf } from "./determinism.ts";
 import { validateEnvironment } from "./episode/validation.ts";
 import { languageOf } from "./policy/language.ts";
@@ -25,8 +28,12 @@ import { trainingOf } from "./training-of.ts";
 
 /** Options of {@link train}. */
 export interface TrainOptions {
-  readonly loaded: LoadedConfig;
-  readonly device: Device;
+  /** A configuration that was read from a file; see `loadConfig`. It or `config` is there. */
+  readonly loaded?: LoadedConfig;
+  /** A configuration; relative paths in it are meant from the working directory. */
+  readonly config?: TrainConfigInput;
+  /** Default: the default device. */
+  readonly device?: Device;
   /** Default: warnings on stderr and nothing else. */
   readonly view?: TrainView;
   /** Of the program, for run.json. Default "unknown". */
@@ -55,7 +62,9 @@ export interface TrainResult extends TrainingSummary {
  *           `checkpoint_invalid`; those of opening the model and of the steps.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { loaded, device, version = "unknown", signal = new AbortController().signal } = options;
+  const { version = "unknown", signal = new AbortController().signal } = options;
+  const loaded = options.loaded ?? given(options.config);
+  const device = options.device ?? (await getDefaultDevice());
   const { config } = loaded;
   const { view = createTrainView({ isQuiet: true, steps: config.train.steps }) } = options;
   view.phase("loading", "model");
@@ -106,6 +115,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await run?.close();
     await environment?.close();
   }
+}
+
+/** A configuration as if it had been read here. Errors: `config_invalid`. */
+function given(input: TrainConfigInput = {}): LoadedConfig {
+  const config = parseConfig(input);
+  return { config, file: "", directory: process.cwd(), warnings: configWarnings(config) };
 }
 
 /** The environment of a configuration, if it has one, imported where it is a path. Errors: `config_invalid`. */
