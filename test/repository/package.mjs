@@ -92,15 +92,21 @@ try {
     "tests and examples are not",
   );
 
-  const served = spawn(bin, ["dashboard", "--port", "0", "--json"], { cwd: app });
-  const [announced] = await once(served.stdout, "data");
-  const { url } = JSON.parse(String(announced));
-  const html = await (await fetch(url)).text();
-  const [script] = /src="([^"]+)"/.exec(html)?.slice(1) ?? [];
-  const program = await (await fetch(new URL(script ?? "none", url))).text();
-  served.kill("SIGINT");
-  const [code] = await once(served, "exit");
-  expect(program.includes("/api/runs") && code === 0, "forge-gpu dashboard serves its page");
+  for (const [command, said] of /** @type {const} */ ([
+    ["dashboard", "/api/runs"],
+    ["demo", "aria-pressed"],
+  ])) {
+    const served = spawn(bin, [command, "--port", "0", "--json"], { cwd: app });
+    served.stderr.pipe(process.stdout);
+    const [announced] = await Promise.race([once(served.stdout, "data"), once(served, "exit")]);
+    const { url } = JSON.parse(String(announced));
+    const html = await (await fetch(url)).text();
+    const [script] = /src="([^"]+)"/.exec(html)?.slice(1) ?? [];
+    const program = await (await fetch(new URL(script ?? "none", url))).text();
+    served.kill("SIGINT");
+    const [code] = await once(served, "exit");
+    expect(program.includes(said) && code === 0, `forge-gpu ${command} serves its page`);
+  }
 
   const use = join(app, "use.ts");
   writeFileSync(
