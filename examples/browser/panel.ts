@@ -120,8 +120,6 @@ export class Panel<Name extends DemoName> {
 
   #hear(report: Report<Name>): void {
     switch (report.type) {
-      case "opened":
-        return;
       case "progress":
         this.#view.progress(report.progress);
         return;
@@ -179,7 +177,7 @@ export class Panel<Name extends DemoName> {
   }
 
   #keptRow(kept: KeptCheckpoint): HTMLElement {
-    const resume = element("button", "link", "go on from here");
+    const resume = element("button", "link", "bring back");
     resume.disabled = !this.#isUsable;
     resume.onclick = () => {
       if (this.#state !== "training" || confirm("Leave the run that goes on now?"))

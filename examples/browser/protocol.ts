@@ -38,7 +38,6 @@ export type Command =
 
 /** From the worker to the page. */
 export type Report<Demo extends DemoName = DemoName> =
-  | { readonly type: "opened"; readonly adapter: string; readonly isSoftware: boolean }
   | { readonly type: "progress"; readonly progress: ProgressOf[Demo] }
   | { readonly type: "doing"; readonly activity: Activity }
   /** The list of kept checkpoints has changed, or could not be. */

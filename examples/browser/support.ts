@@ -16,8 +16,10 @@ export async function webGpuHere(): Promise<{ adapter: string } | { obstacle: Ob
   if (!navigator.gpu) return { obstacle: NO_WEBGPU };
   const adapter = await navigator.gpu.requestAdapter().catch(() => null);
   if (!adapter) return { obstacle: NO_ADAPTER };
-  const { vendor, architecture, description } = adapter.info;
-  return { adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "a GPU" };
+  const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
+  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "a GPU";
+  const isSoftware = isFallbackAdapter || architecture === "swiftshader";
+  return { adapter: isSoftware ? `${name}, which is the processor in a GPU's place: slow` : name };
 }
 
 const OPENED_AS_FILE: Obstacle = {

@@ -124,7 +124,6 @@ async function open(opening: Opening): Promise<Demo> {
   tell({ type: "doing", activity: "opening" });
   const device = await openDevice();
   setDefaultDevice(device);
-  tell({ type: "opened", adapter: device.name, isSoftware: device.isSoftware });
   const { checkpoint } = opening;
   const from = checkpoint === undefined ? undefined : await checkpointContents(checkpoint);
   return new Demo(await openTraining(device, opening, from), opening);
