@@ -50,7 +50,8 @@ export class EmbeddedDatabase implements Database {
     const { rows: most, ms } = this.#limits;
     const worker = await this.#running();
     const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), ms);
+    // where this thread was busy for so long, an answer that waits is read first
+    const timer = setTimeout(() => setImmediate(() => late.abort()), ms);
     worker.postMessage({
       sql: `select names, cells from ${SCHEMA}.answer($1, $2)`,
       parameters: [sql, most + 1],

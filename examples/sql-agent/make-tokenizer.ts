@@ -1,4 +1,4 @@
-/** Makes the folder tokenizer/: pieces of words as they are frequent in questions and their SQL, so that both are short. */
+/** Makes the folder tokenizer/: pieces of words as they are frequent in questions and their SQL, so that both are short. `npm run format` lays it out. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -23,7 +23,7 @@ export function tokenizerFiles(): Readonly<Record<string, string>> {
     ...{ pad_token: PAD, eos_token: EOS, clean_up_tokenization_spaces: false },
   };
   return {
-    "tokenizer.json": `${JSON.stringify(tokenizer, undefined, 1)}\n`,
+    "tokenizer.json": `${JSON.stringify(tokenizer, undefined, 2)}\n`,
     "tokenizer_config.json": `${JSON.stringify(config, undefined, 2)}\n`,
     "chat_template.jinja": PLAIN_TEMPLATE,
   };

@@ -45,8 +45,8 @@ interface Combination {
   readonly order: Measure;
 }
 
-const TENS = [10, 20, 30, 40, 50, 60, 70, 80, 90];
-const MONTHS = Array.from({ length: 12 }, (_, i) => i + 1);
+const BOUNDS = [20, 40, 60, 80];
+const QUARTERS = [1, 2, 3, 4];
 
 const city: Filter = { words: "from #", sql: "city = '#'", column: "city", values: CITIES };
 const category: Filter = {
@@ -61,7 +61,12 @@ const status: Filter = {
   column: "status",
   values: STATUSES,
 };
-const month: Filter = { words: "in month #", sql: "month = #", column: "month", values: MONTHS };
+const quarter: Filter = {
+  words: "in quarter #",
+  sql: "quarter = #",
+  column: "quarter",
+  values: QUARTERS,
+};
 
 /** Restrictions of a number, from above and from below. */
 function bounds(column: string, values: readonly number[]): Filter[] {
@@ -85,19 +90,19 @@ const TOPICS: readonly Topic[] = [
   {
     table: "customers",
     measures: measures("customers", ["age"]),
-    filters: [city, ...bounds("age", TENS.slice(1, 7))],
+    filters: [city, ...bounds("age", BOUNDS.slice(1, 3))],
     groups: ["city"],
   },
   {
     table: "products",
     measures: measures("products", ["price", "stock"]),
-    filters: [category, ...bounds("price", TENS), ...bounds("stock", TENS)],
+    filters: [category, ...bounds("price", BOUNDS), ...bounds("stock", BOUNDS)],
     groups: ["category"],
   },
   {
     table: "orders",
     measures: measures("orders", ["quantity"]),
-    filters: [city, category, status, month, ...bounds("quantity", TENS)],
+    filters: [city, category, status, quarter, ...bounds("quantity", BOUNDS)],
     groups: ["city", "category", "status"],
   },
 ];

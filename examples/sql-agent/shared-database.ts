@@ -1,11 +1,14 @@
 /** One shop for all episodes: opened when it is first asked, and asked once for the same. */
-import type { Database } from "./database.ts";
+import { type Database, QUERY_CANCELED, QueryError } from "./database.ts";
 import type { ResultSet } from "./result-set.ts";
 
 /** Answers that are kept. */
 const MOST_KEPT = 10_000;
 
-/** Nothing changes the shop, so an answer stays right. The plays of a group often ask alike. */
+/**
+ * Nothing changes the shop, so an answer stays right, as does a refusal that is not about time. The plays of a group often ask
+ * alike.
+ */
 export class SharedDatabase implements Database {
   readonly #open: () => Promise<Database>;
   #database: Promise<Database> | undefined;
@@ -23,6 +26,10 @@ export class SharedDatabase implements Database {
     this.#database ??= this.#open();
     const answer = this.#database.then((database) => database.query(sql));
     this.#answers.set(sql, answer);
+    answer.catch((error) => {
+      const isFinal = error instanceof QueryError && error.code !== QUERY_CANCELED;
+      if (!isFinal) this.#answers.delete(sql);
+    });
     return answer;
   }
 

@@ -30,7 +30,7 @@ create table orders (
   product_id integer not null references products,
   quantity integer not null,
   status text not null,
-  month integer not null
+  quarter integer not null
 );`;
 
 /**
@@ -81,7 +81,7 @@ ${insert("orders", 500, (i) => [
   between(1, 40, i, 7),
   between(1, 99, i, 8),
   pick(STATUSES, i, 9),
-  between(1, 12, i, 10),
+  between(1, 4, i, 10),
 ])}
 ${ANSWER}
 grant usage, create on schema ${SCHEMA} to ${READER};
