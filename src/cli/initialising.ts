@@ -7,6 +7,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import { ForgeError } from "../../engine/index.ts";
 import { printJson } from "./json.ts";
 import { manifest } from "./manifest.ts";
+import { shellWord } from "./shell-word.ts";
 
 /** Options of the command. */
 export interface InitFlags {
@@ -24,33 +25,46 @@ const FILES = {
   gitignore: ".gitignore",
 };
 
-/** Makes the project. Errors: `argument_invalid` for a directory with something in it; `install_failed`. */
+/**
+ * Makes the project, in a directory that is there already, too: the working directory stays what it is.
+ *
+ * Errors    `argument_invalid` for a directory with something in it, or that cannot be made; `install_failed`.
+ */
 export async function initialise(path: string, flags: InitFlags): Promise<void> {
   const directory = resolve(path);
-  const isThere = existsSync(directory);
-  if (isThere && (await readdir(directory)).length > 0) throw notEmpty(directory);
+  if ((await namesIn(directory)).length > 0) throw unusable(path, "it is not empty");
   await write(directory, projectManifest(basename(directory), flags.package));
   if (flags.install) await install(directory);
-  const next = [`cd ${relative(process.cwd(), directory) || "."}`, "npx forge-gpu train"];
+  const place = relative(process.cwd(), directory);
+  const next = [...(place === "" ? [] : [`cd ${shellWord(place)}`]), "npx forge-gpu train"];
   const files = [...Object.values(FILES), "package.json"];
   if (flags.json) printJson({ directory, files, installed: flags.install, next });
   else process.stdout.write(`${madeText(path, flags.install, next)}\n`);
 }
 
-/** Writes the files beside the directory, and puts them in its place when all are there. */
+/** What is in a directory, which is made where it is not there. */
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    await mkdir(directory, { recursive: true });
+    return await readdir(directory);
+  } catch (error) {
+    throw unusable(directory, (error as Error).message);
+  }
+}
+
+/** Writes all files aside, and puts them in their places when they are there. */
 async function write(directory: string, manifestText: string): Promise<void> {
   const starter = join(
     dirname(createRequire(import.meta.url).resolve("forge-gpu/package.json")),
     "examples/starter",
   );
-  const draft = join(dirname(directory), `.${basename(directory)}-${process.pid}`);
-  await mkdir(draft, { recursive: true });
+  const draft = join(directory, `.draft-${process.pid}`);
+  await mkdir(draft);
   try {
     for (const [from, to] of Object.entries(FILES))
       await copyFile(join(starter, from), join(draft, to));
     await writeFile(join(draft, "package.json"), manifestText);
-    await rm(directory, { recursive: true, force: true });
-    await rename(draft, directory);
+    for (const name of await readdir(draft)) await rename(join(draft, name), join(directory, name));
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
@@ -92,7 +106,7 @@ async function install(directory: string): Promise<void> {
     code: "install_failed",
     what: "the project is there, and npm could not install its packages.",
     got: code instanceof Error ? code.message : `exit code ${code}`,
-    fix: `cd ${directory} && npm install`,
+    fix: `cd ${shellWord(directory)} && npm install`,
   });
 }
 
@@ -103,15 +117,16 @@ function madeText(path: string, isInstalled: boolean, next: readonly string[]): 
     "  forge.yaml    what is trained, by which algorithm, for how long",
     "  README.md     what to do next",
     "",
-    [...next.slice(0, 1), ...(isInstalled ? [] : ["npm install"]), ...next.slice(1)].join(" && "),
+    [...next.slice(0, -1), ...(isInstalled ? [] : ["npm install"]), ...next.slice(-1)].join(" && "),
   ].join("\n");
 }
 
-function notEmpty(directory: string): ForgeError {
+function unusable(directory: string, why: string): ForgeError {
   return new ForgeError({
     code: "argument_invalid",
-    what: "init writes over nothing.",
-    got: `${directory} is not empty`,
+    what: "no project can be made there: init writes over nothing.",
+    got: directory,
+    why,
     fix: "name another directory",
   });
 }

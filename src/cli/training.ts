@@ -12,6 +12,7 @@ import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
 import { manifest } from "./manifest.ts";
+import { shellWord } from "./shell-word.ts";
 
 /** Options of the command. */
 export interface TrainFlags {
@@ -82,12 +83,8 @@ function resumption(config: string, { set = [], adapter }: TrainFlags, directory
     ...set.flatMap((override) => ["--set", override]),
     ...(adapter === undefined ? [] : ["--adapter", adapter]),
   ]
-    .map(quoted)
+    .map(shellWord)
     .join(" ");
-}
-
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function placeText(directory: string): string {
@@ -104,7 +101,7 @@ function resultText(result: TrainResult, resume: string | undefined): string {
     parts.push(
       `${ended === "time" ? "out of time" : "interrupted"} after step ${steps}; go on with:\n  ${resume}`,
     );
-  const runs = quoted(placeText(dirname(dirname(directory))));
+  const runs = shellWord(placeText(dirname(dirname(directory))));
   parts.push(`run  ${placeText(directory)}\nsee  forge-gpu dashboard ${runs}`);
   return parts.join("\n\n");
 }

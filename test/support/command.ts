@@ -1,10 +1,13 @@
 /** The `forge-gpu` command as a process of its own, run from the sources. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { resolve } from "node:path";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
+import { pathToFileURL } from "node:url";
 
 const repository = resolve(import.meta.dirname, "../..");
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
 /** What a process came to. */
 export interface Outcome {
@@ -19,10 +22,10 @@ export interface Started {
   readonly done: Promise<Outcome>;
 }
 
-/** Starts the command; `input` is all of its standard input. */
-export function startForgeGpu(args: readonly string[], input = ""): Started {
-  const main = ["--import", "tsx", "src/cli/main.ts", ...args];
-  const child = spawn(process.execPath, main, { cwd: repository });
+/** Starts the command; `input` is all of its standard input, `cwd` where it runs. Default: nothing, the repository. */
+export function startForgeGpu(args: readonly string[], input = "", cwd = repository): Started {
+  const main = ["--import", TSX, join(repository, "src/cli/main.ts"), ...args];
+  const child = spawn(process.execPath, main, { cwd });
   const finish = async (): Promise<Outcome> => {
     const output = Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
     const [stdout, stderr] = await output;
@@ -33,6 +36,6 @@ export function startForgeGpu(args: readonly string[], input = ""): Started {
 }
 
 /** Runs the command. */
-export function forgeGpu(args: readonly string[], input?: string): Promise<Outcome> {
-  return startForgeGpu(args, input).done;
+export function forgeGpu(args: readonly string[], input?: string, cwd?: string): Promise<Outcome> {
+  return startForgeGpu(args, input, cwd).done;
 }
