@@ -1,9 +1,5 @@
 /** Runs of examples/reverse-text, as its page says to start them. */
-import { join, resolve } from "node:path";
-import { expect } from "vitest";
-import { linesOf, runsOf, trainBy } from "./training-run.ts";
-
-const CONFIG = resolve(import.meta.dirname, "../../examples/reverse-text/reverse-text.yaml");
+import { trainExample } from "./example-run.ts";
 
 /** What is said of a run. */
 export interface ReverseTextRun {
@@ -19,18 +15,7 @@ export async function reverseText(
   folder: string,
   ...settings: readonly string[]
 ): Promise<ReverseTextRun> {
-  const own = [
-    `run.directory=${join(folder, "runs")}`,
-    "run.rolloutsEvery=0",
-    "checkpoint.every=0",
-  ];
-  const { code, stderr } = await trainBy(
-    CONFIG,
-    ...[...own, ...settings].flatMap((setting) => ["--set", setting]),
-  );
-  expect(code, stderr).toBe(0);
-  const lines = linesOf(join(runsOf(folder, "reverse-text").at(-1) as string, "metrics.jsonl"));
-  const of = (key: string): number[] => lines.flatMap((line) => (line[key] as number) ?? []);
+  const { of } = await trainExample("reverse-text/reverse-text.yaml", folder, ...settings);
   const rewards = of("eval/reward_mean");
   return {
     before: rewards[0] as number,
