@@ -67,7 +67,7 @@ export class Curve {
       {
         ...{ width: Math.max(200, Math.floor(this.#host.clientWidth)), height: HEIGHT },
         scales: {
-          x: { time: false, ...(acrossRange && { range: [...acrossRange] as [number, number] }) },
+          x: { time: false, range: (_, min, max) => acrossOf(acrossRange, min, max) },
           y: { range: [...range] as [number, number] },
         },
         axes: [
@@ -92,6 +92,12 @@ export class Curve {
       this.#host,
     );
   }
+}
+
+/** From the first value on, and never so few that the marks are fractions. */
+function acrossOf(given: CurveOptions["acrossRange"], min: number, max: number): [number, number] {
+  if (given) return [...given];
+  return [min ?? 0, Math.max(max ?? 0, (min ?? 0) + 10)];
 }
 
 /** 20,000 as 20k. */

@@ -208,10 +208,16 @@ interface RolloutRecord {
 function chosen<T extends { readonly isSuccess: boolean }>(episodes: readonly T[]): T[] {
   const right = episodes.filter(({ isSuccess }) => isSuccess);
   const wrong = episodes.filter(({ isSuccess }) => !isSuccess);
-  return Array.from({ length: SHOWN }, (_, i) => [right[i], wrong[i]])
+  return Array.from({ length: SHOWN }, (_, i) => [spread(right, i), spread(wrong, i)])
     .flat()
     .filter((episode) => episode !== undefined)
     .slice(0, SHOWN);
+}
+
+/** The i-th of as many as are shown: those beside each other are of one problem. */
+function spread<T>(episodes: readonly T[], i: number): T | undefined {
+  if (episodes.length <= SHOWN) return episodes[i];
+  return episodes[Math.floor((i * episodes.length) / SHOWN)];
 }
 
 function percent(share: number): string {
