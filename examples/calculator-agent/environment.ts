@@ -30,7 +30,10 @@ function numbersFrom(seed: number): () => number {
   };
 }
 
-/** Problem number `index` of those that are held out, or of the others: operands whose sum can be divided by 8 are held out. */
+/**
+ * Problem number `index` of those that are held out, or of the others: held out are those whose operands have a sum that 8
+ * divides. Results have three digits, and four: see "Settings" of the page.
+ */
 function problem(index: number, isHeldOut: boolean): Problem {
   const random = numbersFrom(index);
   const whole = (from: number, to: number): number => from + Math.floor(random() * (to - from + 1));

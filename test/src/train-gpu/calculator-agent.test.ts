@@ -1,13 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { exampleRun } from "../../support/example-run.ts";
+import { calculatorAgent } from "../../support/calculator-agent.ts";
 import { useFolder } from "../../support/training-run.ts";
 
 describe("examples/calculator-agent", () => {
   const folder = useFolder("calculator-agent");
 
   it("learns in 8 steps to call its tool again, by what sampler and trainer agree on", async () => {
-    const { before, after, mismatches } = await exampleRun(
-      "calculator-agent/calculator-agent.yaml",
+    const { before, after, mismatches } = await calculatorAgent(
       folder,
       ...["seed=1", "train.warmStart.steps=400", "train.steps=8", "eval.every=8"],
       "optimizer.schedule=constant",
