@@ -74,10 +74,11 @@ async function checkDashboard({ own, cwd, expect }) {
     const [, script = ""] = /<script[^>]* src="([^"]+)"/.exec(page) ?? [];
     const { status } = await fetch(new URL(script, url));
     expect(script !== "" && status === 200, "its dashboard is there, script and all");
-    const { runs } = await (await fetch(new URL("/api/runs", url))).json();
+    /** @param {string} path */
+    const ask = async (path) => JSON.parse(await (await fetch(new URL(path, url))).text());
+    const { runs } = await ask("/api/runs");
     expect(runs.length === 1 && runs[0].name === "prices", "and knows the run");
-    const path = `/api/runs/${runs[0].id}/rollouts`;
-    const { rows } = await (await fetch(new URL(path, url))).json();
+    const { rows } = await ask(`/api/runs/${runs[0].id}/rollouts`);
     expect(rows.length > 0, "and its rollouts");
   } finally {
     child.kill("SIGINT");

@@ -1,5 +1,5 @@
 /** The configurations of the examples, found where they lie: a new one is among them without being named. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { loadConfig } from "../../src/train/config/load.ts";
 
@@ -20,8 +20,17 @@ const FEW = ["batch=16", "groupSize=4", "groupsPerStep=4", "slots=4"];
 /** A model from random weights is shown just enough to call tools now and then. */
 const SHORT_START = ["steps=30", "batch=8", "lr=1e-2", "lossTarget=null"];
 
-/** Absolute path of an example's configuration, and the overrides that make it a small run. */
-export async function smallExample(path: string): Promise<{ file: string; overrides: string[] }> {
+/** A run of seconds as an example's configuration describes it. */
+interface SmallExample {
+  /** Absolute path of the configuration. */
+  readonly file: string;
+  readonly overrides: readonly string[];
+  /** Where its model should be, if it is not there. */
+  readonly missing: string | undefined;
+}
+
+/** Makes an example small. */
+export async function smallExample(path: string): Promise<SmallExample> {
   const file = join(EXAMPLES, path);
   const run = ["train.steps=1000", "eval.every=0"];
   const { config } = await loadConfig(file, { overrides: run });
@@ -33,5 +42,6 @@ export async function smallExample(path: string): Promise<{ file: string; overri
     ...(config.model.create ? of("model.create", TINY) : []),
     ...(config.train.warmStart ? of("train.warmStart", SHORT_START) : []),
   ];
-  return { file, overrides };
+  const model = config.model.directory === null ? "" : resolve(file, "..", config.model.directory);
+  return { file, overrides, missing: model === "" || existsSync(model) ? undefined : model };
 }

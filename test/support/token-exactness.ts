@@ -5,6 +5,7 @@
 import { expect } from "vitest";
 import type { Tensor } from "../../engine/index.ts";
 import type { Environment } from "../../src/agent/environment.ts";
+import type { Algorithm } from "../../src/rl/algorithm/algorithm.ts";
 import type { Generation } from "../../src/rollout/request.ts";
 import { Sampler } from "../../src/rollout/sampler.ts";
 import type { Session } from "../../src/rollout/session.ts";
@@ -69,14 +70,14 @@ async function tapped(
 ): Promise<Exactness> {
   const gpu = await device();
   const { seed } = config;
+  const algorithm = algorithmOf(config.algorithm);
   await using policy = await openPolicy(config.model, { device: gpu, from: directory, seed });
   await using training = new RlTraining({
-    ...{ device: gpu, config, policy, environment },
-    algorithm: algorithmOf(config.algorithm),
+    ...{ device: gpu, config, policy, environment, algorithm },
     isDeterministic: determinismOf(config, environment).length === 0,
   });
   await training.begin(() => {}, new AbortController().signal);
-  using tap = new Tap();
+  using tap = new Tap(algorithm);
   const chats = environment.demonstrate !== undefined;
   const total = { requests: 0, mostRequests: 0, tokens: 0, episodes: 0, continued: 0, chats };
   while (total.requests < requests) {
@@ -96,9 +97,11 @@ class Tap implements Disposable {
   readonly #batches: Promise<HostBatch>[] = [];
   readonly #reports: StepReport[] = [];
   readonly #restore: readonly (() => void)[];
+  readonly #algorithm: Algorithm;
 
-  constructor() {
+  constructor(algorithm: Algorithm) {
     const tap = this;
+    this.#algorithm = algorithm;
     this.#restore = [
       around(Sampler.prototype, "generate", (generate) => {
         return async function (this: Sampler, request, session) {
@@ -131,7 +134,11 @@ class Tap implements Disposable {
 
   /** Compares what came since the last time, and adds it up. */
   async compare(total: Total): Promise<void> {
-    const trained = (await Promise.all(this.#batches.splice(0))).flatMap(trainedTokens);
+    const { old, epochs } = this.#algorithm;
+    // an algorithm may compare with what the trainer says instead of what the sampler said
+    const isCompared = old !== "trainer";
+    const batches = await Promise.all(this.#batches.splice(0));
+    const trained = batches.flatMap((batch) => trainedTokens(batch, isCompared));
     const reports = this.#reports.splice(0);
     const drawn: Generation[] = [];
     for (const episode of reports.flatMap(({ episodes }) => episodes)) {
@@ -143,9 +150,10 @@ class Tap implements Disposable {
       total.mostRequests = Math.max(total.mostRequests, own.length);
       total.continued += own.filter((request, i) => continues(request, own.slice(0, i))).length;
     }
-    total.tokens += trained.length;
-    // of samples of the policy that was there at the time, each once
-    expect(trained.sort()).toEqual(drawn.flatMap(drawnTokens).sort());
+    total.tokens += trained.length / epochs;
+    const tokens = drawn.flatMap((generation) => drawnTokens(generation, isCompared));
+    // once in each pass
+    expect(trained.sort()).toEqual(tokens.flatMap((token) => Array(epochs).fill(token)).sort());
   }
 
   [Symbol.dispose](): void {
@@ -181,15 +189,8 @@ async function hostBatch(batch: BatchTensors, rows: Tensor): Promise<HostBatch> 
 }
 
 /** The trained tokens of a batch: each as {@link tokenKey} has it, as often as the loss counts it. */
-function trainedTokens({
-  tokens,
-  end,
-  rows,
-  targets,
-  edges,
-  offsets,
-  numbers,
-}: HostBatch): string[] {
+function trainedTokens(batch: HostBatch, isCompared: boolean): string[] {
+  const { tokens, end, rows, targets, edges, offsets, numbers } = batch;
   const paths = pathsOf(tokens, end);
   const length = numbers.length / ROWS;
   const count = offsets[offsets.length - 1] as number;
@@ -201,7 +202,8 @@ function trainedTokens({
     else {
       const edge = edges[m] as number;
       expect(weight).toBeGreaterThan(0);
-      keys.push(tokenKey(paths[rows[edge] as number], targets[edge], numbers[m]));
+      const logprob = isCompared ? numbers[m] : undefined;
+      keys.push(tokenKey(paths[rows[edge] as number], targets[edge], logprob));
     }
   }
   return keys;
@@ -217,10 +219,11 @@ function pathsOf(tokens: ArrayLike<number>, end: ArrayLike<number>): string[] {
   });
 }
 
-function drawnTokens({ promptIds, ids, logprobs }: Generation): string[] {
-  return ids.map((id, t) =>
-    tokenKey([...promptIds, ...ids.slice(0, t)].join(" "), id, Math.fround(logprobs[t] as number)),
-  );
+function drawnTokens({ promptIds, ids, logprobs }: Generation, isCompared: boolean): string[] {
+  return ids.map((id, t) => {
+    const path = [...promptIds, ...ids.slice(0, t)].join(" ");
+    return tokenKey(path, id, isCompared ? Math.fround(logprobs[t] as number) : undefined);
+  });
 }
 
 /** A token behind the ids before it, with its log-prob when it was drawn. */
