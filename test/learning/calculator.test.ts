@@ -7,7 +7,11 @@ describe.each([1, 2, 3])("the calculator agent from random weights, seed %i", (s
   const folder = useFolder(`calculator-agent-${seed}`);
 
   it("solves 95 % of held-out problems, sampled", async () => {
-    const { before, after, mismatches } = await calculatorAgent(folder, `seed=${seed}`);
+    const { before, after, mismatches } = await calculatorAgent(
+      folder,
+      `seed=${seed}`,
+      "eval.samples=4",
+    );
     expect(before).toBeGreaterThanOrEqual(0.3);
     expect(before).toBeLessThanOrEqual(0.6);
     expect(after).toBeGreaterThanOrEqual(0.95);
@@ -20,7 +24,7 @@ describe("the same without a calculator", () => {
   const folder = useFolder("calculator-agent-without");
 
   it("solves next to none, trained on right answers for as long", async () => {
-    const settings = ["environment=./without-tool.ts", "seed=1"];
+    const settings = ["environment=./without-tool.ts", "seed=1", "eval.samples=4"];
     const { before, after } = await calculatorAgent(folder, ...settings);
     expect(before).toBeLessThanOrEqual(0.02);
     expect(after).toBeLessThanOrEqual(0.02);
