@@ -4,6 +4,7 @@ import type { AssistantMessage, Message, ToolCall, ToolDefinition } from "../mes
 import type { PolicyLanguage, PolicyTemplate } from "../policy.ts";
 import type { AnsweredChat } from "./history.ts";
 import { Quotation } from "./quotation.ts";
+import { TextCache } from "./text-cache.ts";
 
 /** Writes the prompts of an episode. */
 export class PromptWriter {
@@ -12,6 +13,7 @@ export class PromptWriter {
   /** Texts of the special tokens that end answers, where the template writes one behind an answer. */
   readonly #ends: readonly string[];
   readonly #quotation: Quotation;
+  readonly #texts = new TextCache();
 
   constructor(language: PolicyLanguage, template: PolicyTemplate) {
     this.#language = language;
@@ -53,6 +55,15 @@ export class PromptWriter {
   }
 
   #render(
+    messages: readonly Message[],
+    tools: readonly ToolDefinition[],
+    addGenerationPrompt: boolean,
+  ): string {
+    const key = JSON.stringify([addGenerationPrompt, messages, tools]);
+    return this.#texts.take(key, () => this.#rendered(messages, tools, addGenerationPrompt));
+  }
+
+  #rendered(
     messages: readonly Message[],
     tools: readonly ToolDefinition[],
     addGenerationPrompt: boolean,
