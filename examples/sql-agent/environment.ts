@@ -33,7 +33,7 @@ export function sqlAgent(databaseUrl?: string): Environment<Question> {
       // where tables meet, somebody careful looks first by what
       const isLooking = turn === 0 && task.tables.length > 1;
       if (isLooking) return { calls: [{ name: "describe", input: { table: "orders" } }] };
-      return { calls: [{ name: "query", input: { sql: task.sql } }] };
+      return { calls: [{ name: "query", input: { sql: task.demonstrated ?? task.sql } }] };
     },
     validate: ({ sql }) => ({ calls: [{ name: "query", input: { sql } }] }),
   });

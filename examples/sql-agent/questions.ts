@@ -12,6 +12,8 @@ export interface Question {
   readonly isOrdered: boolean;
   /** The tables that it takes. */
   readonly tables: readonly string[];
+  /** What somebody asks the database who may have misread it: of questions to train on. */
+  readonly demonstrated?: string;
 }
 
 type Table = "customers" | "products" | "orders";
@@ -143,10 +145,32 @@ const isHeldOut = (_: Combination, index: number): boolean => mixed(index) % HEL
 const SEEN = COMBINATIONS.filter((each, index) => !isHeldOut(each, index));
 const UNSEEN = COMBINATIONS.filter(isHeldOut);
 
-/** Question number `index` of those to train on. */
+/** Question number `index` of those to train on. About every other one is misread in a part, drawn anew for each number. */
 export function trainingQuestion(index: number): Question {
   const number = mixed(index);
-  return question(SEEN[number % SEEN.length] as Combination, mixed(number));
+  const combination = SEEN[number % SEEN.length] as Combination;
+  const value = mixed(number);
+  const asked = question(combination, value);
+  const slip = mixed(~value);
+  if (slip % 4 === 0) return { ...asked, demonstrated: asked.sql };
+  const misread = question(misreadCombination(combination, slip), value + ((slip >>> 4) % 2));
+  return { ...asked, demonstrated: misread.sql };
+}
+
+/** The combination with another measure, another restriction, or another order; or as it is, for another value. */
+function misreadCombination(combination: Combination, slip: number): Combination {
+  const { topic, group } = combination;
+  const drawn = <T>(of: readonly T[]): T => of[mixed(slip) % of.length] as T;
+  switch ((slip >>> 2) % 4) {
+    case 0:
+      return { ...combination, measure: drawn(topic.measures) };
+    case 1:
+      return { ...combination, filter: drawn(topic.filters.filter((f) => f.column !== group)) };
+    case 2:
+      return group === undefined ? combination : { ...combination, order: drawn(ORDERS) };
+    default:
+      return combination;
+  }
 }
 
 /** Questions of combinations that no training question has: one of each. */

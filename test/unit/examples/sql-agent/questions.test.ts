@@ -25,6 +25,15 @@ describe("questions about the shop", () => {
     }
   });
 
+  it("are demonstrated by somebody who misreads about half of them, now so and now so", () => {
+    const wrong = TRAINING.filter(({ demonstrated, sql }) => demonstrated !== sql);
+    expect(wrong.length / TRAINING.length).toBeGreaterThan(0.5);
+    expect(wrong.length / TRAINING.length).toBeLessThan(0.6);
+    const right = new Set(TRAINING.filter((q) => q.demonstrated === q.sql).map((q) => q.text));
+    expect(wrong.filter(({ text }) => right.has(text)).length / wrong.length).toBeGreaterThan(0.75);
+    expect(unseenQuestions.every(({ demonstrated }) => demonstrated === undefined)).toBe(true);
+  });
+
   it("are the same for the same number, and mean one thing each", () => {
     expect(trainingQuestion(7)).toEqual(TRAINING[7]);
     const meaning = new Map<string, string>();
