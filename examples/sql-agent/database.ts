@@ -54,20 +54,3 @@ export function resultSetOf(answers: readonly AnswerRow[], most: number): Result
 function cellOf(value: unknown): Cell {
   return typeof value === "object" && value !== null ? JSON.stringify(value) : (value as Cell);
 }
-
-/**
- * Opens the shop.
- *
- * @param url of a PostgreSQL server, as somebody who may make schemas and roles. Default: one that runs in this process.
- */
-export async function openDatabase(
-  url?: string,
-  limits: QueryLimits = DEFAULT_LIMITS,
-): Promise<Database> {
-  if (url === undefined) {
-    const { EmbeddedDatabase } = await import("./embedded-database.ts");
-    return EmbeddedDatabase.open(limits);
-  }
-  const { ServerDatabase } = await import("./server-database.ts");
-  return ServerDatabase.open(url, limits);
-}

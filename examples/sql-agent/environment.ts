@@ -1,6 +1,6 @@
 /** Questions about a shop, answered by asking its database: the rows of the last query are the answer. */
 import { defineEnvironment, type Environment, type Message } from "forge-gpu";
-import { openDatabase } from "./database.ts";
+import { openDatabase } from "./open-database.ts";
 import { type Question, trainingQuestion, unseenQuestions } from "./questions.ts";
 import { isSameResult } from "./result-set.ts";
 import { SharedDatabase } from "./shared-database.ts";

@@ -13,7 +13,7 @@ export class TextCache {
   #size = 0;
 
   /** @param most characters that are kept, of keys and texts */
-  constructor(most = MOST) {
+  constructor(most: number = MOST) {
     this.#most = most;
   }
 

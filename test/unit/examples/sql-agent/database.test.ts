@@ -1,9 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  type Database,
-  openDatabase,
-  QUERY_CANCELED,
-} from "../../../../examples/sql-agent/database.ts";
+import { type Database, QUERY_CANCELED } from "../../../../examples/sql-agent/database.ts";
+import { openDatabase } from "../../../../examples/sql-agent/open-database.ts";
 import { trainingQuestion, unseenQuestions } from "../../../../examples/sql-agent/questions.ts";
 import { isSameResult } from "../../../../examples/sql-agent/result-set.ts";
 import { SharedDatabase } from "../../../../examples/sql-agent/shared-database.ts";
