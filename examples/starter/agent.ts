@@ -8,13 +8,13 @@ interface Task {
   readonly price: number;
 }
 
-const ITEMS = ["apple", "pear", "plum", "fig", "lime", "date", "kiwi", "mango"];
+const ITEMS = ["pear", "plum", "lime", "date", "kiwi", "leek", "corn", "beet"];
 const HELD_OUT = 64;
 
 /** Task number `index`. Prices differ from task to task, so that nobody can know them by heart. */
 function task(index: number): Task {
   const item = ITEMS[index % ITEMS.length] as string;
-  return { item, price: 10 + ((index * 7919) % 990) };
+  return { item, price: 100 + ((index * 7919) % 899) };
 }
 
 export const environment = defineEnvironment<Task>({
@@ -47,11 +47,13 @@ export const environment = defineEnvironment<Task>({
     calls: { weight: 0, score: ({ toolCalls }) => toolCalls.length },
   },
 
-  // a model from random weights knows nothing: it is shown this for a while before rewards teach it
-  demonstration: ({ task, messages, turn }) =>
-    turn === 0
-      ? { calls: [{ name: "price", input: { item: task.item } }] }
-      : (messages.at(-1)?.content ?? ""),
+  // a model from random weights knows nothing, and is shown this first: how to look a price up, and how to guess one.
+  // Which of the two is worth something, it learns from the reward.
+  demonstration: ({ task, messages, turn }) => {
+    if (turn === 1) return messages.at(-1)?.content ?? "";
+    const isGuess = task.price % 2 === 0;
+    return isGuess ? "500" : { calls: [{ name: "price", input: { item: task.item } }] };
+  },
   // what is right must be rewarded: looked at before training begins
   validate: ({ item, price }) => [{ calls: [{ name: "price", input: { item } }] }, `${price}`],
 
