@@ -10,6 +10,7 @@ describe("examples/sql-agent", () => {
       "sql-agent/sql-agent.yaml",
       folder,
       ...["train.steps=2", "eval.every=0", "optimizer.warmupSteps=0", "train.warmStart.steps=60"],
+      ...["rollout.groupsPerStep=4", "rollout.slots=4", "rollout.batch=32"],
     );
     const calls = of("tools/calls_mean");
     expect(calls).toHaveLength(2);
