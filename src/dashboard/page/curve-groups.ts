@@ -71,7 +71,7 @@ const PLANS: readonly SectionPlan[] = [
       plan("Cut off or failed", "rollout/truncated_rate", "rollout/error_rate"),
       plan("Tool calls", "tools/calls_mean", "tools/calls*"),
       plan("Failing tool calls", "tools/*rate", "tools/*"),
-      plan("Histories", "rollout/forks", "rollout/merge_ratio", "tree/*"),
+      plan("Histories", "rollout/forks", "tree/*"),
       plan("Groups", "rollout/*groups"),
       plan("Other figures of episodes", "rollout/*"),
     ],

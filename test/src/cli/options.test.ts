@@ -175,7 +175,6 @@ describe("eval", () => {
   });
 
   it.each([
-    ["", "missingArgument", "'config'"],
     ["c --run r --checkpoint k", "conflictingOption", "--checkpoint"],
     ["c --run r --model m", "conflictingOption", "--model"],
     ["c --checkpoint k --model m", "conflictingOption", "--model"],
@@ -183,7 +182,7 @@ describe("eval", () => {
     ["c --temperature 1e9", "invalidArgument", "0, or a number from"],
     ["c --sampels 2", "unknownOption", "--samples"],
   ])("refuses %s", async (line, code, text) => {
-    const refused = await parsed(evalCommand, ...line.split(" ").filter((word) => word !== ""));
+    const refused = await parsed(evalCommand, ...line.split(" "));
     expect(refused.code).toBe(`commander.${code}`);
     expect(refused.text).toContain(text);
   });
