@@ -1,6 +1,7 @@
 /**
  * The one check behind `npm test`: every step in order, a line each. It goes on after a failure, shows what failed, and
- * ends with the totals of all steps and tests as `N passed, N failed`. Steps that only read the sources run two at a time.
+ * ends with the totals of all steps and tests as `N passed, N failed`. Steps that only read the sources run beside the unit
+ * tests.
  *
  *   npm run check               all steps
  *   npm run check -- lint unit  the steps whose names start with one of these words
@@ -68,8 +69,9 @@ async function vitest(project) {
 
 /** @typedef {readonly [name: string, run: () => Promise<Outcome>]} Step */
 
-/** Steps that read the sources and nothing else. @type {readonly Step[]} */
+/** Unit tests wait most of their time, and the other steps read the sources and nothing else. @type {readonly Step[]} */
 const READING = [
+  ["unit tests", () => vitest("unit")],
   ["types", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json")],
   [
     "types, as built",
@@ -97,7 +99,6 @@ const READING = [
 
 /** Steps that want the machine for themselves. @type {readonly Step[]} */
 const RUNNING = [
-  ["unit tests", () => vitest("unit")],
   ["gpu tests", () => vitest("gpu")],
   ["browser tests", () => vitest("browser")],
   ["package", () => node("test/repository/package.mjs")],
@@ -119,17 +120,19 @@ const failures = [];
  * @param {number} width
  */
 async function runSteps(steps, width) {
+  /** @type {((run: { outcome: Outcome, seconds: number }) => void)[]} */
+  const done = [];
   /** @type {Promise<{ outcome: Outcome, seconds: number }>[]} */
-  const runs = [];
-  for (const [i, [, run]] of steps.entries()) {
-    const before = runs[i - width] ?? Promise.resolve();
-    runs.push(
-      before.then(async () => {
-        const started = performance.now();
-        return { outcome: await run(), seconds: (performance.now() - started) / 1000 };
-      }),
-    );
-  }
+  const runs = steps.map((_, i) => new Promise((resolve) => (done[i] = resolve)));
+  const waiting = [...steps.entries()];
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [i, [, run]] = next;
+      const started = performance.now();
+      done[i]?.({ outcome: await run(), seconds: (performance.now() - started) / 1000 });
+    }
+  };
+  for (let i = 0; i < width; i++) void lane();
   for (const [i, [name]] of steps.entries()) {
     process.stdout.write(`${name.padEnd(18)}`);
     const run = await runs[i];

@@ -33,7 +33,8 @@ export interface RlTrainingOptions {
   readonly device: Device;
   readonly config: TrainConfig;
   readonly policy: OpenedPolicy;
-  readonly environment: Environment;
+  // biome-ignore lint/suspicious/noExplicitAny: with tasks of any type
+  readonly environment: Environment<any>;
   readonly algorithm: Algorithm;
   readonly isDeterministic: boolean;
 }

@@ -31,7 +31,8 @@ export interface TrainOptions {
   /** A configuration that was read from a file; see `loadConfig`. It or `config` is there. */
   readonly loaded?: LoadedConfig;
   /** A configuration; relative paths in it are meant from the working directory. */
-  readonly config?: TrainConfigInput;
+  // biome-ignore lint/suspicious/noExplicitAny: of an environment with tasks of any type
+  readonly config?: TrainConfigInput<any>;
   /** Default: the default device. */
   readonly device?: Device;
   /** Default: warnings on stderr and nothing else. */

