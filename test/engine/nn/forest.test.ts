@@ -128,7 +128,7 @@ describe("a forest of trees", () => {
     },
   );
 
-  it("sends no gradient at all from one branch to another", async () => {
+  it("FEATURE 14: sends no gradient at all from one branch to another", async () => {
     const model = makeModel("rope");
     const random = randoms(4);
     const forest = randomForest(TOKENS, random.next, 0.8, 0.05);
