@@ -1,4 +1,4 @@
-/** An advantage and a loss of one's own, in the place of an algorithm's name: `forge-gpu train examples/own-loss/own-loss.ts`. */
+/** An advantage and a loss of one's own, in the place of an algorithm's name. */
 import { defineAlgorithm, defineConfig, perEpisode, where } from "forge-gpu";
 
 const rankedTopr = defineAlgorithm({

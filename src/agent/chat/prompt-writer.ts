@@ -99,17 +99,31 @@ export class PromptWriter {
     tools: readonly ToolDefinition[],
   ): string | undefined {
     const answer = known.at(-1) as AssistantMessage;
-    const before = this.#render(known.slice(0, -1), tools, false);
-    if (!now.startsWith(before)) return undefined;
+    const from = this.#lengthWithin(now, known.slice(0, -1), tools);
+    if (from === undefined) return undefined;
     if (this.#ends.length === 0) {
       const whole = this.#render(known, tools, false);
       return now.startsWith(whole) ? now.slice(whole.length) : undefined;
     }
-    const end = firstOf(now, this.#ends, before.length);
-    const said = now.slice(before.length, end?.at);
+    const end = firstOf(now, this.#ends, from);
+    const said = now.slice(from, end?.at);
     if (!end || !said.includes(answer.reasoning?.trim() ?? "")) return undefined;
     const last = this.#language.tokenizer.tokenOf(ids.at(-1) ?? -1);
     return now.slice(last === end.text ? end.at + end.text.length : end.at);
+  }
+
+  /** Length of the text of messages with which `now` begins; undefined where it begins otherwise. */
+  #lengthWithin(
+    now: string,
+    messages: readonly Message[],
+    tools: readonly ToolDefinition[],
+  ): number | undefined {
+    // the prompt that was asked with is at hand, and nearly always opens the answer as the chat goes on to write it
+    for (const addGenerationPrompt of [true, false]) {
+      const text = this.#render(messages, tools, addGenerationPrompt);
+      if (now.startsWith(text)) return text.length;
+    }
+    return undefined;
   }
 
   #encode(text: string): number[] {

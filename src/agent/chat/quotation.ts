@@ -5,8 +5,8 @@ import type { PolicyTokenizer } from "../policy.ts";
 
 /**
  * Messages of users and tools as a prompt may hold them: a special token that is written out in them is taken apart by a
- * space (or out, where that cannot be written), or a tool's answer could end its turn and begin the policy's. Of a tool's answer, characters that the tokenizer has no token
- * for are left out.
+ * space (or out, where that cannot be written), or a tool's answer could end its turn and begin the policy's. Of a tool's
+ * answer, characters that the tokenizer has no token for are left out.
  */
 export class Quotation {
   readonly #tokenizer: PolicyTokenizer;
