@@ -12,6 +12,16 @@ const chromium = chromiumForTests();
 /** A software adapter compiles each kernel at its first dispatch: tens of milliseconds to a second apiece. */
 const timeouts = { testTimeout: 120_000, hookTimeout: 120_000 };
 
+/** One process and one device for all files: opening a device and compiling are what costs. */
+const onOneDevice = {
+  ...timeouts,
+  exclude: ["test/{engine,src}/**/*.browser.test.ts"],
+  isolate: false,
+  fileParallelism: false,
+  execArgv: ["--expose-gc"],
+  sequence: { groupOrder: 1 },
+};
+
 export default defineConfig({
   assetsInclude: ["**/*.safetensors"],
   resolve: {
@@ -44,19 +54,16 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: { ...onOneDevice, name: "engine", include: ["test/engine/**/*.test.ts"] },
+      },
+      {
+        extends: true,
         test: {
-          ...timeouts,
+          ...onOneDevice,
           name: "gpu",
           include: [
-            "test/engine/**/*.test.ts",
             "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**/*.test.ts",
           ],
-          exclude: ["test/{engine,src}/**/*.browser.test.ts"],
-          // One process and one device for all files: opening a device and compiling are what costs.
-          isolate: false,
-          fileParallelism: false,
-          execArgv: ["--expose-gc"],
-          sequence: { groupOrder: 1 },
         },
       },
       {

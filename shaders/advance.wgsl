@@ -1,7 +1,8 @@
 // advance.wgsl — what a slot feeds next, once a token has been drawn for it.
 //
-// Formula   for each row r with s = slots[r] < count and left[s] > 0: tokens[s] = token[r]; positions[s] += 1; produced[s] += 1;
-//           left[s] = 0 if token[r] is one of stops[s], else left[s] - 1
+// Formula   for each row r with s = slots[r] < count and left[s] > 0: produced[s] += 1; left[s] = 0 if token[r] is one of
+//           stops[s], else left[s] - 1; and if left[s] is still > 0: tokens[s] = token[r]; positions[s] += 1
+//           A last token is never fed, and may have no position to be fed at: the slot goes on feeding the one before.
 // Shapes    slots, token [rows] u32, no slot twice; tokens, positions [count] u32; stops [count, 8] u32; progress [count, 2]
 //           u32 = (left, produced)
 // Bindings  group(0)  0 params uniform · 1 slots read · 2 token read · 3 stops read · 4 tokens read_write ·
@@ -38,7 +39,9 @@ fn advance(
   if (left == 0u) { return; }
   let drawn = token[row];
   let is_stop = any(stops[2u * slot] == vec4u(drawn)) || any(stops[2u * slot + 1u] == vec4u(drawn));
+  let still_left = select(left - 1u, 0u, is_stop);
+  progress[slot] = vec2u(still_left, progress[slot].y + 1u);
+  if (still_left == 0u) { return; }
   tokens[slot] = drawn;
   positions[slot] += 1u;
-  progress[slot] = vec2u(select(left - 1u, 0u, is_stop), progress[slot].y + 1u);
 }

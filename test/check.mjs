@@ -1,13 +1,12 @@
 /**
- * The one check behind `npm test`: every step in order, a line each. It goes on after a failure, shows what failed, and
- * ends with the totals of all steps and tests as `N passed, N failed`. Steps that only read the sources run beside the unit
- * tests.
+ * The one check behind `npm test`: every step, and a line for each that has ended. It goes on after a failure, shows what
+ * failed, and ends with the totals of all steps and tests as `N passed, N failed`.
  *
  *   npm run check               all steps
  *   npm run check -- lint unit  the steps whose names start with one of these words
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { embedShaders } from "../src/setup/embed-shaders.mjs";
@@ -69,74 +68,61 @@ async function vitest(project) {
 
 /** @typedef {readonly [name: string, run: () => Promise<Outcome>]} Step */
 
-/** Unit tests wait most of their time, and the other steps read the sources and nothing else. @type {readonly Step[]} */
-const READING = [
-  ["unit tests", () => vitest("unit")],
-  ["types", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.json")],
-  [
-    "types, as built",
-    () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noEmit"),
-  ],
-  ["types, of pages", () => node("node_modules/typescript/bin/tsc", "-p", "tsconfig.pages.json")],
-  [
-    "lint and format",
-    () => node("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),
-  ],
-  [
-    "import rules",
-    () =>
-      node(
-        "node_modules/dependency-cruiser/bin/dependency-cruise.mjs",
-        "--config",
-        ".dependency-cruiser.mjs",
-        ...["engine", "cluster", "src", "examples"].filter((folder) =>
-          existsSync(join(root, folder)),
-        ),
-      ),
-  ],
-  ["dead code", () => node("node_modules/knip/bin/knip.js")],
-];
+/** A TypeScript project. @param {readonly string[]} args */
+const tsc = (...args) => node("node_modules/typescript/bin/tsc", "-p", ...args);
 
-/** Steps that want the machine for themselves. @type {readonly Step[]} */
-const RUNNING = [
-  ["gpu tests", () => vitest("gpu")],
-  ["browser tests", () => vitest("browser")],
-  ["package", () => node("test/repository/package.mjs")],
-  ["docs", () => vitest("docs")],
+/**
+ * What runs beside each other: two at a time, since any of them leaves a core idle half of the time, as compilers of shaders
+ * do, and whoever waits for a process. The package is packed when the pages' tests, which read what is built, are long over.
+ *
+ * @type {readonly (readonly Step[])[]}
+ */
+const LANES = [
+  [
+    ["engine tests", () => vitest("engine")],
+    ["types", () => tsc("tsconfig.json")],
+    ["types, as built", () => tsc("tsconfig.build.json", "--noEmit")],
+    ["types, of pages", () => tsc("tsconfig.pages.json")],
+    [
+      "lint and format",
+      () => node("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),
+    ],
+    [
+      "import rules",
+      () =>
+        node(
+          "node_modules/dependency-cruiser/bin/dependency-cruise.mjs",
+          ...["--config", ".dependency-cruiser.mjs"],
+          ...["engine", "cluster", "src", "examples"],
+        ),
+    ],
+    ["dead code", () => node("node_modules/knip/bin/knip.js")],
+    ["browser tests", () => vitest("browser")],
+    ["package", () => node("test/repository/package.mjs")],
+  ],
+  [
+    ["unit tests", () => vitest("unit")],
+    ["gpu tests", () => vitest("gpu")],
+    ["docs", () => vitest("docs")],
+  ],
 ];
 
 const wanted = process.argv.slice(2);
-/** @param {readonly Step[]} steps */
-const wantedOf = (steps) =>
-  steps.filter(([name]) => wanted.length === 0 || wanted.some((word) => name.startsWith(word)));
+/** @param {Step} step */
+const isWanted = ([name]) => wanted.length === 0 || wanted.some((word) => name.startsWith(word));
 const total = { passed: 0, failed: 0, skipped: 0 };
 /** @type {{ name: string, output: string }[]} */
 const failures = [];
 
 /**
- * Runs steps, `width` at a time, and writes a line for each in their order.
+ * Runs steps one after the other, and writes a line for each when it has ended.
  *
  * @param {readonly Step[]} steps
- * @param {number} width
  */
-async function runSteps(steps, width) {
-  /** @type {((run: { outcome: Outcome, seconds: number }) => void)[]} */
-  const done = [];
-  /** @type {Promise<{ outcome: Outcome, seconds: number }>[]} */
-  const runs = steps.map((_, i) => new Promise((resolve) => (done[i] = resolve)));
-  const waiting = [...steps.entries()];
-  const lane = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [i, [, run]] = next;
-      const started = performance.now();
-      done[i]?.({ outcome: await run(), seconds: (performance.now() - started) / 1000 });
-    }
-  };
-  for (let i = 0; i < width; i++) void lane();
-  for (const [i, [name]] of steps.entries()) {
-    process.stdout.write(`${name.padEnd(18)}`);
-    const run = await runs[i];
-    if (run) report(name, run.outcome, run.seconds);
+async function runLane(steps) {
+  for (const [name, run] of steps) {
+    const started = performance.now();
+    report(name, await run(), (performance.now() - started) / 1000);
   }
 }
 
@@ -150,7 +136,7 @@ async function runSteps(steps, width) {
 function report(name, { ok, output, counts }, seconds) {
   const tests = counts ? `${counts.passed} of ${counts.passed + counts.failed} tests` : "";
   const line = `${ok ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(7)} s  ${tests}`;
-  process.stdout.write(`${line.trimEnd()}\n`);
+  process.stdout.write(`${name.padEnd(18)}${line.trimEnd()}\n`);
   total.passed += (counts?.passed ?? 0) + (ok ? 1 : 0);
   total.failed += (counts?.failed ?? 0) + (ok ? 0 : 1);
   total.skipped += counts?.skipped ?? 0;
@@ -158,15 +144,14 @@ function report(name, { ok, output, counts }, seconds) {
 }
 
 embedShaders(root);
-const steps = [wantedOf(READING), wantedOf(RUNNING)];
-await runSteps(steps[0] ?? [], 2);
-await runSteps(steps[1] ?? [], 1);
+const lanes = LANES.map((steps) => steps.filter(isWanted));
+await Promise.all(lanes.map(runLane));
 rmSync(scratch, { recursive: true, force: true });
 
 for (const { name, output } of failures) {
   process.stdout.write(`\n──── ${name} ────\n${output.trim()}\n`);
 }
-const isNone = steps.every((some) => some.length === 0);
+const isNone = lanes.flat().length === 0;
 if (isNone) process.stdout.write(`no step is called ${wanted.join(" or ")}\n`);
 if (total.skipped > 0) process.stdout.write(`\n${total.skipped} skipped\n`);
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed\n`);

@@ -67,8 +67,9 @@ export interface SlotStates {
 }
 
 /**
- * Books drawn tokens: each becomes the next that its slot feeds, one position further, and is written into the log. A slot
- * is idle once its budget is spent or a stop token is drawn; idle slots and rows without one change nothing.
+ * Books drawn tokens: each is written into the log and becomes the next that its slot feeds, one position further. A slot
+ * is idle once its budget is spent or a stop token is drawn: that token is not fed, and may have no position left to be fed
+ * at. Idle slots and rows without one change nothing; fed on, they feed what they fed last.
  *
  * Inside a compiled function, once per function: it assigns all states but `stops`.
  *

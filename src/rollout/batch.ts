@@ -91,6 +91,7 @@ export class Batch {
     active.start(slot, reused);
     this.#stats.reusedTokens += reused;
     this.#options.decoder.start(slot.index, {
+      token: prompt.at(-1) as number,
       position: prompt.length - 1,
       budget: maxTokens,
       drawn: this.#drawn[slot.index] as number,

@@ -30,7 +30,8 @@ export interface DecoderOptions {
 
 /** A slot's state on the GPU when a prompt enters it. */
 export interface SlotStart {
-  /** Position of the prompt's last token. */
+  /** The prompt's last token, and its position. */
+  readonly token: number;
   readonly position: number;
   readonly budget: number;
   /** Tokens that the slot has ever drawn. */
@@ -113,11 +114,13 @@ export class Decoder implements Disposable {
   }
 
   /** Readies a slot for a prompt. */
-  start(slot: number, { position, budget, drawn, settings, stopIds }: SlotStart): void {
-    const { positions, progress, stops } = this.#states;
+  start(slot: number, { token, position, budget, drawn, settings, stopIds }: SlotStart): void {
+    const { tokens, positions, progress, stops } = this.#states;
     const words = new Uint32Array(STOP_WORDS).fill(NONE);
     words.set([...stopIds].slice(0, STOP_WORDS));
     this.#settings.write(this.#device, settings, slot * 8);
+    // a slot that is over with its first token goes on feeding this one
+    tokens.write(this.#device, Uint32Array.of(token), slot);
     positions.write(this.#device, Uint32Array.of(position), slot);
     progress.write(this.#device, Uint32Array.of(budget, drawn), slot * 2);
     stops.write(this.#device, words, slot * STOP_WORDS);

@@ -27,8 +27,10 @@ export function advance(slots: readonly SlotRecord[], rows: readonly DrawnRow[])
     const { produced, log, stops } = record;
     log[produced % log.length] = [token, logprobBits, entropyBits, produced];
     record.produced = produced + 1;
+    record.left = stops.includes(token) ? 0 : record.left - 1;
+    // the last token is never fed
+    if (record.left === 0) continue;
     record.token = token;
     record.position++;
-    record.left = stops.includes(token) ? 0 : record.left - 1;
   }
 }

@@ -151,6 +151,29 @@ describe("a text ends", () => {
     expect(free.finishReason).toBe("length");
   });
 
+  it("where its model has no further position, while others go on", async () => {
+    const gpt2 = await loadGolden(on, "gpt2");
+    const { maxLength } = gpt2;
+    const sampler = opened({ model: gpt2, batch: 3, length: maxLength });
+    const prompt = integers(7, maxLength + 1, gpt2.options.vocab, 3);
+    const asked = [
+      { prompt: prompt.slice(3), maxTokens: 3 },
+      { prompt: prompt.slice(0, 20), maxTokens: 1 },
+      { prompt: prompt.slice(40), maxTokens: 30 },
+      // these go on where the first two have ended: what was fed to them meanwhile is not in their caches
+      { prompt: prompt.slice(3).concat(5), maxTokens: 2 },
+      { prompt: prompt.slice(0, 40), maxTokens: 4 },
+    ].map((each, seed) => ({ ...each, sampling: { seed } }));
+    const together = [
+      ...(await Promise.all(asked.slice(0, 3).map((each) => sampler.generate(each)))),
+      ...(await Promise.all(asked.slice(3).map((each) => sampler.generate(each)))),
+    ];
+    expect(together.map((g) => g.reusedTokens)).toEqual([0, 0, 0, maxLength - 2, 20]);
+    const alone: Generation[] = [];
+    for (const each of asked) alone.push(await opened({ model: gpt2 }).generate(each));
+    expect(together.map(record)).toEqual(alone.map(record));
+  });
+
   it("when it repeats itself with confidence", async () => {
     const sampler = opened();
     const ask = (probability: number) =>
