@@ -164,11 +164,12 @@ async function playAgent<Task, State, Result>(
       >);
     const messages = openingOf(definition, task);
     const model = agentModel(chat, {
-      // clients are told of malformed calls as text, and would not bring them here
-      onReply: ({ requestIndex, malformed }, role) => {
-        if (malformed.length === 0) return;
+      // what clients deal with by themselves, and would not bring here
+      onReply: ({ requestIndex, malformed }, role, refused) => {
+        const calls = refused.filter(({ name }) => !tools.has(name));
+        if (calls.length + malformed.length === 0) return;
         // a reply to an episode that is over is nobody's
-        tools.run({ requestIndex, role, calls: [], malformed }).catch(() => {});
+        tools.run({ requestIndex, role, calls, malformed }).catch(() => {});
       },
     });
     const result = await agent({

@@ -1,9 +1,10 @@
 /** The policy as agents know models: a client of chat completions, and a language model of the Vercel AI SDK. */
-import type { Chat, ChatReply } from "../chat/chat.ts";
+import type { Chat } from "../chat/chat.ts";
 import { aiSdkModel } from "./ai-sdk-model.ts";
 import type { AiSdkModel } from "./ai-sdk-types.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { HandedReplies } from "./handed-replies.ts";
+import type { OnReply } from "./model-desk.ts";
 import { BASE_URL, modelFetch } from "./model-fetch.ts";
 import type { ChatCompletions, ModelList } from "./openai-types.ts";
 
@@ -31,8 +32,7 @@ export interface AgentModel extends AiSdkModel {
 export interface AgentModelOptions {
   /** Name of the model. Default "policy". */
   readonly id?: string;
-  /** Hears of each reply, and who asked, before the client does: of malformed calls too, which clients are told as text. */
-  readonly onReply?: (reply: ChatReply, role: string) => void;
+  readonly onReply?: OnReply;
 }
 
 /** The policy behind a chat. */

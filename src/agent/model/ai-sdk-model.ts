@@ -1,5 +1,6 @@
 /** A policy as a language model of the Vercel AI SDK. */
-import type { ChatReply } from "../chat/chat.ts";
+import type { ChatReply, ChatRequest } from "../chat/chat.ts";
+import type { ToolCall } from "../message.ts";
 import { aiSdkToolCall, requestOfPrompt, sampledIds } from "./ai-sdk-prompt.ts";
 import type {
   AiSdkAnswer,
@@ -28,7 +29,7 @@ export function aiSdkModel(desk: ModelDesk): AiSdkModel {
       request.signal?.throwIfAborted();
       const reply = await finished(chat.ask(request), request.signal);
       const content = toldContent(reply);
-      keepReply(desk, request.messages.length, content, reply);
+      keepReply(desk, request.messages.length, content, reply, refusedOf(request, reply));
       return {
         content: contentOf(reply, content),
         ...endOf(reply),
@@ -40,11 +41,23 @@ export function aiSdkModel(desk: ModelDesk): AiSdkModel {
       const request = requestOfPrompt(call, handed);
       const stream = await ReplyStream.open(chat, request);
       const parts = streamParts(desk, call, stream, (end) =>
-        keepReply(desk, request.messages.length, end.content, end.reply),
+        keepReply(
+          desk,
+          request.messages.length,
+          end.content,
+          end.reply,
+          refusedOf(request, end.reply),
+        ),
       );
       return { stream: readableOf(parts, stream.controller) };
     },
   };
+}
+
+/** Calls of tools that the SDK does not have: it tells the policy so itself, and runs nothing. */
+function refusedOf({ tools = [] }: ChatRequest, { message }: ChatReply): ToolCall[] {
+  const names = new Set(tools.map(({ name }) => name));
+  return (message.toolCalls ?? []).filter(({ name }) => !names.has(name));
 }
 
 async function* streamParts(

@@ -1,6 +1,13 @@
 /** What all ways to ask a model share. */
 import type { Chat, ChatReply } from "../chat/chat.ts";
+import type { ToolCall } from "../message.ts";
 import type { HandedReplies } from "./handed-replies.ts";
+
+/**
+ * Hears of each reply, and who asked, before the client does: of malformed calls too, which clients are told as text, and of
+ * calls that the client answers by itself, as no tool that it has.
+ */
+export type OnReply = (reply: ChatReply, role: string, refused: readonly ToolCall[]) => void;
 
 /** Where a model's requests are made and its answers are kept. */
 export interface ModelDesk {
@@ -10,8 +17,7 @@ export interface ModelDesk {
   readonly handed: HandedReplies;
   /** A name for an answer. */
   readonly nextId: () => string;
-  /** Hears of each reply, and who asked, before the client does. */
-  readonly onReply: (reply: ChatReply, role: string) => void;
+  readonly onReply: OnReply;
 }
 
 /** Keeps a reply to `index` messages that the client is told with `content`. */
@@ -20,7 +26,8 @@ export function keepReply(
   index: number,
   content: string,
   reply: ChatReply,
+  refused: readonly ToolCall[] = [],
 ): void {
   handed.keep(index, content, reply);
-  onReply(reply, chat.role);
+  onReply(reply, chat.role, refused);
 }

@@ -100,6 +100,11 @@ export class BoundTools {
     }));
   }
 
+  /** Whether there is a tool of this name. */
+  has(name: string): boolean {
+    return this.#tools.has(name);
+  }
+
   /**
    * Runs the calls of an answer, all at once. Returns a message for each: the calls in their order, then what was none.
    * Whatever a tool does, the agent is told; see {@link ToolCallStatus}.

@@ -194,8 +194,8 @@ describe("create", () => {
     await all(await worker.create({ messages: hello, stream: true }));
     const [first, second] = chat.replies;
     expect(heard).toEqual([
-      [first, "main"],
-      [second, "worker"],
+      [first, "main", []],
+      [second, "worker", []],
     ]);
     expect((await model.models.list()).data).toMatchObject([{ id: "mine", object: "model" }]);
   });

@@ -184,29 +184,36 @@ test("a sub-agent's requests are its own, behind the latest of the agent that be
   ]);
 });
 
-test("an environment's agent by the AI SDK: its calls are recorded, malformed ones too", async () => {
-  const script = ["<call>add {oops", { calls: [{ name: "add", input: { x: "1+2" } }] }, "3."];
-  const environment = defineEnvironment({
-    name: "sums",
-    tasks: { train: ["1+2?"] },
-    user: (task) => task,
-    tools: { add: agentTool({ input: z.object({ x: z.string() }), run: ({ x }) => sum(x) }) },
-    agent: async ({ model, tools, task }) => {
-      const aiTools = tools.forAiSdk();
-      const options = { model, tools: aiTools, stopWhen: stepCountIs(4) };
-      await generateText({ ...options, prompt: task });
-      return (await generateText({ ...options, prompt: `${task} Once more.` })).text;
-    },
-    rewards: { right: ({ result }) => Number(result === "3.") },
-  });
-  const { trace } = await playScripted({
-    ...{ environment, task: "1+2?", seed: 1, language },
-    answer: (request, i) => idsOfReply(script[i] as WrittenReply, request, language),
-  });
-  expect(trace.details?.toolCalls).toMatchObject([
-    { requestIndex: 0, role: "main", status: "malformed", input: "<call>add {oops" },
-    { requestIndex: 1, role: "main", status: "ok", name: "add", content: "3" },
-  ]);
-  expect(await environment.rewards["right"]?.score(trace)).toBe(1);
-  expect(await environment.rewards["format"]?.score(trace)).toEqual([-1, 0, 0]);
-});
+test.each([
+  ["generateText", generateText],
+  ["streamText", streamText],
+])(
+  "an environment's agent by %s: its calls are recorded, those that are none too",
+  async (_, ask) => {
+    const call = (name: string) => ({ calls: [{ name, input: { x: "1+2" } }] });
+    const script = ["<call>add {oops", call("sum"), call("add"), "3."];
+    const environment = defineEnvironment({
+      name: "sums",
+      tasks: { train: ["1+2?"] },
+      user: (task) => task,
+      tools: { add: agentTool({ input: z.object({ x: z.string() }), run: ({ x }) => sum(x) }) },
+      agent: async ({ model, tools, task }) => {
+        const options = { model, tools: tools.forAiSdk(), stopWhen: stepCountIs(4) };
+        await (await ask({ ...options, prompt: task })).text;
+        return await (await ask({ ...options, prompt: `${task} Once more.` })).text;
+      },
+      rewards: { right: ({ result }) => Number(result === "3.") },
+    });
+    const { trace } = await playScripted({
+      ...{ environment, task: "1+2?", seed: 1, language },
+      answer: (request, i) => idsOfReply(script[i] as WrittenReply, request, language),
+    });
+    expect(trace.details?.toolCalls).toMatchObject([
+      { requestIndex: 0, role: "main", status: "malformed", input: "<call>add {oops" },
+      { requestIndex: 1, role: "main", status: "unknown_tool", name: "sum" },
+      { requestIndex: 2, role: "main", status: "ok", name: "add", content: "3" },
+    ]);
+    expect(await environment.rewards["right"]?.score(trace)).toBe(1);
+    expect(await environment.rewards["format"]?.score(trace)).toEqual([-1, -1, 0, 0]);
+  },
+);
