@@ -111,6 +111,25 @@ describe("a chat by the template of a real model", () => {
     expect(qwen.tokenizer.decode(tail)).toMatch(/^<\|im_end\|>\n<\|im_start\|>user\nGo on\./);
   });
 
+  it("goes on where a prompt opens the answer otherwise than the chat goes on to write it", async () => {
+    const opening = `{%- for m in messages -%}
+<|im_start|>{{ m.role }}{{ '\\n' + m.content }}<|im_end|>{%- endfor -%}
+{%- if add_generation_prompt -%}<|im_start|>assistant{{ '\\n<think>' }}{%- endif -%}`;
+    const { tokenizer } = qwen;
+    const template = ChatTemplate.from({ template: opening, config: {} });
+    const language = languageOf({ tokenizer: tokenizer as Tokenizer, template }, 4096);
+    const chat = new EpisodeChat(saying(language, "3", "4"));
+    const first = await chat.ask({ messages: [ASK] });
+    expect(tokenizer.decode(first.promptIds)).toMatch(/assistant\n<think>$/);
+    const messages = [ASK, first.message, { role: "user", content: "And 2 + 2?" } as const];
+    const { promptIds } = await chat.ask({ messages });
+    const before = [...first.promptIds, ...first.ids];
+    expect(promptIds.slice(0, before.length)).toEqual(before);
+    expect(tokenizer.decode(promptIds.slice(before.length))).toBe(
+      "<|im_start|>user\nAnd 2 + 2?<|im_end|><|im_start|>assistant\n<think>",
+    );
+  });
+
   it("begins anew where the template leaves former thoughts out, and only there", async () => {
     const chat = new EpisodeChat(saying(qwen, "<think>\nEasy.\n</think>\n\n3", "4", "5"));
     const first = await chat.ask({ messages: [ASK] });
