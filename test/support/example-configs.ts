@@ -17,8 +17,8 @@ export function exampleConfigs(): string[] {
 const TINY = ["layers=1", "width=32", "heads=2", "kvHeads=2", "mlpWidth=48"];
 const FEW = ["batch=16", "groupSize=4", "groupsPerStep=4", "slots=4"];
 
-/** A model from random weights is shown just enough to call tools now and then. */
-const SHORT_START = ["steps=30", "batch=8", "lr=1e-2", "lossTarget=null"];
+/** A model from random weights is shown some demonstrations: after 30 steps it calls tools now and then. */
+const SHORT_START = ["batch=8", "lr=1e-2", "lossTarget=null"];
 
 /** A run of seconds as an example's configuration describes it. */
 interface SmallExample {
@@ -30,7 +30,7 @@ interface SmallExample {
 }
 
 /** Makes an example small. */
-export async function smallExample(path: string): Promise<SmallExample> {
+export async function smallExample(path: string, warmStartSteps = 30): Promise<SmallExample> {
   const file = join(EXAMPLES, path);
   const run = ["train.steps=1000", "eval.every=0"];
   const { config } = await loadConfig(file, { overrides: run });
@@ -40,7 +40,9 @@ export async function smallExample(path: string): Promise<SmallExample> {
     ...run,
     ...of("rollout", FEW),
     ...(config.model.create ? of("model.create", TINY) : []),
-    ...(config.train.warmStart ? of("train.warmStart", SHORT_START) : []),
+    ...(config.train.warmStart
+      ? of("train.warmStart", [...SHORT_START, `steps=${warmStartSteps}`])
+      : []),
   ];
   const model = config.model.directory === null ? "" : resolve(file, "..", config.model.directory);
   return { file, overrides, missing: model === "" || existsSync(model) ? undefined : model };
