@@ -1,0 +1,161 @@
+/** The arithmetic of the ring over a WebAssembly memory: packing for the wire, adding what comes in, adopting it. */
+import { ClusterError } from "../error.ts";
+import { type ReducerKernels, reducerModule } from "./reducer-module.ts";
+import { addScalar, type Feedback, packScalar, unpackScalar } from "./scalar.ts";
+import { instantiate, type WasmMemory } from "./wasm.ts";
+import { BLOCK, bytesOf, type WireType } from "./wire-type.ts";
+
+/**
+ * Works on ranges of a memory that begin with a block, whose places are given as byte addresses: values in f32 at
+ * multiples of 4, packed bytes anywhere. Whole blocks go through SIMD; the short one at the end of a vector does not, and
+ * has the same bits as if it did.
+ *
+ * The order of a ring: a rank packs its contribution and sends it; adds what comes in to its own, packs and sends that;
+ * at the last hop of the reduce phase it has the sum of its segment, which it packs and **adopts** by unpacking it, since
+ * that is what all others get. From then on packed bytes are handed on as they are: packing again what was unpacked may
+ * change them (`int8`).
+ *
+ * Errors    `argument_invalid` for places outside of the memory.
+ */
+export class Reducer {
+  readonly memory: WasmMemory;
+  readonly wire: WireType;
+  readonly #kernels: ReducerKernels;
+
+  /** The memory may be shared with other threads, each of which has a reducer of its own. */
+  constructor(memory: WasmMemory, wire: WireType) {
+    this.memory = memory;
+    this.wire = wire;
+    const isShared = memory.buffer instanceof SharedArrayBuffer;
+    this.#kernels = instantiate(reducerModule(isShared), memory) as ReducerKernels;
+  }
+
+  /**
+   * Packs values for the wire.
+   *
+   * `int8` packs values + residual and leaves in `nextResidual` what that lost: the addresses of as many f32 each, which
+   * may be equal. In a ring each rank packs each element once, so with two of them the old residual is still there when
+   * an attempt comes to nothing. Other wire types do without.
+   *
+   * What is not finite is neither refused nor lost: it comes out as NaN or infinity at the other end.
+   */
+  pack(values: number, packed: number, elements: number, feedback?: Feedback<number>): void {
+    this.#check(values, packed, elements);
+    const { blocks, tail } = split(elements);
+    switch (this.wire) {
+      case "f32":
+        this.#bytes(packed, 4 * elements).set(this.#bytes(values, 4 * elements));
+        return;
+      case "bf16":
+        this.#kernels.packBf16(values, packed, blocks);
+        break;
+      case "int8": {
+        const { residual, nextResidual } = this.#checkFeedback(feedback, elements);
+        this.#kernels.packInt8(values, residual, nextResidual, packed, blocks);
+      }
+    }
+    if (tail === 0) return;
+    const whole = elements - tail;
+    const floats = (at: number): Float32Array => this.#floats(at, whole, tail);
+    packScalar(this.wire, floats(values), this.#packed(packed, whole, tail), {
+      residual: floats(feedback?.residual ?? values),
+      nextResidual: floats(feedback?.nextResidual ?? values),
+    });
+  }
+
+  /** Adds what was received to the values at `sum`. */
+  add(sum: number, packed: number, elements: number): void {
+    this.#check(sum, packed, elements);
+    const { blocks, tail } = split(elements);
+    switch (this.wire) {
+      case "f32":
+        this.#kernels.addF32(sum, packed, blocks);
+        break;
+      case "bf16":
+        this.#kernels.addBf16(sum, packed, blocks);
+        break;
+      case "int8":
+        this.#kernels.addInt8(sum, packed, blocks);
+    }
+    if (tail === 0) return;
+    const whole = elements - tail;
+    addScalar(this.wire, this.#packed(packed, whole, tail), this.#floats(sum, whole, tail));
+  }
+
+  /** Puts what was received into the place of the values. */
+  unpack(values: number, packed: number, elements: number): void {
+    this.#check(values, packed, elements);
+    const { blocks, tail } = split(elements);
+    switch (this.wire) {
+      case "f32":
+        this.#bytes(values, 4 * elements).set(this.#bytes(packed, 4 * elements));
+        return;
+      case "bf16":
+        this.#kernels.unpackBf16(values, packed, blocks);
+        break;
+      case "int8":
+        this.#kernels.unpackInt8(values, packed, blocks);
+    }
+    if (tail === 0) return;
+    const whole = elements - tail;
+    unpackScalar(this.wire, this.#packed(packed, whole, tail), this.#floats(values, whole, tail));
+  }
+
+  /** Whether values are free of NaN and infinities: contributions must be, or one peer spoils the step of all. */
+  isFinite(values: number, elements: number): boolean {
+    this.#check(values, 0, elements);
+    const { blocks, tail } = split(elements);
+    if (this.#kernels.isFinite(values, blocks) === 0) return false;
+    return tail === 0 || this.#floats(values, elements - tail, tail).every(Number.isFinite);
+  }
+
+  #bytes(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, at, length);
+  }
+
+  /** The values behind the whole blocks. */
+  #floats(at: number, whole: number, tail: number): Float32Array {
+    return new Float32Array(this.memory.buffer, at + 4 * whole, tail);
+  }
+
+  /** The packed bytes behind the whole blocks. */
+  #packed(at: number, whole: number, tail: number): DataView {
+    const { buffer } = this.memory;
+    return new DataView(buffer, at + bytesOf(whole, this.wire), bytesOf(tail, this.wire));
+  }
+
+  #check(values: number, packed: number, elements: number): void {
+    if (!Number.isInteger(elements) || elements < 0) refuse("elements", elements, "a count");
+    this.#checkPlace("values", values, 4 * elements, 4);
+    this.#checkPlace("packed", packed, bytesOf(elements, this.wire), 1);
+  }
+
+  #checkFeedback(feedback: Feedback<number> | undefined, elements: number): Feedback<number> {
+    if (!feedback) {
+      return refuse("feedback", feedback, "the places of residual and nextResidual for int8");
+    }
+    this.#checkPlace("residual", feedback.residual, 4 * elements, 4);
+    this.#checkPlace("nextResidual", feedback.nextResidual, 4 * elements, 4);
+    return feedback;
+  }
+
+  #checkPlace(field: string, at: number, length: number, alignment: number): void {
+    const { byteLength } = this.memory.buffer;
+    if (Number.isInteger(at / alignment) && at >= 0 && at + length <= byteLength) return;
+    const of = alignment === 1 ? "" : `a multiple of ${alignment}, `;
+    refuse(field, at, `${of}an address with ${length} bytes behind it in ${byteLength}`);
+  }
+}
+
+function split(elements: number): { blocks: number; tail: number } {
+  return { blocks: Math.floor(elements / BLOCK), tail: elements % BLOCK };
+}
+
+function refuse(field: string, value: unknown, expected: string): never {
+  throw new ClusterError({
+    code: "argument_invalid",
+    what: `reducer: ${field} is wrong.`,
+    got: String(value),
+    fix: `give ${expected}`,
+  });
+}

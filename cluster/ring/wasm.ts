@@ -1,0 +1,287 @@
+/**
+ * A small assembler of WebAssembly: as much of it as the kernels of `reducer-module.ts` need, and what is used of the
+ * `WebAssembly` object, which TypeScript counts among the types of browsers.
+ *
+ * Code is a list of bytes. An instruction takes the code of its operands and puts itself behind it, so nested calls read
+ * as expressions. Source: WebAssembly Core Specification 2.0, chapter 5, with the memories of the threads proposal.
+ */
+
+/** Instructions, encoded. */
+export type Code = readonly number[];
+
+/** A parameter or a variable of a function. */
+export interface Local {
+  readonly get: Code;
+  set(value: Code): Code;
+}
+
+/** A memory, shared or not. */
+export interface WasmMemory {
+  readonly buffer: ArrayBufferLike;
+}
+
+interface WasmApi {
+  readonly Memory: new (descriptor: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }) => WasmMemory;
+  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
+  readonly Instance: new (
+    module: object,
+    imports: { memory: { memory: WasmMemory } },
+  ) => { readonly exports: unknown };
+}
+
+const api = (globalThis as unknown as { WebAssembly: WasmApi }).WebAssembly;
+
+const PAGE = 65_536;
+const I32 = 0x7f;
+const V128 = 0x7b;
+const NOTHING = 0x40;
+
+/** A memory of at least so many bytes, all 0, at most 4 GiB. A shared one can be posted to worker threads. */
+export function allocateMemory(bytes: number, isShared: boolean): WasmMemory {
+  const pages = Math.ceil(bytes / PAGE);
+  return new api.Memory({ initial: pages, maximum: pages, shared: isShared });
+}
+
+/** The functions of a module that has been assembled, over a memory. */
+export function instantiate(bytes: Uint8Array<ArrayBuffer>, memory: WasmMemory): unknown {
+  return new api.Instance(new api.Module(bytes), { memory: { memory } }).exports;
+}
+
+const unary =
+  (opcode: Code) =>
+  (a: Code): Code => [...a, ...opcode];
+const binary =
+  (opcode: Code) =>
+  (a: Code, b: Code): Code => [...a, ...b, ...opcode];
+/** Opcode of a vector instruction. */
+const simd = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
+
+const load =
+  (opcode: number) =>
+  (at: Local, offset = 0): Code => [...at.get, ...simd(opcode), 0, ...unsigned(offset)];
+
+export const i32 = {
+  const: (value: number): Code => [0x41, ...signed(value)],
+  eqz: unary([0x45]),
+  add: binary([0x6a]),
+  sub: binary([0x6b]),
+};
+
+export const v128 = {
+  load: load(0x00),
+  /** Eight i8, each widened to i16. */
+  load8x8s: load(0x01),
+  /** Four u16, each widened to u32. */
+  load16x4u: load(0x04),
+  /** One f32 or i32, four times. */
+  load32splat: load(0x09),
+  store: (at: Local, offset: number, value: Code): Code => [
+    ...at.get,
+    ...value,
+    ...simd(0x0b),
+    0,
+    ...unsigned(offset),
+  ],
+  /** The lowest of the four 32-bit lanes. */
+  store32: (at: Local, value: Code): Code => [...at.get, ...value, ...simd(0x5a), 0, 0, 0],
+  and: binary(simd(0x4e)),
+  or: binary(simd(0x50)),
+  /** Bits of `a` where the mask has ones, else those of `b`. */
+  select: (a: Code, b: Code, mask: Code): Code => [...a, ...b, ...mask, ...simd(0x52)],
+  anyTrue: unary(simd(0x53)),
+  /** The four 32-bit lanes in another order. */
+  lanes: (a: Local, ...order: readonly number[]): Code => [
+    ...a.get,
+    ...a.get,
+    ...simd(0x0d),
+    ...order.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)),
+  ],
+};
+
+export const i8x16 = {
+  /** Two vectors of i16, saturated. */
+  narrow: binary(simd(0x65)),
+};
+
+export const i16x8 = {
+  /** Two vectors of i32, saturated to i16. */
+  narrow: binary(simd(0x85)),
+  /** Two vectors of i32, saturated to u16. */
+  narrowU: binary(simd(0x86)),
+};
+
+export const i32x4 = {
+  splat: (value: number): Code => [...i32.const(value), ...simd(0x11)],
+  eq: binary(simd(0x37)),
+  extendLow: unary(simd(0xa7)),
+  extendHigh: unary(simd(0xa8)),
+  shl: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xab)],
+  shrU: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xad)],
+  add: binary(simd(0xae)),
+  maxU: binary(simd(0xb9)),
+  /** Towards zero, saturated; NaN becomes 0. */
+  fromF32: unary(simd(0xf8)),
+};
+
+export const f32x4 = {
+  splat: (value: number): Code => [0x43, ...bytesOfF32(value), ...simd(0x13)],
+  ne: binary(simd(0x42)),
+  /** To integers, ties to even. */
+  nearest: unary(simd(0x6a)),
+  add: binary(simd(0xe4)),
+  sub: binary(simd(0xe5)),
+  mul: binary(simd(0xe6)),
+  div: binary(simd(0xe7)),
+  /** The lesser; `a` unless `b` is less. */
+  pmin: binary(simd(0xea)),
+  /** The greater; `a` unless `b` is greater. */
+  pmax: binary(simd(0xeb)),
+  fromI32: unary(simd(0xfa)),
+};
+
+/** Code for 0, 1, … count − 1, one behind the other. */
+export function unroll(count: number, code: (index: number) => Code): Code {
+  return Array.from({ length: count }, (_, index) => code(index)).flat();
+}
+
+/** Counts a variable down to 0, running the body once for each. */
+export function countDown(counter: Local, body: Code): Code {
+  const next = [...counter.set(i32.sub(counter.get, i32.const(1))), ...counter.get];
+  const loop = [0x03, NOTHING, ...body, ...next, 0x0d, 0, 0x0b]; // loop … br_if 0 end
+  return [0x02, NOTHING, ...i32.eqz(counter.get), 0x0d, 0, ...loop, 0x0b]; // block … br_if 0 … end
+}
+
+/** Moves a pointer on. */
+export function advance(pointer: Local, bytes: number): Code {
+  return pointer.set(i32.add(pointer.get, i32.const(bytes)));
+}
+
+/** Hands out the variables of a function. */
+export class Variables {
+  readonly #types: number[] = [];
+  readonly #parameters: number;
+  #constants: Code = [];
+
+  constructor(parameters: number) {
+    this.#parameters = parameters;
+  }
+
+  i32(): Local {
+    return this.#add(I32);
+  }
+
+  v128(): Local {
+    return this.#add(V128);
+  }
+
+  /** A vector that is computed once, before all else. */
+  constant(value: Code): Local {
+    const local = this.v128();
+    this.#constants = [...this.#constants, ...local.set(value)];
+    return local;
+  }
+
+  /** The body of the function: its variables, its constants, its code. */
+  body(code: Code): Code {
+    const types = this.#types.map((type) => [1, type]);
+    return sized([...list(types), ...this.#constants, ...code, 0x0b]);
+  }
+
+  #add(type: number): Local {
+    this.#types.push(type);
+    return local(this.#parameters + this.#types.length - 1);
+  }
+}
+
+/** A function of i32 parameters, exported by its name. */
+export interface Kernel {
+  readonly name: string;
+  readonly parameters: number;
+  readonly isPredicate: boolean;
+  readonly body: Code;
+}
+
+/** A function that returns nothing. */
+export function kernel(
+  name: string,
+  define: (variables: Variables, ...parameters: Local[]) => Code,
+): Kernel {
+  const parameters = define.length - 1;
+  const variables = new Variables(parameters);
+  const code = define(variables, ...Array.from({ length: parameters }, (_, index) => local(index)));
+  return { name, parameters, isPredicate: false, body: variables.body(code) };
+}
+
+/** A function that returns an i32, 0 or 1. */
+export function predicate(...definition: Parameters<typeof kernel>): Kernel {
+  return { ...kernel(...definition), isPredicate: true };
+}
+
+/** The bytes of a module that exports kernels over one memory, which it imports. */
+export function assemble(kernels: readonly Kernel[], isShared: boolean): Uint8Array<ArrayBuffer> {
+  const types = kernels.map(({ parameters, isPredicate }) => [
+    0x60,
+    ...list(Array.from({ length: parameters }, () => [I32])),
+    ...list(isPredicate ? [[I32]] : []),
+  ]);
+  const limits = isShared ? [0x03, 0, ...unsigned(PAGE)] : [0x00, 0];
+  return Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // \0asm, version 1
+    ...section(1, types),
+    ...section(2, [[...text("memory"), ...text("memory"), 0x02, ...limits]]),
+    ...section(
+      3,
+      kernels.map((_, index) => unsigned(index)),
+    ),
+    ...section(
+      7,
+      kernels.map(({ name }, index) => [...text(name), 0x00, ...unsigned(index)]),
+    ),
+    ...section(
+      10,
+      kernels.map(({ body }) => body),
+    ),
+  ]);
+}
+
+function section(id: number, items: readonly Code[]): Code {
+  return [id, ...sized(list(items))];
+}
+
+function list(items: readonly Code[]): Code {
+  return [...unsigned(items.length), ...items.flat()];
+}
+
+function sized(code: Code): Code {
+  return [...unsigned(code.length), ...code];
+}
+
+function text(name: string): Code {
+  return sized([...Buffer.from(name)]);
+}
+
+function local(index: number): Local {
+  return {
+    get: [0x20, ...unsigned(index)],
+    set: (value) => [...value, 0x21, ...unsigned(index)],
+  };
+}
+
+function bytesOfF32(value: number): Code {
+  return [...new Uint8Array(Float32Array.of(value).buffer)];
+}
+
+/** LEB128. */
+function unsigned(value: number): Code {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
+}
+
+/** Signed LEB128 of an i32. */
+function signed(value: number): Code {
+  const isLast = value >= -64 && value < 64;
+  return isLast ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)];
+}
