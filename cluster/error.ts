@@ -6,7 +6,21 @@
  */
 
 /** Stable error codes. A code keeps its meaning for ever; tests assert codes, never prose. */
-export type ClusterErrorCode = "argument_invalid" | "frame_invalid" | "non_finite";
+export type ClusterErrorCode =
+  | "argument_invalid"
+  | "connection_closed"
+  | "frame_invalid"
+  | "listen_failed"
+  | "message_invalid"
+  | "non_finite"
+  | "peer_busy"
+  | "peer_forbidden"
+  | "peer_invalid"
+  | "peer_not_ready"
+  | "peer_unauthorized"
+  | "peer_unreachable"
+  | "tls_invalid"
+  | "token_invalid";
 
 /** The parts of an error, each one short sentence or value. */
 export interface ClusterErrorParts {

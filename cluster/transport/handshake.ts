@@ -1,0 +1,125 @@
+/** What is asked of a peer before there is a WebSocket, and what it is told when that is not enough. */
+import type { IncomingHttpHeaders } from "node:http";
+import { isNodeId, type Plane, ROLES, type Role } from "./identity.ts";
+import { isEqual, type Secret } from "./secret.ts";
+import type { TicketBook, TicketVerdict } from "./ticket.ts";
+import type { Token } from "./token.ts";
+
+/** Version of the handshake and of all that is said after it. */
+export const TRANSPORT_VERSION = "1";
+
+export const PATHS: Readonly<Record<Plane, string>> = { control: "/control", ring: "/ring" };
+
+/** Headers of a request, and of its answer. */
+export const HEADER = {
+  version: "x-forge-version",
+  run: "x-forge-run",
+  node: "x-forge-node",
+  ticket: "x-forge-ticket",
+  /** The answering node's proof that it too knows the token. */
+  proof: "x-forge-proof",
+} as const;
+
+/** What a request presents. */
+export interface HandshakeRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: IncomingHttpHeaders;
+  /** Names in the peer's certificate; undefined unless certificates are asked for. */
+  readonly names?: readonly string[];
+}
+
+/** Against what a request is checked. */
+export interface Door {
+  readonly token: Token;
+  readonly runId: string;
+  /** Planes that are served. */
+  readonly planes: ReadonlySet<Plane>;
+  readonly tickets: TicketBook;
+  /** Whether one more may come in. */
+  readonly hasRoom: () => boolean;
+}
+
+export interface Admission {
+  readonly plane: Plane;
+  readonly role: Role;
+  readonly nodeId: string;
+}
+
+/** An HTTP status and what it is for. */
+export interface Refusal {
+  readonly status: 401 | 403 | 404 | 425 | 426 | 429 | 503;
+  readonly reason: string;
+}
+
+/** A ticket of an epoch that we have not yet heard of may be good in a moment. */
+const TICKET_REFUSALS: Readonly<Record<Exclude<TicketVerdict, "good">, Refusal>> = {
+  forged: { status: 401, reason: "bad ticket" },
+  early: { status: 425, reason: "epoch not yet begun" },
+  past: { status: 401, reason: "ticket of a past epoch" },
+  expired: { status: 401, reason: "ticket expired" },
+  "wrong node": { status: 401, reason: "ticket of other nodes" },
+  replayed: { status: 401, reason: "ticket used before" },
+  "too many": { status: 429, reason: "too many tickets" },
+};
+
+/** Lets a peer in, or says why not. A ticket is used up only when all else is well. */
+export function admit(request: HandshakeRequest, door: Door): Admission | Refusal {
+  const { headers } = request;
+  const plane = planeOf(request.url);
+  if (!plane || !door.planes.has(plane)) return { status: 404, reason: "no such path" };
+  if (!isUpgrade(request)) return { status: 426, reason: "version 1 over WebSocket 13 only" };
+  if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
+  const role = roleOf(headers.authorization, door.token);
+  if (!role) return { status: 401, reason: "bad token" };
+  if (!isEqual(text(headers[HEADER.run]), door.runId)) return { status: 403, reason: "wrong run" };
+  const nodeId = text(headers[HEADER.node]);
+  if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
+  if (request.names && !request.names.includes(nodeId)) {
+    return { status: 403, reason: "certificate of another node" };
+  }
+  if (plane === "ring" && role !== "trainer") return { status: 403, reason: "trainers only" };
+  if (!door.hasRoom()) return { status: 503, reason: "too many connections" };
+  if (plane === "ring") {
+    const verdict = door.tickets.use(text(headers[HEADER.ticket]), nodeId);
+    if (verdict !== "good") return TICKET_REFUSALS[verdict];
+  }
+  return { plane, role, nodeId };
+}
+
+/** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
+export function proofOf(
+  bearer: Secret,
+  request: { readonly key: string; readonly plane: Plane; readonly runId: string },
+  nodeId: string,
+): string {
+  const { key, plane, runId } = request;
+  return Buffer.from(bearer.hmac(`proof:${runId}:${plane}:${key}:${nodeId}`)).toString("hex");
+}
+
+/** Undefined for any other path; nothing is ever said in a query. */
+function planeOf(url: string): Plane | undefined {
+  if (url === PATHS.control) return "control";
+  return url === PATHS.ring ? "ring" : undefined;
+}
+
+function isUpgrade({ method, headers }: HandshakeRequest): boolean {
+  return (
+    method === "GET" &&
+    headers.upgrade?.toLowerCase() === "websocket" &&
+    headers["sec-websocket-version"] === "13" &&
+    headers[HEADER.version] === TRANSPORT_VERSION
+  );
+}
+
+/** Both are compared whichever it is. */
+function roleOf(authorization: string | undefined, token: Token): Role | undefined {
+  const [, presented = ""] = /^Bearer ([0-9a-f]{64})$/.exec(authorization ?? "") ?? [];
+  const [role] = ROLES.filter((role) => token.bearer(role).isRevealedBy(presented));
+  return role;
+}
+
+/** A header that came twice is none. */
+function text(header: string | string[] | undefined): string {
+  return typeof header === "string" ? header : "";
+}
