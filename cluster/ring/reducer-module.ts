@@ -1,6 +1,6 @@
 /**
  * The inner loops of the ring in WebAssembly SIMD. Parameters are byte addresses and a count of whole blocks; addresses
- * need no alignment. Results have the bits of `scalar.ts`.
+ * need no alignment. Results have the bits of `scalar.ts` where everything is finite.
  */
 
 import {
@@ -45,6 +45,8 @@ const STEP = 16;
 const EXPONENT = 0x7f80_0000;
 const MAGNITUDE = 0x7fff_ffff;
 const QUIET_NAN_BF16 = 0x7fc0;
+/** Added to a small number, it leaves the nearest integer, ties to even, in the lowest bits. */
+const ROUNDS = 1.5 * 2 ** 23;
 
 /** The module, to import a memory that is shared or one that is not. */
 export function reducerModule(isShared: boolean): Uint8Array<ArrayBuffer> {
@@ -123,7 +125,7 @@ function fromBf16(
 
 /**
  * Of each block first x = values + residual and the scale, then the quotients, and what they lose. Magnitudes are
- * compared as integers, in which NaN is the greatest: it must not get lost.
+ * compared as integers, in which NaN is the greatest: it must not get lost. A scale of 0 divides as infinity.
  */
 function packInt8(
   variables: Variables,
@@ -134,12 +136,16 @@ function packInt8(
   blocks: Local,
 ): Code {
   const magnitude = variables.constant(i32x4.splat(MAGNITUDE));
+  const infinity = variables.constant(i32x4.splat(EXPONENT));
   const most = variables.constant(f32x4.splat(127));
   const least = variables.constant(f32x4.splat(-127));
+  const rounds = variables.constant(f32x4.splat(ROUNDS));
   const x = variables.v128();
   const max = variables.v128();
   const scale = variables.v128();
+  const divisor = variables.v128();
   const quotients = [0, 1, 2, 3].map(() => variables.v128());
+  const isZero = i32x4.eq(scale.get, i32x4.splat(0));
   const greater = (...order: number[]): Code =>
     max.set(i32x4.maxU(max.get, v128.lanes(max, ...order)));
 
@@ -155,16 +161,16 @@ function packInt8(
   ];
   const quantised = [
     ...quotients.flatMap((quotient, v) => {
-      const rounded = f32x4.nearest(f32x4.div(x.get, scale.get));
-      const bounded = f32x4.pmax(f32x4.pmin(rounded, most.get), least.get);
-      const kept = f32x4.mul(f32x4.fromI32(quotient.get), scale.get);
+      const exact = f32x4.div(v128.load(nextResidual, 16 * v), divisor.get);
+      const bounded = f32x4.pmax(f32x4.pmin(most.get, exact), least.get);
+      const kept = f32x4.mul(f32x4.sub(quotient.get, rounds.get), scale.get);
+      const lost = f32x4.sub(v128.load(nextResidual, 16 * v), kept);
       return [
-        ...x.set(v128.load(nextResidual, 16 * v)),
-        ...quotient.set(i32x4.fromF32(bounded)),
-        ...v128.store(nextResidual, 16 * v, f32x4.sub(x.get, kept)),
+        ...quotient.set(f32x4.add(bounded, rounds.get)),
+        ...v128.store(nextResidual, 16 * v, lost),
       ];
     }),
-    ...v128.store(packed, 0, narrowed(quotients)),
+    ...v128.store(packed, 0, narrowed(quotients.map(({ get }) => i32x4.sub(get, rounds.get)))),
     ...advance(nextResidual, 4 * STEP),
     ...advance(packed, STEP),
   ];
@@ -174,6 +180,7 @@ function packInt8(
     ...greater(2, 3, 0, 1),
     ...greater(1, 0, 3, 2),
     ...scale.set(f32x4.div(max.get, most.get)),
+    ...divisor.set(v128.or(scale.get, v128.and(isZero, infinity.get))),
     ...v128.store32(packed, scale.get),
     ...advance(packed, 4),
     ...advance(nextResidual, -4 * BLOCK),
@@ -226,8 +233,8 @@ function allFinite(variables: Variables, values: Local, blocks: Local): Code {
 }
 
 /** Sixteen i32 within ±127 as i8. */
-function narrowed(vectors: readonly Local[]): Code {
-  const [a, b, c, d] = vectors.map((vector) => vector.get) as [Code, Code, Code, Code];
+function narrowed(vectors: readonly Code[]): Code {
+  const [a, b, c, d] = vectors as [Code, Code, Code, Code];
   return i8x16.narrow(i16x8.narrow(a, b), i16x8.narrow(c, d));
 }
 

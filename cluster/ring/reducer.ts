@@ -12,8 +12,7 @@ import { BLOCK, bytesOf, type WireType } from "./wire-type.ts";
  *
  * The order of a ring: a rank packs its contribution and sends it; adds what comes in to its own, packs and sends that;
  * at the last hop of the reduce phase it has the sum of its segment, which it packs and **adopts** by unpacking it, since
- * that is what all others get. From then on packed bytes are handed on as they are: packing again what was unpacked may
- * change them (`int8`).
+ * that is what all others get. From then on packed bytes are handed on as they are.
  *
  * Errors    `argument_invalid` for places outside of the memory.
  */
@@ -103,7 +102,7 @@ export class Reducer {
 
   /** Whether values are free of NaN and infinities: contributions must be, or one peer spoils the step of all. */
   isFinite(values: number, elements: number): boolean {
-    this.#check(values, 0, elements);
+    this.#checkValues(values, elements);
     const { blocks, tail } = split(elements);
     if (this.#kernels.isFinite(values, blocks) === 0) return false;
     return tail === 0 || this.#floats(values, elements - tail, tail).every(Number.isFinite);
@@ -125,9 +124,13 @@ export class Reducer {
   }
 
   #check(values: number, packed: number, elements: number): void {
+    this.#checkValues(values, elements);
+    this.#checkPlace("packed", packed, bytesOf(elements, this.wire), 1);
+  }
+
+  #checkValues(values: number, elements: number): void {
     if (!Number.isInteger(elements) || elements < 0) refuse("elements", elements, "a count");
     this.#checkPlace("values", values, 4 * elements, 4);
-    this.#checkPlace("packed", packed, bytesOf(elements, this.wire), 1);
   }
 
   #checkFeedback(feedback: Feedback<number> | undefined, elements: number): Feedback<number> {

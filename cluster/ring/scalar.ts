@@ -1,6 +1,6 @@
 /**
  * Packing and adding in plain JavaScript, an element at a time: what the kernels of `reducer-module.ts` do to whole
- * blocks, with the same bits. It takes the short block at the end of a vector.
+ * blocks, with the same bits unless there are NaN or infinities. It takes the short block at the end of a vector.
  *
  * Sums, products and quotients of two f32 are computed in f64 and rounded once more, which is as good as one rounding.
  */
@@ -82,12 +82,10 @@ function packInt8(
   }
 }
 
-/** The bound is met only where the scale is so small that it has lost digits itself. 0 for NaN. */
+/** The bounds are met only where the scale is so small that it has lost digits itself; where it is 0, so is this. */
 function quantised(x: number, scale: number): number {
-  const quotient = Math.fround(x / scale);
-  if (Number.isNaN(quotient)) return 0;
-  const bounded = Math.min(Math.max(quotient, -127), 127);
-  return bounded + ROUNDS - ROUNDS;
+  const quotient = scale === 0 ? 0 : Math.fround(x / scale);
+  return Math.min(Math.max(quotient, -127), 127) + ROUNDS - ROUNDS;
 }
 
 function bf16Of(value: number): number {

@@ -122,16 +122,13 @@ export const i32x4 = {
   shl: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xab)],
   shrU: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xad)],
   add: binary(simd(0xae)),
+  sub: binary(simd(0xb1)),
   maxU: binary(simd(0xb9)),
-  /** Towards zero, saturated; NaN becomes 0. */
-  fromF32: unary(simd(0xf8)),
 };
 
 export const f32x4 = {
   splat: (value: number): Code => [0x43, ...bytesOfF32(value), ...simd(0x13)],
   ne: binary(simd(0x42)),
-  /** To integers, ties to even. */
-  nearest: unary(simd(0x6a)),
   add: binary(simd(0xe4)),
   sub: binary(simd(0xe5)),
   mul: binary(simd(0xe6)),
