@@ -1,0 +1,246 @@
+/** A node of a cluster: a member that votes, and leads when it is its turn. */
+import { Acceptor } from "./acceptor.ts";
+import { type Ballot, compareBallots } from "./ballot.ts";
+import type { ClusterHost } from "./host.ts";
+import { Leader } from "./leader.ts";
+import { Member } from "./member.ts";
+import type { AttemptStatus, MembershipMessage } from "./message.ts";
+import type { ClusterOptions } from "./options.ts";
+import type { Send } from "./proposer.ts";
+import type { ClusterRecord, NodeId } from "./record.ts";
+
+/** Whom a node remembers to ask. */
+const MOST_CONTACTS = 16;
+
+/** What a node is made of. */
+export interface ClusterNodeParts {
+  readonly node: NodeId;
+  readonly host: ClusterHost;
+  /** Sends to another node; what cannot be sent is dropped. */
+  readonly send: Send;
+  readonly options: ClusterOptions;
+  /** Milliseconds, on a clock that does not go back. */
+  readonly now: number;
+}
+
+/**
+ * See the file's head. It does nothing by itself: whoever has sockets and timers calls it, with the time, and sends what it
+ * wants sent. The same node runs in a process and in a simulation.
+ */
+export class ClusterNode {
+  readonly node: NodeId;
+  readonly #parts: ClusterNodeParts;
+  readonly #acceptor: Acceptor;
+  readonly #member: Member;
+  #leader: Leader | undefined;
+  /** Whom to ask who leads, as long as nobody does. */
+  #contacts: readonly NodeId[] = [];
+  /** When whoever leads was last heard. */
+  #heardAt: number;
+  #toldAt = Number.NEGATIVE_INFINITY;
+  #campaignedAt = Number.NEGATIVE_INFINITY;
+  #now: number;
+  /** Messages to itself, which are read when the call that wrote them is over. */
+  #inbox: MembershipMessage[] = [];
+
+  constructor(parts: ClusterNodeParts) {
+    this.node = parts.node;
+    this.#parts = parts;
+    this.#now = this.#heardAt = parts.now;
+    this.#acceptor = new Acceptor((record) => this.#onChosen(record));
+    this.#member = new Member(parts.node, parts.host, this.#acceptor);
+  }
+
+  /** The latest record that the node knows. */
+  get record(): ClusterRecord {
+    return this.#acceptor.chosen;
+  }
+
+  /** Who leads, as far as the node knows. */
+  get leader(): NodeId | undefined {
+    return this.#acceptor.promised.node || undefined;
+  }
+
+  get isLeading(): boolean {
+    return this.#leader?.isElected ?? false;
+  }
+
+  /** Begins a cluster, with the state that the host has. */
+  found(step: number, hash: string): void {
+    this.#do(() => {
+      this.#acceptor.learn({ version: 1, epoch: 1, members: [this.node], step, hash });
+      this.#campaign();
+    });
+  }
+
+  /** Asks to be let in. */
+  join(contacts: readonly NodeId[]): void {
+    this.#do(() => {
+      this.#contacts = contacts;
+      this.#tell();
+    });
+  }
+
+  /** The host has a state, and its contribution to the step behind it. */
+  ready(step: number, hash: string): void {
+    this.#do(() => {
+      this.#member.ready(step, hash);
+      this.#tell();
+    });
+  }
+
+  /** The host has come to an end with a step. */
+  ended(end: AttemptStatus): void {
+    this.#do(() => {
+      this.#member.ended(end);
+      this.#tell();
+    });
+  }
+
+  /** Leaves, when the step under way is over; the host is told when the others go on without it. */
+  leave(): void {
+    this.#do(() => {
+      this.#member.leave();
+      this.#tell();
+    });
+  }
+
+  /** Time has passed. To be called several times a beat. */
+  tick(now: number): void {
+    this.#now = now;
+    this.#do(() => {
+      if (now - this.#toldAt < this.#parts.options.beat) return;
+      this.#tell();
+      this.#leader?.tick(now);
+      this.#succeed();
+    });
+  }
+
+  /** A node is gone, as far as can be seen from here. */
+  lost(node: NodeId, now: number): void {
+    this.#now = now;
+    this.#do(() => {
+      this.#leader?.lost(node);
+      if (node === this.leader) this.#heardAt = Number.NEGATIVE_INFINITY;
+    });
+  }
+
+  /** A message has come. */
+  receive(from: NodeId, message: MembershipMessage, now: number): void {
+    this.#now = now;
+    this.#do(() => this.#read(from, message));
+  }
+
+  #do(act: () => void): void {
+    act();
+    for (let message = this.#inbox.shift(); message; message = this.#inbox.shift())
+      this.#read(this.node, message);
+  }
+
+  #read(from: NodeId, message: MembershipMessage): void {
+    switch (message.type) {
+      case "prepare":
+        return this.#onPrepare(from, message.ballot);
+      case "accept": {
+        const { ballot, chosen, record } = message;
+        this.#acceptor.learn(chosen);
+        if (!this.#acceptor.accept(ballot, record)) return this.#refuse(from);
+        this.#follow(from);
+        return this.#send(from, { type: "accepted", ballot, version: record.version });
+      }
+      case "order":
+        if (!this.#member.obey(message)) return this.#refuse(from);
+        this.#follow(from);
+        return this.#tell();
+      case "pledge":
+        return this.#leader?.onPledge(from, message);
+      case "accepted":
+        return this.#leader?.onAccepted(from, message);
+      case "refusal":
+        this.#acceptor.promise(message.promised);
+        return this.#resign();
+      case "status":
+        if (this.#leader) return this.#leader.onStatus(from, message, this.#now);
+        if (this.leader && from !== this.node)
+          this.#send(from, { type: "redirect", leader: this.leader });
+        return;
+      case "redirect":
+        if (!this.#contacts.includes(message.leader))
+          this.#contacts = [message.leader, ...this.#contacts].slice(0, MOST_CONTACTS);
+    }
+  }
+
+  /** Promises, unless somebody leads who is there: a node that cannot see the leader shall not depose it. */
+  #onPrepare(from: NodeId, ballot: Ballot): void {
+    const isLed = this.leader !== undefined && this.leader !== from && !this.#isLeaderSilent;
+    if (isLed && from !== this.node) return;
+    if (!this.#acceptor.promise(ballot)) return this.#refuse(from);
+    this.#follow(from);
+    const { chosen, vote = null } = this.#acceptor;
+    this.#send(from, { type: "pledge", ballot, chosen, vote });
+  }
+
+  #onChosen(record: ClusterRecord): void {
+    this.#member.onChosen(record);
+    this.#leader?.onChosen();
+  }
+
+  get #isLeaderSilent(): boolean {
+    return this.#now - this.#heardAt > this.#parts.options.lostAfter;
+  }
+
+  /** Somebody with the highest ballot so far was heard. */
+  #follow(from: NodeId): void {
+    this.#heardAt = this.#now;
+    if (from !== this.node) this.#resign();
+  }
+
+  #resign(): void {
+    const ballot = this.#leader?.ballot;
+    if (ballot && compareBallots(ballot, this.#acceptor.promised) < 0) this.#leader = undefined;
+  }
+
+  #refuse(from: NodeId): void {
+    this.#send(from, { type: "refusal", promised: this.#acceptor.promised });
+  }
+
+  /** Members take over from a leader that is silent, the first one first; and one that is no member leads no more. */
+  #succeed(): void {
+    const { isMember } = this.#member;
+    if (this.#leader?.isElected) {
+      if (!isMember) this.#leader = undefined;
+      return;
+    }
+    if (!isMember) return;
+    const { beat, lostAfter } = this.#parts.options;
+    const rank = this.record.members.filter((id) => id !== this.leader).indexOf(this.node);
+    const patience = lostAfter + 2 * beat * Math.max(0, rank);
+    if (this.#now - Math.max(this.#heardAt, this.#campaignedAt) > patience) this.#campaign();
+  }
+
+  #campaign(): void {
+    this.#campaignedAt = this.#now;
+    this.#leader = new Leader({
+      ...{ node: this.node, acceptor: this.#acceptor, now: this.#now },
+      ballot: { round: this.#acceptor.promised.round + 1, node: this.node },
+      send: (to, message) => this.#send(to, message),
+      options: this.#parts.options,
+    });
+  }
+
+  /** Says how things are to whoever leads, or to those who may know who does. */
+  #tell(): void {
+    this.#toldAt = this.#now;
+    const { leader } = this;
+    const isLed = leader !== undefined && !this.#isLeaderSilent;
+    const others = new Set([...this.#contacts, ...this.record.members]);
+    others.delete(this.node);
+    const status = this.#member.status();
+    for (const node of isLed ? [leader] : others) this.#send(node, status);
+  }
+
+  #send(to: NodeId, message: MembershipMessage): void {
+    if (to === this.node) this.#inbox.push(message);
+    else this.#parts.send(to, message);
+  }
+}

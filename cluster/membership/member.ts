@@ -1,0 +1,122 @@
+/** A node's part in its cluster: what it has, what it is told, and what it tells. */
+import type { Acceptor } from "./acceptor.ts";
+import { type Ballot, compareBallots, NO_BALLOT } from "./ballot.ts";
+import type { ClusterHost } from "./host.ts";
+import type { AttemptStatus, Order, Status } from "./message.ts";
+import type { ClusterRecord, NodeId } from "./record.ts";
+
+/** A step that the host was asked to move. */
+interface Attempt {
+  readonly epoch: number;
+  readonly step: number;
+  /** How it ended; undefined while it moves. */
+  readonly end: AttemptStatus | undefined;
+}
+
+/** See the file's head. The state of its host changes by chosen records alone. */
+export class Member {
+  readonly node: NodeId;
+  readonly #host: ClusterHost;
+  readonly #acceptor: Acceptor;
+  #step = -1;
+  #hash = "";
+  #isReady = false;
+  #isLeaving = false;
+  #attempt: Attempt | undefined;
+  /** The state that is being fetched. */
+  #fetching = "";
+  #statuses = 0;
+  /** The last order, by which late ones are known. */
+  #ordered: { readonly ballot: Ballot; readonly number: number } = { ballot: NO_BALLOT, number: 0 };
+
+  constructor(node: NodeId, host: ClusterHost, acceptor: Acceptor) {
+    this.node = node;
+    this.#host = host;
+    this.#acceptor = acceptor;
+  }
+
+  /** Whether it is among those who train. */
+  get isMember(): boolean {
+    return this.#acceptor.chosen.members.includes(this.node);
+  }
+
+  /** Says all there is to say. */
+  status(): Status {
+    return {
+      type: "status",
+      number: ++this.#statuses,
+      version: this.#acceptor.chosen.version,
+      ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady },
+      ...{ attempt: this.#attempt?.end ?? null, isLeaving: this.#isLeaving },
+    };
+  }
+
+  /** The host has a state, and its contribution to the step behind it. */
+  ready(step: number, hash: string): void {
+    [this.#step, this.#hash, this.#isReady, this.#fetching] = [step, hash, true, ""];
+  }
+
+  /** The host has come to an end with a step. Of one that it was not asked for, or no longer, nobody wants to know. */
+  ended(end: AttemptStatus): void {
+    const { epoch, step } = end;
+    if (this.#attempt?.epoch === epoch && this.#attempt.step === step)
+      this.#attempt = { epoch, step, end };
+  }
+
+  leave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Obeys the leader; false for an order of one that was deposed. */
+  obey(order: Order): boolean {
+    const { ballot, number, record, isMoving } = order;
+    if (!this.#acceptor.promise(ballot)) return false;
+    const isLate =
+      compareBallots(ballot, this.#ordered.ballot) === 0 && number <= this.#ordered.number;
+    if (isLate) return true;
+    this.#ordered = { ballot, number };
+    this.#acceptor.learn(record);
+    // one that is behind what is chosen is of no use
+    if (record.version < this.#acceptor.chosen.version) return true;
+    if (!isMoving || this.#attempt?.epoch !== record.epoch) this.#abort();
+    if (this.#hasState(record)) {
+      if (isMoving && this.isMember && !this.#attempt) this.#move(record);
+    } else this.#fetch(order);
+    return true;
+  }
+
+  /** A record is chosen. What was moved becomes the state where the record says so, and is gone in any other case. */
+  onChosen({ epoch, step, hash }: ClusterRecord): void {
+    const end = this.#attempt?.end;
+    if (end?.epoch === epoch && end.step === step && end.hash === hash) {
+      this.#attempt = undefined;
+      [this.#step, this.#hash, this.#isReady] = [step, hash, false];
+      this.#host.commit(epoch, step);
+    } else if (this.#attempt?.epoch !== epoch || step > this.#step) this.#abort();
+    if (this.#isLeaving && !this.isMember) this.#host.end();
+  }
+
+  #hasState({ step, hash }: ClusterRecord): boolean {
+    return this.#step === step && this.#hash === hash;
+  }
+
+  #move({ epoch, step, members }: ClusterRecord): void {
+    this.#attempt = { epoch, step: step + 1, end: undefined };
+    this.#host.move({ epoch, step: step + 1, members });
+  }
+
+  #fetch({ record: { step, hash }, sources }: Order): void {
+    const others = sources.filter((source) => source !== this.node);
+    const wanted = `${step} ${hash} ${others}`;
+    if (others.length === 0 || this.#fetching === wanted || this.#isLeaving) return;
+    this.#fetching = wanted;
+    this.#isReady = false;
+    this.#host.fetch({ step, hash, sources: others });
+  }
+
+  #abort(): void {
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    if (attempt) this.#host.abort(attempt.epoch);
+  }
+}
