@@ -51,93 +51,87 @@ export function instantiate(bytes: Uint8Array<ArrayBuffer>, memory: WasmMemory):
   return new api.Instance(new api.Module(bytes), { memory: { memory } }).exports;
 }
 
-const unary =
-  (opcode: Code) =>
-  (a: Code): Code => [...a, ...opcode];
-const binary =
-  (opcode: Code) =>
-  (a: Code, b: Code): Code => [...a, ...b, ...opcode];
-/** Opcode of a vector instruction. */
-const simd = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
-
-const load =
-  (opcode: number) =>
-  (at: Local, offset = 0): Code => [...at.get, ...simd(opcode), 0, ...unsigned(offset)];
+/** A vector instruction behind its operands. */
+const simd = (opcode: number, ...operands: readonly Code[]): Code => [
+  ...operands.flat(),
+  0xfd,
+  ...unsigned(opcode),
+];
+/** A vector instruction on the memory at a pointer; the alignment it may count on is 1. */
+const access = (opcode: number, at: Local, offset: number, ...value: readonly Code[]): Code => [
+  ...simd(opcode, at.get, ...value),
+  0,
+  ...unsigned(offset),
+];
 
 export const i32 = {
   const: (value: number): Code => [0x41, ...signed(value)],
-  eqz: unary([0x45]),
-  add: binary([0x6a]),
-  sub: binary([0x6b]),
+  eqz: (a: Code): Code => [...a, 0x45],
+  add: (a: Code, b: Code): Code => [...a, ...b, 0x6a],
+  sub: (a: Code, b: Code): Code => [...a, ...b, 0x6b],
 };
 
 export const v128 = {
-  load: load(0x00),
+  load: (at: Local, offset: number): Code => access(0x00, at, offset),
   /** Eight i8, each widened to i16. */
-  load8x8s: load(0x01),
+  load8x8s: (at: Local, offset: number): Code => access(0x01, at, offset),
   /** Four u16, each widened to u32. */
-  load16x4u: load(0x04),
+  load16x4u: (at: Local, offset: number): Code => access(0x04, at, offset),
   /** One f32 or i32, four times. */
-  load32splat: load(0x09),
-  store: (at: Local, offset: number, value: Code): Code => [
-    ...at.get,
-    ...value,
-    ...simd(0x0b),
-    0,
-    ...unsigned(offset),
-  ],
+  load32splat: (at: Local): Code => access(0x09, at, 0),
+  store: (at: Local, offset: number, value: Code): Code => access(0x0b, at, offset, value),
   /** The lowest of the four 32-bit lanes. */
-  store32: (at: Local, value: Code): Code => [...at.get, ...value, ...simd(0x5a), 0, 0, 0],
-  and: binary(simd(0x4e)),
-  or: binary(simd(0x50)),
+  store32: (at: Local, value: Code): Code => [...access(0x5a, at, 0, value), 0],
+  and: (a: Code, b: Code): Code => simd(0x4e, a, b),
+  or: (a: Code, b: Code): Code => simd(0x50, a, b),
   /** Bits of `a` where the mask has ones, else those of `b`. */
-  select: (a: Code, b: Code, mask: Code): Code => [...a, ...b, ...mask, ...simd(0x52)],
-  anyTrue: unary(simd(0x53)),
+  select: (a: Code, b: Code, mask: Code): Code => simd(0x52, a, b, mask),
+  anyTrue: (a: Code): Code => simd(0x53, a),
   /** The four 32-bit lanes in another order. */
   lanes: (a: Local, ...order: readonly number[]): Code => [
-    ...a.get,
-    ...a.get,
-    ...simd(0x0d),
+    ...simd(0x0d, a.get, a.get),
     ...order.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)),
   ],
 };
 
 export const i8x16 = {
   /** Two vectors of i16, saturated. */
-  narrow: binary(simd(0x65)),
+  narrow: (a: Code, b: Code): Code => simd(0x65, a, b),
 };
 
 export const i16x8 = {
   /** Two vectors of i32, saturated to i16. */
-  narrow: binary(simd(0x85)),
+  narrow: (a: Code, b: Code): Code => simd(0x85, a, b),
   /** Two vectors of i32, saturated to u16. */
-  narrowU: binary(simd(0x86)),
+  narrowU: (a: Code, b: Code): Code => simd(0x86, a, b),
 };
 
 export const i32x4 = {
-  splat: (value: number): Code => [...i32.const(value), ...simd(0x11)],
-  eq: binary(simd(0x37)),
-  extendLow: unary(simd(0xa7)),
-  extendHigh: unary(simd(0xa8)),
-  shl: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xab)],
-  shrU: (a: Code, bits: number): Code => [...a, ...i32.const(bits), ...simd(0xad)],
-  add: binary(simd(0xae)),
-  sub: binary(simd(0xb1)),
-  maxU: binary(simd(0xb9)),
+  splat: (value: number): Code => simd(0x11, i32.const(value)),
+  eq: (a: Code, b: Code): Code => simd(0x37, a, b),
+  /** The lower four of eight i16. */
+  extendLow: (a: Code): Code => simd(0xa7, a),
+  /** The upper four of eight i16. */
+  extendHigh: (a: Code): Code => simd(0xa8, a),
+  shl: (a: Code, bits: number): Code => simd(0xab, a, i32.const(bits)),
+  shrU: (a: Code, bits: number): Code => simd(0xad, a, i32.const(bits)),
+  add: (a: Code, b: Code): Code => simd(0xae, a, b),
+  sub: (a: Code, b: Code): Code => simd(0xb1, a, b),
+  maxU: (a: Code, b: Code): Code => simd(0xb9, a, b),
 };
 
 export const f32x4 = {
-  splat: (value: number): Code => [0x43, ...bytesOfF32(value), ...simd(0x13)],
-  ne: binary(simd(0x42)),
-  add: binary(simd(0xe4)),
-  sub: binary(simd(0xe5)),
-  mul: binary(simd(0xe6)),
-  div: binary(simd(0xe7)),
-  /** The lesser; `a` unless `b` is less. */
-  pmin: binary(simd(0xea)),
-  /** The greater; `a` unless `b` is greater. */
-  pmax: binary(simd(0xeb)),
-  fromI32: unary(simd(0xfa)),
+  splat: (value: number): Code => simd(0x13, [0x43, ...bytesOfF32(value)]),
+  ne: (a: Code, b: Code): Code => simd(0x42, a, b),
+  add: (a: Code, b: Code): Code => simd(0xe4, a, b),
+  sub: (a: Code, b: Code): Code => simd(0xe5, a, b),
+  mul: (a: Code, b: Code): Code => simd(0xe6, a, b),
+  div: (a: Code, b: Code): Code => simd(0xe7, a, b),
+  /** `b` where it is less, else `a`. */
+  pmin: (a: Code, b: Code): Code => simd(0xea, a, b),
+  /** `b` where it is greater, else `a`. */
+  pmax: (a: Code, b: Code): Code => simd(0xeb, a, b),
+  fromI32: (a: Code): Code => simd(0xfa, a),
 };
 
 /** Code for 0, 1, … count − 1, one behind the other. */
