@@ -116,17 +116,33 @@ describe.each(WIRE_TYPES)("reducer, %s", (wire) => {
   });
 
   test("what is not finite does not come out finite", () => {
-    const others = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    // NaN as it is written in JavaScript, and two that rounding their bits would make −0 and 0
+    const others = [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7fff_ffff, 0xffff_ffff];
     for (const other of others) {
       for (const length of [256, 100, 300]) {
         for (const at of [0, 5, 99, length - 1]) {
           const values = plain(length, at);
-          values[at] = other;
+          new Uint32Array(values.buffer)[at] = other;
           const read = bench.unpack(bench.pack(values), length);
           expect(Number.isFinite(read[at])).toBe(false);
           expect(bench.reducer.isFinite(VALUES, length)).toBe(false);
         }
       }
+    }
+  });
+
+  test("works up to the last byte of the memory, and no further", () => {
+    const { reducer } = bench;
+    const { byteLength } = reducer.memory.buffer;
+    const end = byteLength - 4 * 300;
+    const packedEnd = byteLength - bytesOf(300, wire);
+    reducer.add(end, PACKED, 300);
+    reducer.add(VALUES, packedEnd, 300);
+    for (const [values, packed] of [
+      [end + 4, PACKED],
+      [VALUES, packedEnd + 1],
+    ] as const) {
+      expect(clusterCodeOf(() => reducer.add(values, packed, 300))).toBe("argument_invalid");
     }
   });
 

@@ -90,11 +90,24 @@ describe("int8", () => {
     );
   });
 
-  test("of a block too small for a scale nothing arrives and nothing is lost", () => {
-    const values = Float32Array.from({ length: BLOCK }, (_, i) => (i % 60) * 2 ** -149);
-    const read = int8.unpack(int8.pack(values), BLOCK);
-    expect(read.every((x) => x === 0)).toBe(true);
-    expect([...int8.floats(NEXT, BLOCK)]).toEqual([...values]);
+  test.each([BLOCK, 60])(
+    "of %i too small for a scale nothing arrives and nothing is lost",
+    (length) => {
+      const values = Float32Array.from({ length }, (_, i) => (i % 60) * 2 ** -149);
+      const packed = int8.pack(values);
+      expect(packed.every((byte) => byte === 0)).toBe(true);
+      expect(int8.unpack(packed, length).every((x) => Object.is(x, 0))).toBe(true);
+      expect([...int8.floats(NEXT, length)]).toEqual([...values]);
+    },
+  );
+
+  test.each([BLOCK, 60])("of %i whose scale has lost digits no quotient leaves ±127", (length) => {
+    const values = Float32Array.from({ length }, (_, i) => (i % 2 === 0 ? -190 : 190) * 2 ** -149);
+    const quotients = new Int8Array(int8.pack(values).buffer, 4);
+    expect([...quotients]).toEqual(Array.from(values, (x) => 127 * Math.sign(x)));
+    expect([...int8.floats(NEXT, length)]).toEqual(
+      Array.from(values, (x) => Math.sign(x) * 63 * 2 ** -149),
+    );
   });
 
   test("one place may take both residuals", () => {
