@@ -55,7 +55,9 @@ export abstract class Connection {
     });
     socket.on("error", (error) => this.#onError(error));
     socket.on("message", (data, isBinary) => this.#onMessage(data, isBinary));
-    socket.on("ping", () => this.#isLife());
+    socket.on("ping", (data) => {
+      if (this.#isLife()) this.socket.pong(data);
+    });
     socket.on("pong", () => this.#isLife());
     if (isServer) this.#awaitFirst();
   }
@@ -146,8 +148,10 @@ export abstract class Connection {
     }
   }
 
-  #isLife(): void {
-    if (!this.#end && this.bear(1)) this.onLife();
+  #isLife(): boolean {
+    if (!this.isOpen || !this.bear(1)) return false;
+    this.onLife();
+    return true;
   }
 
   /** `ws` has sent a close frame already when it is a frame that was wrong. */

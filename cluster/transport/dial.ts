@@ -12,7 +12,7 @@ import { checkNodeId, checkRunId, isNodeId, type Plane, type Role } from "./iden
 import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
 import { HEADER_BYTES, type RingOpener, RingReceiver } from "./ring-connection.ts";
 import { isEqual } from "./secret.ts";
-import { dialTlsOf, namesOf, type TlsFiles } from "./tls.ts";
+import { namesOf, type TlsFiles, tlsOf } from "./tls.ts";
 import type { Token } from "./token.ts";
 
 /** Who dials, and whom. */
@@ -97,7 +97,6 @@ async function dial<C>(
   const socket = new WebSocket(`${address.origin}${PATHS[plane]}`, {
     ...tls,
     ...frameLimits(maxPayload, limits),
-    perMessageDeflate: false,
     followRedirects: false,
     headers: {
       Authorization: `Bearer ${bearer.reveal()}`,
@@ -169,7 +168,7 @@ function addressOf(url: string): URL {
 
 async function tlsFor({ tls = {}, peer }: DialOptions): Promise<ClientOptions> {
   const identity: ConnectionOptions = {
-    ...(await dialTlsOf(tls)),
+    ...(await tlsOf(tls)),
     rejectUnauthorized: true,
     checkServerIdentity: (host, certificate) => {
       if (peer === undefined) return checkServerIdentity(host, certificate);

@@ -55,9 +55,6 @@ export const DEFAULT_LIMITS: TransportLimits = {
   closeMs: 1_000,
 };
 
-/** Bytes of a frame beside its payload, at most. */
-export const FRAME_OVERHEAD = 16;
-
 /** ws makes its limits integers of 32 bits by `| 0`, whereby 2³² turns into none at all. */
 const LARGEST = 2 ** 30;
 
@@ -86,12 +83,23 @@ export function limitsOf(given: Partial<TransportLimits> = {}): TransportLimits 
   return limits;
 }
 
-/** What `ws` is told of messages of at most so many bytes. Each piece that the network delivers is of 256 bytes on average. */
-export function frameLimits(
-  maxPayload: number,
-  { fragments }: TransportLimits,
-): { maxPayload: number; maxFragments: number; maxBufferedChunks: number } {
+/** What `ws` is told of a connection. */
+export interface FrameLimits {
+  readonly maxPayload: number;
+  readonly maxFragments: number;
+  readonly maxBufferedChunks: number;
+  readonly perMessageDeflate: false;
+  readonly autoPong: false;
+}
+
+/**
+ * For messages of at most so many bytes. Each piece of one that the network delivers should be of 256 bytes on average. Nothing
+ * is compressed, and pings are answered by ourselves, who count them.
+ */
+export function frameLimits(maxPayload: number, { fragments }: TransportLimits): FrameLimits {
   return {
+    perMessageDeflate: false,
+    autoPong: false,
     maxPayload,
     maxFragments: fragments,
     maxBufferedChunks: 64 + Math.ceil(maxPayload / 256),

@@ -90,6 +90,7 @@ class Room<M> implements Listener {
   readonly #doorkeeper: Doorkeeper;
   readonly #sockets: Readonly<Record<Plane, WebSocketServer>>;
   readonly #connections = new Set<Connection>();
+  #bound: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ListenOptions<M>, server: Server) {
@@ -124,11 +125,11 @@ class Room<M> implements Listener {
   }
 
   get host(): string {
-    return (this.#server.address() as AddressInfo | null)?.address ?? "";
+    return this.#bound?.address ?? "";
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+    return this.#bound?.port ?? 0;
   }
 
   get url(): string {
@@ -158,6 +159,7 @@ class Room<M> implements Listener {
         this.#server.once("error", reject);
         this.#server.listen({ host, port, exclusive: true }, () => {
           this.#server.off("error", reject);
+          this.#bound = this.#server.address() as AddressInfo;
           resolve();
         });
       });
@@ -232,7 +234,6 @@ class Room<M> implements Listener {
     const server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      perMessageDeflate: false,
       ...frameLimits(maxPayload, this.#limits),
     });
     const { token, runId, nodeId } = this.#options;

@@ -1,6 +1,6 @@
 /** Keys and certificates, read from files; and whose a certificate is. */
 import { readFile } from "node:fs/promises";
-import type { PeerCertificate, SecureContextOptions } from "node:tls";
+import { createSecureContext, type PeerCertificate, type SecureContextOptions } from "node:tls";
 import { ClusterError } from "../error.ts";
 
 /** Paths of PEM files. */
@@ -11,26 +11,27 @@ export interface TlsFiles {
   readonly ca?: string;
 }
 
-/** TLS of the transport, but for what differs between its ends. Errors: `tls_invalid`. */
-export async function tlsOf(files: TlsFiles): Promise<SecureContextOptions> {
+/** Keys and certificates of a listener, who must have both, or of who dials, who need not. Errors: `tls_invalid`. */
+export async function tlsOf(files: Partial<TlsFiles>): Promise<SecureContextOptions> {
   const { key, cert, ca } = files;
-  return {
-    key: await pem("key", key),
-    cert: await pem("cert", cert),
-    ...(ca !== undefined && { ca: await pem("ca", ca) }),
-    minVersion: "TLSv1.3",
-  };
-}
-
-/** As {@link tlsOf} for who dials, who may have no certificate of its own. */
-export async function dialTlsOf(files: Partial<TlsFiles>): Promise<SecureContextOptions> {
-  const { key, cert, ca } = files;
-  return {
+  const options = {
     ...(key !== undefined && { key: await pem("key", key) }),
     ...(cert !== undefined && { cert: await pem("cert", cert) }),
     ...(ca !== undefined && { ca: await pem("ca", ca) }),
-    minVersion: "TLSv1.3",
+    minVersion: "TLSv1.3" as const,
   };
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    throw new ClusterError({
+      code: "tls_invalid",
+      what: "the files for TLS do not make an identity.",
+      got: (error as NodeJS.ErrnoException).code ?? "unknown error",
+      why: "they are a key, the certificate of that key, and those of who signs, all in PEM",
+      fix: "check that each path is of the right file, and that the key is the certificate's",
+    });
+  }
+  return options;
 }
 
 /** The nodes that a certificate is of: its DNS names, and the last parts of the paths of its URIs (SPIFFE). */

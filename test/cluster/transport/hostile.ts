@@ -75,10 +75,13 @@ export class RawClient {
     return this;
   }
 
-  /** Code of the close frame it was sent before the socket was gone; 0 for none. */
+  /** Code of the close frame it is sent, whereupon it goes; 0 when the socket is gone before. */
   async closeCode(): Promise<number> {
-    const received = await this.rest();
-    return closeCodeIn(received.subarray(received.indexOf("\r\n\r\n") + 4));
+    const code = (received: Buffer): number =>
+      closeCodeIn(received.subarray(received.indexOf("\r\n\r\n") + 4));
+    await this.until((received) => code(received) !== 0);
+    this.destroy();
+    return code(this.#received);
   }
 
   destroy(): void {

@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { fuzzFrames, fuzzRequests } from "./fuzz.ts";
+
+const MIB = 2 ** 20;
+
+test("20,000 frames that chance makes get the right code, and disturb nobody", async () => {
+  const before = process.memoryUsage().arrayBuffers;
+  const { frames, codes, wrong } = await fuzzFrames(20_000, 6);
+  expect(wrong).toEqual([]);
+  expect(frames).toBeGreaterThanOrEqual(20_000);
+  // all that it could be answered with, it was
+  expect([...codes.keys()]).toEqual(expect.arrayContaining([1002, 1003, 1007, 1009, 4000]));
+  expect(codes.has(1011)).toBe(false);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * MIB);
+});
+
+test("500 requests with bytes that chance has changed let nobody in without the token", async () => {
+  const { statuses, wrong } = await fuzzRequests(500, 6);
+  expect(wrong).toEqual([]);
+  expect([...statuses.keys()]).toEqual(expect.arrayContaining([101, 400, 401, 403, 426]));
+});

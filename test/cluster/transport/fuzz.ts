@@ -1,0 +1,209 @@
+/** Frames and requests that chance makes, and what they must be answered with. */
+import { HEADER } from "../../../cluster/transport/handshake.ts";
+import { frame, headersFor, RawClient, requestOf } from "./hostile.ts";
+import { type House, Innocent, openHouse, PATIENT } from "./members.ts";
+
+/** Frames that are written at once to a connection. */
+const BURST = 20;
+
+/** Connections at a time. */
+const ABREAST = 16;
+
+/** A generator of numbers below a bound; the same ones for a seed (xorshift32). */
+export type Chance = (below: number) => number;
+
+export function chanceOf(seed: number): Chance {
+  let state = seed | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+/** A frame, and the close code it is answered with; 0 for none, undefined for any. */
+interface Sample {
+  readonly bytes: Uint8Array;
+  readonly code: number | undefined;
+}
+
+type Kind = (chance: Chance) => Sample;
+
+function bytesOf(length: number, chance: Chance): Uint8Array {
+  return Uint8Array.from({ length }, () => chance(256));
+}
+
+function hello(chance: Chance): Buffer {
+  return Buffer.from(JSON.stringify({ say: "x".repeat(chance(300)) }));
+}
+
+const of = (code: number | undefined, bytes: Uint8Array): Sample => ({ bytes, code });
+
+/** Wrong on either plane. */
+const WRONG: readonly Kind[] = [
+  (chance) => of(1002, frame({ payload: hello(chance), isMasked: false })),
+  (chance) => of(1002, frame({ payload: hello(chance), reserved: 1 + chance(7) })),
+  (chance) => of(1002, frame({ opcode: 3 + chance(5) })),
+  (chance) => of(1002, frame({ opcode: 11 + chance(5) })),
+  (chance) => of(1002, frame({ opcode: 0, payload: hello(chance) })),
+  (chance) => of(1002, frame({ opcode: 8 + chance(3), isLast: false })),
+  (chance) => of(1002, frame({ opcode: 8 + chance(3), length: BigInt(126 + chance(2_000)) })),
+  (chance) => of(1002, frame({ opcode: 8, payload: Uint8Array.of(0, chance(256)) })),
+  (chance) => of(1009, frame({ opcode: 1 + chance(2), length: 2n ** BigInt(21 + chance(43)) })),
+];
+
+const CONTROL: readonly Kind[] = [
+  ...WRONG,
+  (chance) => of(1003, frame({ opcode: 2, payload: bytesOf(chance(100), chance) })),
+  (chance) => of(1007, frame({ payload: Buffer.concat([hello(chance), Uint8Array.of(0xff)]) })),
+  (chance) => of(4000, frame({ payload: hello(chance).subarray(1) })),
+  (chance) => of(4000, frame({ payload: Buffer.from(`{"say":${chance(100)}}`) })),
+  (chance) => of(4000, frame({ payload: Buffer.from(`{"say":"","${chance(100)}":0}`) })),
+  (chance) => of(undefined, bytesOf(1 + chance(200), chance)),
+  flipped,
+];
+
+const RING: readonly Kind[] = [
+  ...WRONG,
+  (chance) => of(1009, frame({ opcode: 2, payload: bytesOf(5 + chance(200), chance) })),
+  (chance) => of(4000, frame({ opcode: 2, payload: bytesOf(chance(4), chance) })),
+  () => of(4000, frame({ opcode: 2, payload: new Uint8Array(4) })),
+  (chance) => of(1003, frame({ payload: Buffer.from("abcd".slice(chance(4))) })),
+  (chance) => of(undefined, bytesOf(1 + chance(200), chance)),
+];
+
+const RIGHT: readonly Kind[] = [
+  (chance) => of(0, frame({ opcode: 9, payload: bytesOf(chance(126), chance) })),
+  (chance) => of(0, frame({ opcode: 10, payload: bytesOf(chance(126), chance) })),
+];
+
+const RIGHT_CONTROL: readonly Kind[] = [
+  ...RIGHT,
+  (chance) => of(0, frame({ payload: hello(chance) })),
+  (chance) => {
+    const text = hello(chance);
+    const cut = chance(text.length);
+    const ping = frame({ opcode: 9 });
+    const start = frame({ payload: text.subarray(0, cut), isLast: false });
+    return of(0, Buffer.concat([start, ping, frame({ opcode: 0, payload: text.subarray(cut) })]));
+  },
+];
+
+/** A good frame with one bit that is not as it was. */
+function flipped(chance: Chance): Sample {
+  const bytes = frame({ payload: hello(chance) });
+  const at = chance(bytes.length);
+  bytes[at] = (bytes[at] ?? 0) ^ (1 << chance(8));
+  return of(undefined, bytes);
+}
+
+function pick(kinds: readonly Kind[], chance: Chance): Sample {
+  const kind = kinds[chance(kinds.length)];
+  if (!kind) throw new Error("no kinds");
+  return kind(chance);
+}
+
+/** What became of the frames. */
+export interface FuzzReport {
+  readonly frames: number;
+  /** Close codes of our ends, by how often. */
+  readonly codes: ReadonlyMap<number, number>;
+  /** Ends that were not as they must be. */
+  readonly wrong: readonly string[];
+}
+
+/** Writes so many frames to connections of both planes, each until it ends, while a member talks. */
+export async function fuzzFrames(count: number, seed: number): Promise<FuzzReport> {
+  const house = await openHouse({ limits: PATIENT });
+  const innocent = await Innocent.join(house);
+  const chance = chanceOf(seed);
+  const codes = new Map<number, number>();
+  const wrong: string[] = [];
+  let frames = 0;
+  const one = async (): Promise<void> => {
+    const { code, expected } = await fuzzConnection(house, chance, () => frames++);
+    codes.set(code, (codes.get(code) ?? 0) + 1);
+    const isRight = expected === undefined ? code !== 1011 : code === expected;
+    if (!isRight) wrong.push(`${code} instead of ${expected}`);
+  };
+  while (frames < count) {
+    await Promise.all(Array.from({ length: ABREAST }, one));
+    await innocent.talk();
+  }
+  await innocent.leave();
+  await house.listener.close();
+  return { frames, codes, wrong };
+}
+
+/** Right frames, a wrong one, and then whatever. */
+async function fuzzConnection(
+  house: House,
+  chance: Chance,
+  onFrame: () => void,
+): Promise<{ code: number; expected: number | undefined }> {
+  const isRing = chance(3) === 0;
+  const headers = headersFor(
+    house.token,
+    isRing ? { [HEADER.ticket]: house.ticket("mallory") } : {},
+  );
+  const before = new Set(house.listener.connections);
+  const client = new RawClient(house.listener.port);
+  await client.upgrade(headers, isRing ? "/ring" : "/control");
+  const address = `127.0.0.1:${client.socket.localPort}`;
+  const connection = [...house.listener.connections].find(
+    (each) => !before.has(each) && each.peer.address === address,
+  );
+  if (!connection) throw new Error("no connection");
+  const pieces: Uint8Array[] = [];
+  let expected: number | undefined = 0;
+  for (let i = 0; i < BURST; i++) {
+    const isWrong = i > 0 && chance(4) === 0;
+    const right = isRing ? RIGHT : RIGHT_CONTROL;
+    const kinds = isWrong ? (isRing ? RING : CONTROL) : right;
+    const { bytes, code } = pick(kinds, chance);
+    if (expected === 0) expected = code;
+    pieces.push(bytes);
+    onFrame();
+  }
+  client.write(Buffer.concat(pieces));
+  client.socket.end();
+  const { code } = await connection.closed;
+  client.destroy();
+  // nobody said goodbye
+  return { code, expected: expected === 0 ? 1006 : expected };
+}
+
+/** Sends requests that are nearly right; statuses by how often, and those let in that should not have been. */
+export async function fuzzRequests(
+  count: number,
+  seed: number,
+): Promise<{ statuses: ReadonlyMap<number, number>; wrong: readonly string[] }> {
+  const house = await openHouse({ limits: PATIENT });
+  const innocent = await Innocent.join(house);
+  const chance = chanceOf(seed);
+  const statuses = new Map<number, number>();
+  const wrong: string[] = [];
+  const one = async (): Promise<void> => {
+    const headers = headersFor(house.token);
+    const bytes = Buffer.from(requestOf("/control", headers), "latin1");
+    for (let flips = 1 + chance(3); flips > 0; flips--) bytes[chance(bytes.length)] = chance(256);
+    const client = new RawClient(house.listener.port);
+    client.write(bytes);
+    client.socket.end();
+    await client.until((received) => received.includes("\r\n\r\n"));
+    const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(client.received.toString("latin1"))?.[1] ?? 0);
+    client.destroy();
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    const text = bytes.toString("latin1").toLowerCase();
+    const isKnown = text.includes(headers["Authorization"]?.slice(7) ?? "none");
+    if (status === 101 && !isKnown) wrong.push(text);
+  };
+  for (let done = 0; done < count; done += ABREAST) {
+    await Promise.all(Array.from({ length: ABREAST }, one));
+    await innocent.talk();
+  }
+  await innocent.leave();
+  await house.listener.close();
+  return { statuses, wrong };
+}

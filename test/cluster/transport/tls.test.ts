@@ -1,0 +1,191 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type DialOptions, dialControl, dialRing } from "../../../cluster/transport/dial.ts";
+import { namesOf, type TlsFiles } from "../../../cluster/transport/tls.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { RawClient, RUN_ID } from "./hostile.ts";
+import { codec, type House, headerOf, openHouse, PATIENT, until } from "./members.ts";
+
+const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
+
+test("the names of a certificate are its DNS names and the ends of its URIs", () => {
+  const names = (subjectaltname: string): string[] => namesOf({ subjectaltname });
+  expect(names("DNS:a, DNS:b.example, IP Address:127.0.0.1")).toEqual(["a", "b.example"]);
+  expect(names("URI:spiffe://domain/ns/forge/a-1")).toEqual(["a-1"]);
+  expect(names('DNS:"a, DNS:b", email:a@b')).toEqual(['"a', 'b"']);
+  expect(names("")).toEqual([]);
+  expect(namesOf({})).toEqual([]);
+});
+
+describe.skipIf(!hasOpenssl)(
+  `with certificates${hasOpenssl ? "" : " (skipped: there is no openssl)"}`,
+  () => {
+    let directory: string;
+    let houses: House[] = [];
+    const at = (name: string): string => join(directory, name);
+    const filesOf = (name: string, ca = "ca"): Required<TlsFiles> => ({
+      key: at(`${name}.key`),
+      cert: at(`${name}.crt`),
+      ca: at(`${ca}.crt`),
+    });
+
+    beforeAll(() => {
+      directory = mkdtempSync(join(tmpdir(), "forge-tls-"));
+      for (const ca of ["ca", "other-ca"]) {
+        openssl(["req", "-x509", ...keyTo(ca), "-out", at(`${ca}.crt`), "-subj", `/CN=${ca}`]);
+      }
+      sign("house", "DNS:house,IP:127.0.0.1", "ca");
+      sign("member", "DNS:member", "ca");
+      sign("spiffe", "URI:spiffe://forge/run/member", "ca");
+      sign("outsider", "DNS:member", "other-ca");
+    });
+
+    afterEach(async () => {
+      await Promise.all(houses.map(({ listener }) => listener.close()));
+      houses = [];
+    });
+
+    afterAll(() => rmSync(directory, { recursive: true }));
+
+    function openssl(options: readonly string[]): void {
+      execFileSync("openssl", options, { stdio: "pipe" });
+    }
+
+    function keyTo(name: string): string[] {
+      return [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        at(`${name}.key`),
+      ];
+    }
+
+    function sign(name: string, names: string, ca: string): void {
+      openssl(["req", ...keyTo(name), "-out", at(`${name}.csr`), "-subj", `/CN=${name}`]);
+      writeFileSync(at(`${name}.ext`), `subjectAltName=${names}\n`);
+      openssl([
+        ...["x509", "-req", "-in", at(`${name}.csr`), "-out", at(`${name}.crt`)],
+        ...["-CA", at(`${ca}.crt`), "-CAkey", at(`${ca}.key`), "-CAcreateserial"],
+        ...["-days", "1", "-extfile", at(`${name}.ext`)],
+      ]);
+    }
+
+    async function houseWith(tls: TlsFiles, given: Parameters<typeof openHouse>[0] = {}) {
+      const house = await openHouse({ limits: PATIENT, tls, ...given });
+      houses.push(house);
+      return house;
+    }
+
+    /** "open", or the code of why not. */
+    async function dialling(house: House, given: Partial<DialOptions> = {}): Promise<string> {
+      const dialled = dialControl(house.listener.url, {
+        ...{ runId: RUN_ID, nodeId: "member", token: house.token, limits: PATIENT, codec },
+        open: () => ({ message: () => {} }),
+        ...given,
+      });
+      return dialled.then(
+        async (connection) => {
+          // with TLS 1.3, a certificate is refused after the handshake is over for who dials
+          await connection.close();
+          return "open";
+        },
+        (error: { code: string }) => error.code,
+      );
+    }
+
+    test("a listener with a certificate is dialled by who trusts its signer", async () => {
+      const { key, cert, ca } = filesOf("house");
+      const house = await houseWith({ key, cert });
+      expect(house.listener.url).toMatch(/^wss:/);
+      expect(await dialling(house, { tls: { ca } })).toBe("open");
+      expect(await dialling(house, { tls: { ca }, peer: "house" })).toBe("open");
+      expect(await dialling(house, { tls: { ca: at("other-ca.crt") } })).toBe("peer_unreachable");
+      expect(await dialling(house)).toBe("peer_unreachable");
+      expect(await dialling(house, { tls: { ca }, peer: "member" })).toBe("peer_unreachable");
+    });
+
+    test("a node goes by the names of its certificate only", async () => {
+      const { key, cert, ca } = filesOf("house");
+      const house = await houseWith({ key, cert }, { nodeId: "palace" });
+      expect(await dialling(house, { tls: { ca } })).toBe("peer_invalid");
+    });
+
+    test("with mutual TLS, a node is let in under the names of its certificate only", async () => {
+      const house = await houseWith(filesOf("house"));
+      const tls = filesOf("member");
+      expect(await dialling(house, { tls, peer: "house" })).toBe("open");
+      expect(await dialling(house, { tls: filesOf("spiffe") })).toBe("open");
+      expect(await dialling(house, { tls, nodeId: "mallory" })).toBe("peer_forbidden");
+      expect(house.refusals.at(-1)).toBe("403 certificate of another node");
+      expect(await dialling(house, { tls: { ca: tls.ca } })).toBe("peer_unreachable");
+      expect(await dialling(house, { tls: { ...filesOf("outsider"), ca: tls.ca } })).toBe(
+        "peer_unreachable",
+      );
+      expect(house.controls.length).toBe(2);
+    });
+
+    test("the ring runs over TLS", async () => {
+      const house = await houseWith(filesOf("house"));
+      let bytes = 0;
+      const receiver = await dialRing(house.listener.url, {
+        ...{ runId: RUN_ID, nodeId: "member", peer: "house", token: house.token, limits: PATIENT },
+        tls: filesOf("member"),
+        ticket: house.ticket("member"),
+        open: () => ({
+          chunk: (_header, payload) => {
+            bytes += payload.length;
+          },
+        }),
+      });
+      const [sender] = house.senders;
+      for (let i = 0; i < 8; i++) await sender?.send(headerOf(2 ** 20), new Uint8Array(2 ** 20));
+      await sender?.whenIdle();
+      expect(bytes).toBe(8 * 2 ** 20);
+      await receiver.close();
+    });
+
+    test("who speaks plainly, an older TLS, or nothing is not served, and harms nobody", async () => {
+      const clock = new ManualClock();
+      const { key, cert, ca } = filesOf("house");
+      const house = await houseWith({ key, cert }, { clock });
+      const plain = new RawClient(house.listener.port);
+      plain.write("GET /control HTTP/1.1\r\nHost: a\r\n\r\n");
+      expect(await plain.status()).toBe(0);
+      const { port } = house.listener;
+      const error = await new Promise<NodeJS.ErrnoException>((resolve) => {
+        connect({ port, host: "127.0.0.1", maxVersion: "TLSv1.2", rejectUnauthorized: false })
+          .on("secureConnect", () => resolve(new Error("let in")))
+          .on("error", resolve);
+      });
+      expect(error.code).toBe("ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION");
+      const silent = connectTcp({ port, host: "127.0.0.1" }).on("error", () => {});
+      const isGone = new Promise((resolve) => silent.once("close", resolve));
+      await until(() => house.listener.strangers === 1);
+      clock.advance(PATIENT.handshakeMs + 1_000);
+      await isGone;
+      expect(await dialling(house, { tls: { ca } })).toBe("open");
+      await until(() => house.listener.strangers === 0);
+    });
+
+    test("files that are missing, or do not belong together, are told", async () => {
+      const { key, cert, ca } = filesOf("house");
+      const listening = (tls: TlsFiles): Promise<unknown> => openHouse({ tls });
+      const invalid = { code: "tls_invalid" };
+      await expect(listening({ key: at("none"), cert })).rejects.toMatchObject(invalid);
+      await expect(listening({ key: cert, cert })).rejects.toMatchObject(invalid);
+      await expect(listening({ key, cert: filesOf("member").cert })).rejects.toMatchObject(invalid);
+      const house = await houseWith({ key, cert });
+      expect(await dialling(house, { tls: { ca: at("none") } })).toBe("tls_invalid");
+      expect(await dialling(house, { tls: { ca: key } })).not.toBe("open");
+      expect(await dialling(house, { tls: { ca } })).toBe("open");
+    });
+  },
+);
