@@ -15,15 +15,15 @@ export interface Feedback<Place> {
   readonly nextResidual: Place;
 }
 
-/** Packs values from the start of a block on. `int8` needs feedback, and the others do not look at it. */
+/** Packs values from the start of a block on. Only `int8` looks at the feedback. */
 export function packScalar(
   wire: WireType,
   values: Float32Array,
   packed: DataView,
-  feedback?: Feedback<Float32Array>,
+  feedback: Feedback<Float32Array>,
 ): void {
   if (wire === "int8") {
-    if (feedback) packInt8(values, packed, feedback);
+    packInt8(values, packed, feedback);
     return;
   }
   for (const [i, value] of values.entries()) {
