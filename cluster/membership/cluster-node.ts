@@ -4,7 +4,7 @@ import { type Ballot, compareBallots } from "./ballot.ts";
 import type { ClusterHost } from "./host.ts";
 import { Leader } from "./leader.ts";
 import { Member } from "./member.ts";
-import type { AttemptStatus, MembershipMessage } from "./message.ts";
+import type { Accept, AttemptStatus, MembershipMessage, Status } from "./message.ts";
 import type { ClusterOptions } from "./options.ts";
 import type { Send } from "./proposer.ts";
 import type { ClusterRecord, NodeId } from "./record.ts";
@@ -140,44 +140,59 @@ export class ClusterNode {
   #read(from: NodeId, message: MembershipMessage): void {
     switch (message.type) {
       case "prepare":
-        return this.#onPrepare(from, message.ballot);
-      case "accept": {
-        const { ballot, chosen, record } = message;
-        this.#acceptor.learn(chosen);
-        if (!this.#acceptor.accept(ballot, record)) return this.#refuse(from);
-        this.#follow(from);
-        return this.#send(from, { type: "accepted", ballot, version: record.version });
-      }
+        this.#onPrepare(from, message.ballot);
+        break;
+      case "accept":
+        this.#onAccept(from, message);
+        break;
       case "order":
-        if (!this.#member.obey(message)) return this.#refuse(from);
-        this.#follow(from);
-        return this.#tell();
+        if (this.#member.obey(message)) {
+          this.#follow(from);
+          this.#tell();
+        } else this.#refuse(from);
+        break;
       case "pledge":
-        return this.#leader?.onPledge(from, message);
+        this.#leader?.onPledge(from, message);
+        break;
       case "accepted":
-        return this.#leader?.onAccepted(from, message);
+        this.#leader?.onAccepted(from, message);
+        break;
       case "refusal":
         this.#acceptor.promise(message.promised);
-        return this.#resign();
+        this.#resign();
+        break;
       case "status":
-        if (this.#leader) return this.#leader.onStatus(from, message, this.#now);
-        if (this.leader && from !== this.node)
-          this.#send(from, { type: "redirect", leader: this.leader });
-        return;
+        this.#onStatus(from, message);
+        break;
       case "redirect":
         if (!this.#contacts.includes(message.leader))
           this.#contacts = [message.leader, ...this.#contacts].slice(0, MOST_CONTACTS);
     }
   }
 
+  #onStatus(from: NodeId, status: Status): void {
+    if (this.#leader) this.#leader.onStatus(from, status, this.#now);
+    else if (this.leader !== undefined && from !== this.node)
+      this.#send(from, { type: "redirect", leader: this.leader });
+  }
+
+  #onAccept(from: NodeId, { ballot, chosen, record }: Accept): void {
+    this.#acceptor.learn(chosen);
+    if (this.#acceptor.accept(ballot, record)) {
+      this.#follow(from);
+      this.#send(from, { type: "accepted", ballot, version: record.version });
+    } else this.#refuse(from);
+  }
+
   /** Promises, unless somebody leads who is there: a node that cannot see the leader shall not depose it. */
   #onPrepare(from: NodeId, ballot: Ballot): void {
     const isLed = this.leader !== undefined && this.leader !== from && !this.#isLeaderSilent;
     if (isLed && from !== this.node) return;
-    if (!this.#acceptor.promise(ballot)) return this.#refuse(from);
-    this.#follow(from);
-    const { chosen, vote = null } = this.#acceptor;
-    this.#send(from, { type: "pledge", ballot, chosen, vote });
+    if (this.#acceptor.promise(ballot)) {
+      this.#follow(from);
+      const { chosen, vote = null } = this.#acceptor;
+      this.#send(from, { type: "pledge", ballot, chosen, vote });
+    } else this.#refuse(from);
   }
 
   #onChosen(record: ClusterRecord): void {

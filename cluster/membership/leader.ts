@@ -148,23 +148,23 @@ export class Leader {
   /** While the members move a step: it ends when all have come to an end with it, or one never will. */
   #watch(record: ClusterRecord): void {
     const { members, epoch, step, version } = record;
-    const hashes = new Map<NodeId, string>();
-    for (const member of members) {
-      const { status, isLost } = this.#peer(member);
-      if (isLost) return this.#stop();
-      const attempt = status?.attempt;
-      if (attempt?.epoch !== epoch || attempt.step !== step + 1) continue;
-      if (attempt.hash === null) return this.#stop(attempt.suspect);
-      hashes.set(member, attempt.hash);
-    }
-    if (hashes.size < members.length) return;
-    const hash = mostFrequent([...hashes.values()]);
-    for (const [member, own] of hashes) if (own !== hash) return this.#stop(member);
-    this.#proposer.propose({ version: version + 1, epoch, members, step: step + 1, hash });
+    const ends = members.flatMap((member) => {
+      const attempt = this.#peer(member).status?.attempt;
+      return attempt?.epoch === epoch && attempt.step === step + 1 ? [{ member, ...attempt }] : [];
+    });
+    const failed = ends.find(({ hash }) => hash === null);
+    const hash = mostFrequent(ends.flatMap((end) => end.hash ?? []));
+    const isWhole = ends.length === members.length;
+    const dissenter = isWhole ? ends.find((end) => end.hash !== hash) : undefined;
+    if (failed) this.#stop(failed.suspect);
+    else if (members.some((member) => this.#peer(member).isLost)) this.#stop(null);
+    else if (dissenter) this.#stop(dissenter.member);
+    else if (isWhole)
+      this.#proposer.propose({ version: version + 1, epoch, members, step: step + 1, hash });
   }
 
   /** The attempt is over for all. */
-  #stop(suspect: NodeId | null = null): void {
+  #stop(suspect: NodeId | null): void {
     this.#isMoving = false;
     this.#isSpent = true;
     if (suspect === null) return;

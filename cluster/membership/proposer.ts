@@ -89,8 +89,8 @@ export class Proposer {
     // somebody knew that it was chosen
     if (this.#proposed && this.#proposed.version <= chosen.version) this.#proposed = undefined;
     if (this.#isElected || this.#proposed) return;
-    if (!isQuorum(this.#pledged, chosen.members)) return this.ask();
-    if (this.#vote?.record.version === chosen.version + 1) this.propose(this.#vote.record);
+    if (!isQuorum(this.#pledged, chosen.members)) this.ask();
+    else if (this.#vote?.record.version === chosen.version + 1) this.propose(this.#vote.record);
     else this.#isElected = true;
   }
 }

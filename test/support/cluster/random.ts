@@ -19,5 +19,10 @@ export function seeded(seed: number): Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
   const below = (n: number): number => Math.floor(next() * n);
-  return { next, below, chance: (share) => next() < share, pick: (list) => list[below(list.length)] as never };
+  return {
+    next,
+    below,
+    chance: (share) => next() < share,
+    pick: (list) => list[below(list.length)] as never,
+  };
 }

@@ -20,9 +20,17 @@ const LONG = 4000;
 /** Faults by name: each does something to the world, and may mend it later. */
 const FAULTS: Readonly<Record<string, (world: Simulation) => boolean>> = {
   dies: (world) => kill(world, pick(world)),
-  "leader dies": (world) => kill(world, world.alive.find(({ isLeading }) => isLeading)),
+  "leader dies": (world) =>
+    kill(
+      world,
+      world.alive.find(({ isLeading }) => isLeading),
+    ),
   hangs: (world) => hang(world, pick(world)),
-  "leader hangs": (world) => hang(world, world.alive.find(({ isLeading }) => isLeading)),
+  "leader hangs": (world) =>
+    hang(
+      world,
+      world.alive.find(({ isLeading }) => isLeading),
+    ),
   "is cut off": (world) => divide(world, [pick(world)?.id ?? ""]),
   "is divided": (world) => {
     const side = world.alive.filter(() => world.random.chance(0.5)).map(({ id }) => id);
@@ -116,4 +124,37 @@ function join(world: Simulation, count: number): boolean {
   if (world.alive.length > 7) return false;
   for (let i = 0; i < count; i++) world.add();
   return true;
+}
+
+/** What came of many schedules. */
+export interface Outcomes {
+  /** How often each kind of fault happened. */
+  readonly faults: ReadonlyMap<string, number>;
+  /** Those in which enough were left to go on. */
+  readonly viable: number;
+  /** Seeds of those that had to go on, and did not. */
+  readonly stuck: readonly number[];
+}
+
+/** Runs the schedules of some seeds. Throws, naming the seed, at what must never be. */
+export function runSchedules(from: number, count: number): Outcomes {
+  const faults = new Map<string, number>();
+  const stuck: number[] = [];
+  let viable = 0;
+  for (let seed = from; seed < from + count; seed++) {
+    const outcome = named(seed);
+    for (const name of outcome.faults) faults.set(name, (faults.get(name) ?? 0) + 1);
+    if (!outcome.isViable) continue;
+    viable++;
+    if (outcome.stepsAfter < 5) stuck.push(seed);
+  }
+  return { faults, viable, stuck };
+}
+
+function named(seed: number): Outcome {
+  try {
+    return runSchedule(seed);
+  } catch (cause) {
+    throw new Error(`schedule ${seed}: ${cause}`, { cause });
+  }
 }

@@ -5,6 +5,7 @@ import type { ClusterHost, Fetch, Move } from "../../../cluster/membership/host.
 import type { MembershipMessage } from "../../../cluster/membership/message.ts";
 import { type ClusterOptions, DEFAULT_OPTIONS } from "../../../cluster/membership/options.ts";
 import { type ClusterRecord, isQuorum, type NodeId } from "../../../cluster/membership/record.ts";
+import { EventQueue } from "./event-queue.ts";
 import { type Random, seeded } from "./random.ts";
 
 /** What goes between nodes. */
@@ -18,6 +19,12 @@ type Packet =
 interface Share {
   readonly of: NodeId;
   readonly value: number;
+}
+
+/** A step that a node is moving: what has come so far, and what state would follow. */
+interface MoveUnderWay extends Move {
+  readonly shares: Map<NodeId, number>;
+  hash: string;
 }
 
 /** How the network behaves. Shares are of all messages, times are milliseconds. */
@@ -36,14 +43,6 @@ const PROGRESS_DEADLINE = 2000;
 const TICK = 100;
 /** Milliseconds that a contribution takes at most. */
 const COMPUTE = 300;
-
-interface Event {
-  readonly at: number;
-  readonly order: number;
-  /** Whose it is: it waits while that node hangs, and is gone when it dies. */
-  readonly node: SimulatedNode | undefined;
-  readonly run: () => void;
-}
 
 /** See the file's head. Throws at the first thing that must never be. */
 export class Simulation {
@@ -74,7 +73,10 @@ export class Simulation {
   /** Whether those that are alive, and mean to stay, can go on without anybody's help. */
   get isViable(): boolean {
     const { alive } = this;
-    const hasQuorum = isQuorum(alive.map(({ id }) => id), this.latest?.members ?? []);
+    const hasQuorum = isQuorum(
+      alive.map(({ id }) => id),
+      this.latest?.members ?? [],
+    );
     const staying = alive.filter(({ isLeaving }) => !isLeaving);
     return hasQuorum && staying.length >= Math.max(1, this.options.minWorld);
   }
@@ -158,7 +160,7 @@ export class SimulatedNode implements ClusterHost {
   readonly #world: Simulation;
   readonly #node: ClusterNode;
   readonly #deferred: (() => void)[] = [];
-  #move: (Move & { readonly shares: Map<NodeId, number>; hash: string }) | undefined;
+  #move: MoveUnderWay | undefined;
   /** Shares that came before their move began. */
   #early: { epoch: number; step: number; share: Share }[] = [];
   #known = 0;
@@ -241,12 +243,12 @@ export class SimulatedNode implements ClusterHost {
   }
 
   move(move: Move): void {
-    if (move.step !== this.step + 1) throw new Error(`${this.id} is to move ${move.step}, and has ${this.step}`);
+    if (move.step !== this.step + 1)
+      throw new Error(`${this.id} is to move ${move.step}, and has ${this.step}`);
     const own = contributionOf(this.id, move.step);
     this.#move = { ...move, shares: new Map([[this.id, own]]), hash: "" };
     this.#pass(this.id, own);
-    for (const { epoch, step, share } of this.#early.splice(0))
-      this.#take({ epoch, step, share });
+    for (const { epoch, step, share } of this.#early.splice(0)) this.#take({ epoch, step, share });
     this.#expectNews(this.#move.shares.size);
   }
 
@@ -257,7 +259,9 @@ export class SimulatedNode implements ClusterHost {
   commit(epoch: number, step: number): void {
     const move = this.#move;
     if (move?.epoch !== epoch || move.step !== step || move.hash === "")
-      throw new Error(`${this.id} is to commit step ${step} of epoch ${epoch}, and has not moved it`);
+      throw new Error(
+        `${this.id} is to commit step ${step} of epoch ${epoch}, and has not moved it`,
+      );
     [this.step, this.hash, this.#move] = [step, move.hash, undefined];
     this.#check();
     this.#contribute();
@@ -310,7 +314,7 @@ export class SimulatedNode implements ClusterHost {
 
   /** Either all shares are there, or one more must come in time. */
   #expectNews(seen: number): void {
-    const move = this.#move as NonNullable<typeof this.#move>;
+    const move = this.#move as MoveUnderWay;
     const { epoch, step, members, shares } = move;
     if (shares.size === members.length) {
       const sum = members.map((member) => shares.get(member)).join("+");
@@ -346,49 +350,4 @@ export class SimulatedNode implements ClusterHost {
 
 function contributionOf(node: NodeId, step: number): number {
   return createHash("sha1").update(`${node} ${step}`).digest().readUInt16LE(0);
-}
-
-/** A binary heap, earliest first. */
-class EventQueue {
-  readonly #heap: Event[] = [];
-
-  push(event: Event): void {
-    const heap = this.#heap;
-    let at = heap.push(event) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!isBefore(event, heap[parent] as Event)) break;
-      heap[at] = heap[parent] as Event;
-      at = parent;
-    }
-    heap[at] = event;
-  }
-
-  /** The first event up to `end`. */
-  pop(end: number): Event | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    if (!first || first.at > end) return undefined;
-    const last = heap.pop() as Event;
-    if (heap.length > 0) this.#sink(last);
-    return first;
-  }
-
-  #sink(event: Event): void {
-    const heap = this.#heap;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1] as Event, heap[child] as Event)) child++;
-      if (!isBefore(heap[child] as Event, event)) break;
-      heap[at] = heap[child] as Event;
-      at = child;
-    }
-    heap[at] = event;
-  }
-}
-
-function isBefore(a: Event, b: Event): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order);
 }

@@ -1,0 +1,90 @@
+import { describe, expect, it } from "vitest";
+import { FAULT_NAMES, runSchedules } from "../../support/cluster/schedule.ts";
+import { Simulation } from "../../support/cluster/simulation.ts";
+
+describe("a cluster that nothing befalls", () => {
+  it("grows to all who come, and each step has the hash that all have", () => {
+    const world = new Simulation(1);
+    world.add();
+    world.run(1000);
+    expect(world.latest?.members).toEqual(["n0"]);
+    for (let i = 0; i < 3; i++) world.add();
+    world.run(5000);
+    const { step = 0, epoch, members } = world.latest ?? {};
+    expect(members).toEqual(["n0", "n1", "n2", "n3"]);
+    // together, where they came together: each epoch costs a step its time
+    expect(epoch).toBeLessThanOrEqual(5);
+    expect(step).toBeGreaterThan(15);
+    expect(new Set(world.nodes.map((node) => node.step)).size).toBeLessThanOrEqual(2);
+  });
+
+  it("waits for as many as a step needs, and lets in no more than it may", () => {
+    const world = new Simulation(2, { minWorld: 3, maxWorld: 4 });
+    world.add();
+    world.add();
+    world.run(5000);
+    expect(world.latest?.step).toBe(0);
+    for (let i = 0; i < 4; i++) world.add();
+    world.run(5000);
+    expect(world.latest?.members).toHaveLength(4);
+    expect(world.latest?.step).toBeGreaterThan(5);
+  });
+
+  it("goes on without those who leave, the leader too, and is over when all have left", () => {
+    const world = new Simulation(3);
+    for (let i = 0; i < 3; i++) world.add();
+    world.run(3000);
+    world.nodes.find(({ isLeading }) => isLeading)?.leave();
+    world.run(5000);
+    expect(world.alive).toHaveLength(2);
+    expect(world.latest?.members).toHaveLength(2);
+    const { step = 0 } = world.latest ?? {};
+    for (const node of world.alive) node.leave();
+    world.run(5000);
+    expect(world.alive).toEqual([]);
+    expect(world.latest).toMatchObject({ members: [] });
+    expect(world.latest?.step).toBeGreaterThanOrEqual(step);
+  });
+});
+
+describe("a cluster that is divided", () => {
+  const divided = (size: number, away: readonly number[]): Simulation => {
+    const world = new Simulation(size);
+    for (let i = 0; i < size; i++) world.add();
+    world.run(4000);
+    for (const a of world.nodes)
+      for (const b of world.nodes)
+        if (away.includes(world.nodes.indexOf(a)) !== away.includes(world.nodes.indexOf(b)))
+          world.cut(a.id, b.id, true);
+    return world;
+  };
+
+  it("goes on where more than half are, and nowhere else", () => {
+    const world = divided(5, [0, 1]);
+    const { step = 0 } = world.latest ?? {};
+    world.run(10_000);
+    expect(world.latest?.members).toEqual(["n2", "n3", "n4"]);
+    expect(world.latest?.step).toBeGreaterThan(step + 5);
+    for (const node of world.nodes.slice(0, 2)) expect(node.step).toBeLessThanOrEqual(step + 1);
+    world.heal();
+    world.run(10_000);
+    expect(world.latest?.members).toHaveLength(5);
+  });
+
+  it("goes on with one half of an even number: that of the first", () => {
+    const world = divided(4, [2, 3]);
+    const { step = 0 } = world.latest ?? {};
+    world.run(10_000);
+    expect(world.latest?.members).toEqual(["n0", "n1"]);
+    expect(world.latest?.step).toBeGreaterThan(step + 5);
+  });
+});
+
+describe("whatever befalls a cluster", () => {
+  it("a step is everybody's or nobody's, and those who are left go on", () => {
+    const { faults, viable, stuck } = runSchedules(0, 2000);
+    expect(stuck).toEqual([]);
+    expect(viable).toBeGreaterThan(1900);
+    for (const name of FAULT_NAMES) expect(faults.get(name) ?? 0, name).toBeGreaterThan(100);
+  });
+});
