@@ -5,7 +5,7 @@ import type { Clock } from "./clock.ts";
 export interface HeartbeatOptions {
   /** Milliseconds between beats. */
   readonly everyMs: number;
-  /** Beats without a sign of life after which the peer is dead. */
+  /** Beats in a row with no sign of life before each, after which the peer is dead: n to n + 1 times `everyMs` of silence. */
   readonly misses: number;
   readonly clock: Clock;
   /** Asks the peer for a sign of life. */
@@ -21,6 +21,7 @@ export interface HeartbeatOptions {
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   #missed = 0;
+  #hasHeard = false;
   #cancel: () => void;
 
   constructor(options: HeartbeatOptions) {
@@ -31,7 +32,7 @@ export class Heartbeat {
 
   /** The peer lives. */
   heard(): void {
-    this.#missed = 0;
+    this.#hasHeard = true;
   }
 
   stop(): void {
@@ -43,7 +44,8 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    this.#missed++;
+    this.#missed = this.#hasHeard ? 0 : this.#missed + 1;
+    this.#hasHeard = false;
     if (this.#missed >= this.#options.misses) {
       this.#options.onDead();
       return;

@@ -7,6 +7,7 @@ import { listen } from "../../../cluster/transport/listener.ts";
 import { mintTicket } from "../../../cluster/transport/ticket.ts";
 import { Token } from "../../../cluster/transport/token.ts";
 import { headersFor, RawClient, RUN_ID, requestOf, statusOf } from "./hostile.ts";
+import { openImpostor } from "./impostor.ts";
 import { codec, type House, Innocent, openHouse, PATIENT, until } from "./members.ts";
 
 let house: House;
@@ -169,23 +170,13 @@ test("a rollout node needs no more than the token of rollout nodes", async () =>
 });
 
 test("a node that does not know the token is not spoken to", async () => {
-  // it lets everyone in, and answers for the house
-  const { createServer } = await import("node:http");
-  const { WebSocketServer } = await import("ws");
-  const impostor = createServer();
-  const sockets = new WebSocketServer({ server: impostor });
-  sockets.on("headers", (headers) => {
-    headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${"0".repeat(64)}`);
-  });
-  await new Promise<void>((resolve) => impostor.listen(0, "127.0.0.1", resolve));
-  const { port } = impostor.address() as { port: number };
+  const impostor = await openImpostor("control", undefined);
   const { token } = house;
-  const dialled = dialControl(`ws://127.0.0.1:${port}`, {
+  const dialled = dialControl(impostor.url, {
     ...{ runId: RUN_ID, nodeId: "member", token, limits: PATIENT, codec },
     open: () => ({ message: () => {} }),
   });
   await expect(dialled).rejects.toMatchObject({ code: "peer_invalid" });
-  for (const client of sockets.clients) client.terminate();
   impostor.close();
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fuzzFrames, fuzzRequests } from "./fuzz.ts";
+import { fuzzChunks, fuzzFrames, fuzzRequests } from "./fuzz.ts";
 
 const MIB = 2 ** 20;
 
@@ -18,4 +18,12 @@ test("500 requests with bytes that chance has changed let nobody in without the 
   const { statuses, wrong } = await fuzzRequests(500, 6);
   expect(wrong).toEqual([]);
   expect([...statuses.keys()]).toEqual(expect.arrayContaining([101, 400, 401, 403, 426]));
+});
+
+test("chunks that chance has changed end in a code, and are never longer than they may be", async () => {
+  const { codes, longest, chunks } = await fuzzChunks(300, 6, 600);
+  expect(chunks).toBeGreaterThan(1_000);
+  expect(longest).toBeLessThanOrEqual(600);
+  expect(codes.has(1011)).toBe(false);
+  expect([...codes]).toEqual(expect.arrayContaining([1002, 1006, 1009, 4000]));
 });

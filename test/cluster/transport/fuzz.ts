@@ -1,7 +1,11 @@
 /** Frames and requests that chance makes, and what they must be answered with. */
+import type { Socket } from "node:net";
+import { dialRing } from "../../../cluster/transport/dial.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
-import { frame, headersFor, RawClient, requestOf } from "./hostile.ts";
-import { type House, Innocent, openHouse, PATIENT } from "./members.ts";
+import { Token } from "../../../cluster/transport/token.ts";
+import { frame, headersFor, RawClient, RUN_ID, requestOf } from "./hostile.ts";
+import { openImpostor } from "./impostor.ts";
+import { type House, headerOf, Innocent, openHouse, PATIENT } from "./members.ts";
 
 /** Frames that are written at once to a connection. */
 const BURST = 20;
@@ -206,4 +210,45 @@ export async function fuzzRequests(
   await innocent.leave();
   await house.listener.close();
   return { statuses, wrong };
+}
+
+/** Streams of good chunks with bytes that chance has changed, from a predecessor; each end's code, and the longest payload. */
+export async function fuzzChunks(
+  streams: number,
+  seed: number,
+  chunkBytes: number,
+): Promise<{ codes: ReadonlySet<number>; longest: number; chunks: number }> {
+  const token = Token.create();
+  const chance = chanceOf(seed);
+  const impostor = await openImpostor("ring", token);
+  const codes = new Set<number>();
+  let longest = 0;
+  let chunks = 0;
+  impostor.onConnection = (socket) => {
+    const pieces = Array.from({ length: 20 }, () => {
+      const length = chance(chunkBytes + 1);
+      const payload = frame({ opcode: 2, isMasked: false, payload: bytesOf(length, chance) });
+      const header = frame({ opcode: 2, isMasked: false, payload: headerOf(length) });
+      return length === 0 ? header : Buffer.concat([header, payload]);
+    });
+    const bytes = Buffer.concat(pieces);
+    for (let changes = chance(4); changes > 0; changes--) bytes[chance(bytes.length)] = chance(256);
+    // under the WebSocket, whose sender would make good frames of it
+    (socket as unknown as { readonly _socket: Socket })._socket.end(bytes);
+  };
+  for (let i = 0; i < streams; i++) {
+    const receiver = await dialRing(impostor.url, {
+      ...{ runId: RUN_ID, nodeId: "member", peer: "house", token, ticket: "any" },
+      limits: { ...PATIENT, chunkBytes },
+      open: () => ({
+        chunk: (_header, payload) => {
+          longest = Math.max(longest, payload.length);
+          chunks++;
+        },
+      }),
+    });
+    codes.add((await receiver.closed).code);
+  }
+  impostor.close();
+  return { codes, longest, chunks };
 }

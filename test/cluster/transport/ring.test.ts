@@ -1,12 +1,12 @@
-import { createServer } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type WebSocket, WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
 import { ClusterError } from "../../../cluster/error.ts";
 import type { ConnectionEnd } from "../../../cluster/transport/close-code.ts";
 import { type DialRingOptions, dialRing } from "../../../cluster/transport/dial.ts";
-import { HEADER, proofOf } from "../../../cluster/transport/handshake.ts";
+import { HEADER } from "../../../cluster/transport/handshake.ts";
 import type { RingReceiver, RingSender } from "../../../cluster/transport/ring-connection.ts";
 import { frame, headersFor, RawClient, RUN_ID } from "./hostile.ts";
+import { openImpostor } from "./impostor.ts";
 import { type House, headerOf, openHouse, PATIENT, until } from "./members.ts";
 
 const KIB = 2 ** 10;
@@ -205,21 +205,10 @@ test("an opener that fails ends the connection too", async () => {
 
 test("a predecessor that sends what it should not is parted with", async () => {
   const { token } = house;
-  const bearer = token.bearer("trainer");
-  const server = createServer();
-  const sockets = new WebSocketServer({ server, perMessageDeflate: false });
-  sockets.on("headers", (headers, request) => {
-    const key = request.headers["sec-websocket-key"] ?? "";
-    const proof = proofOf(bearer, { key, plane: "ring", runId: RUN_ID }, "house");
-    headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${proof}`);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
+  const impostor = await openImpostor("ring", token);
   const endAfter = async (send: (socket: WebSocket) => void): Promise<number> => {
-    sockets.once("connection", (socket: WebSocket) => {
-      socket.once("message", () => send(socket));
-    });
-    const receiver = await dialRing(`ws://127.0.0.1:${port}`, {
+    impostor.onConnection = (socket) => void socket.once("message", () => send(socket));
+    const receiver = await dialRing(impostor.url, {
       ...{ runId: RUN_ID, nodeId: "member", peer: "house", token, ticket: "any" },
       limits: { ...PATIENT, window: 2, chunkBytes: KIB },
       open: () => ({ chunk: () => new Promise<void>(() => {}) }),
@@ -239,8 +228,7 @@ test("a predecessor that sends what it should not is parted with", async () => {
   ).toBe(4000);
   expect(await endAfter((socket) => [empty, empty, empty].map((it) => socket.send(it)))).toBe(4000);
   expect(await endAfter((socket) => socket.terminate())).toBe(1006);
-  for (const client of sockets.clients) client.terminate();
-  server.close();
+  impostor.close();
 });
 
 test("an epoch that begins closes the door to tickets of the last", async () => {
