@@ -35,8 +35,10 @@ export class ClusterNode {
   #leader: Leader | undefined;
   /** Whom to ask who leads, as long as nobody does. */
   #contacts: readonly NodeId[] = [];
-  /** When whoever leads was last heard. */
+  /** When whoever leads, or means to, was last heard. */
   #heardAt: number;
+  /** When an order was last obeyed. */
+  #obeyedAt = Number.NEGATIVE_INFINITY;
   #toldAt = Number.NEGATIVE_INFINITY;
   #campaignedAt = Number.NEGATIVE_INFINITY;
   #now: number;
@@ -121,7 +123,7 @@ export class ClusterNode {
     this.#now = now;
     this.#do(() => {
       this.#leader?.lost(node);
-      if (node === this.leader) this.#heardAt = Number.NEGATIVE_INFINITY;
+      if (node === this.leader) this.#heardAt = this.#obeyedAt = Number.NEGATIVE_INFINITY;
     });
   }
 
@@ -147,6 +149,7 @@ export class ClusterNode {
         break;
       case "order":
         if (this.#member.obey(message)) {
+          this.#obeyedAt = this.#now;
           this.#follow(from);
           this.#tell();
         } else this.#refuse(from);
@@ -186,8 +189,8 @@ export class ClusterNode {
 
   /** Promises, unless somebody leads who is there: a node that cannot see the leader shall not depose it. */
   #onPrepare(from: NodeId, ballot: Ballot): void {
-    const isLed = this.leader !== undefined && this.leader !== from && !this.#isLeaderSilent;
-    if (isLed && from !== this.node) return;
+    const isLed = this.#now - this.#obeyedAt <= this.#parts.options.lostAfter;
+    if (isLed && from !== this.leader && from !== this.node) return;
     if (this.#acceptor.promise(ballot)) {
       this.#follow(from);
       const { chosen, vote = null } = this.#acceptor;

@@ -64,7 +64,10 @@ export class Proposer {
   onPledge(from: NodeId, { ballot, chosen, vote }: Pledge): void {
     if (this.#isElected || compareBallots(ballot, this.ballot) !== 0) return;
     this.#pledged.add(from);
+    const { version } = this.#acceptor.chosen;
     this.#acceptor.learn(chosen);
+    // its members are others
+    if (this.#acceptor.chosen.version > version) this.ask();
     if (vote && (!this.#vote || isAbove(vote, this.#vote))) this.#vote = vote;
     this.#elect();
   }
@@ -89,8 +92,8 @@ export class Proposer {
     // somebody knew that it was chosen
     if (this.#proposed && this.#proposed.version <= chosen.version) this.#proposed = undefined;
     if (this.#isElected || this.#proposed) return;
-    if (!isQuorum(this.#pledged, chosen.members)) this.ask();
-    else if (this.#vote?.record.version === chosen.version + 1) this.propose(this.#vote.record);
+    if (!isQuorum(this.#pledged, chosen.members)) return;
+    if (this.#vote?.record.version === chosen.version + 1) this.propose(this.#vote.record);
     else this.#isElected = true;
   }
 }

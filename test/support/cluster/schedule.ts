@@ -83,7 +83,7 @@ export function runSchedule(seed: number): Outcome {
   }
   const steps = world.latest?.step ?? 0;
   world.heal();
-  world.run(15_000);
+  world.run(12_000);
   const { isViable } = world;
   const stepsAfter = (world.latest?.step ?? 0) - steps;
   return { faults, isViable, steps, stepsAfter, members: world.latest?.members.length ?? 0 };

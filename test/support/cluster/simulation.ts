@@ -40,7 +40,7 @@ export const FAIR: Weather = { drop: 0, duplicate: 0, delay: 2, spike: 0 };
 
 /** Milliseconds without news from the predecessor, after which a move has failed. */
 const PROGRESS_DEADLINE = 2000;
-const TICK = 100;
+const TICK = 200;
 /** Milliseconds that a contribution takes at most. */
 const COMPUTE = 300;
 
