@@ -19,6 +19,7 @@ export type ClusterErrorCode =
   | "peer_not_ready"
   | "peer_unauthorized"
   | "peer_unreachable"
+  | "protocol_violated"
   | "tls_invalid"
   | "token_invalid";
 
