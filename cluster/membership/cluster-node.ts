@@ -15,6 +15,8 @@ const MOST_CONTACTS = 16;
 /** What a node is made of. */
 export interface ClusterNodeParts {
   readonly node: NodeId;
+  /** Where others can reach it; a text of theirs. */
+  readonly address: string;
   readonly host: ClusterHost;
   /** Sends to another node; what cannot be sent is dropped. */
   readonly send: Send;
@@ -32,6 +34,7 @@ export class ClusterNode {
   readonly #parts: ClusterNodeParts;
   readonly #acceptor: Acceptor;
   readonly #member: Member;
+  readonly #addresses = new Map<NodeId, string>();
   #leader: Leader | undefined;
   /** Whom to ask who leads, as long as nobody does. */
   #contacts: readonly NodeId[] = [];
@@ -50,12 +53,17 @@ export class ClusterNode {
     this.#parts = parts;
     this.#now = this.#heardAt = parts.now;
     this.#acceptor = new Acceptor((record) => this.#onChosen(record));
-    this.#member = new Member(parts.node, parts.host, this.#acceptor);
+    this.#member = new Member(parts, this.#acceptor);
   }
 
   /** The latest record that the node knows. */
   get record(): ClusterRecord {
     return this.#acceptor.chosen;
+  }
+
+  /** Where a node can be reached. */
+  addressOf(node: NodeId): string | undefined {
+    return this.#addresses.get(node);
   }
 
   /** Who leads, as far as the node knows. */
@@ -149,6 +157,8 @@ export class ClusterNode {
         break;
       case "order":
         if (this.#member.obey(message)) {
+          for (const [node, address] of Object.entries(message.addresses))
+            this.#addresses.set(node, address);
           this.#obeyedAt = this.#now;
           this.#follow(from);
           this.#tell();
@@ -174,6 +184,7 @@ export class ClusterNode {
   }
 
   #onStatus(from: NodeId, status: Status): void {
+    this.#addresses.set(from, status.address);
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
     else if (this.leader !== undefined && from !== this.node)
       this.#send(from, { type: "redirect", leader: this.leader });

@@ -234,6 +234,9 @@ export class Leader {
       ...{ type: "order", ballot, number: ++this.#orders, record },
       isMoving: this.#isMoving,
       sources: record.members.filter((member) => this.#isHere(member) && this.#hasState(member)),
+      addresses: Object.fromEntries(
+        [...this.#peers].flatMap(([id, { status }]) => (status ? [[id, status.address]] : [])),
+      ),
     };
     for (const node of this.#peers.keys()) send(node, order);
   }

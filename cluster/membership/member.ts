@@ -16,6 +16,7 @@ interface Attempt {
 /** See the file's head. The state of its host changes by chosen records alone. */
 export class Member {
   readonly node: NodeId;
+  readonly #address: string;
   readonly #host: ClusterHost;
   readonly #acceptor: Acceptor;
   #step = -1;
@@ -29,8 +30,12 @@ export class Member {
   /** The last order, by which late ones are known. */
   #ordered: { readonly ballot: Ballot; readonly number: number } = { ballot: NO_BALLOT, number: 0 };
 
-  constructor(node: NodeId, host: ClusterHost, acceptor: Acceptor) {
+  constructor(
+    { node, address, host }: { node: NodeId; address: string; host: ClusterHost },
+    acceptor: Acceptor,
+  ) {
     this.node = node;
+    this.#address = address;
     this.#host = host;
     this.#acceptor = acceptor;
   }
@@ -45,6 +50,7 @@ export class Member {
     return {
       type: "status",
       number: ++this.#statuses,
+      address: this.#address,
       version: this.#acceptor.chosen.version,
       ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady },
       ...{ attempt: this.#attempt?.end ?? null, isLeaving: this.#isLeaving },

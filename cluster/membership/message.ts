@@ -63,6 +63,8 @@ export interface Order {
   readonly isMoving: boolean;
   /** Who has the state of the record, for those who have not. */
   readonly sources: readonly NodeId[];
+  /** Where nodes can be reached, as far as the leader has heard. */
+  readonly addresses: Readonly<Record<NodeId, string>>;
 }
 
 /** From everybody to the leader, again and again. */
@@ -70,6 +72,8 @@ export interface Status {
   readonly type: "status";
   /** Rises with each status of a node. */
   readonly number: number;
+  /** Where it can be reached. */
+  readonly address: string;
   /** Version of the latest record that the node knows; 0 for none. */
   readonly version: number;
   /** Of the state that it has. */

@@ -1,0 +1,136 @@
+/** Messages between the nodes of a cluster, by whichever connection there is. */
+
+import type { MembershipMessage } from "./membership/message.ts";
+import { membershipSchema } from "./membership/message-schema.ts";
+import type { NodeId } from "./membership/record.ts";
+import { type ControlCodec, controlCodec } from "./protocol/control-message.ts";
+import type { Clock } from "./transport/clock.ts";
+import type { ControlConnection, ControlOpener } from "./transport/control-connection.ts";
+import { dialControl } from "./transport/dial.ts";
+import { limitsOf, type TransportLimits } from "./transport/limits.ts";
+import { type Listener, type ListenOptions, listen } from "./transport/listener.ts";
+import type { TlsFiles } from "./transport/tls.ts";
+import type { Token } from "./transport/token.ts";
+
+/** What a node's connections are made with. */
+export interface ControlPlaneOptions {
+  readonly runId: string;
+  readonly nodeId: NodeId;
+  readonly token: Token;
+  readonly host?: string;
+  readonly port?: number;
+  readonly exposeAll?: boolean;
+  readonly tls?: TlsFiles;
+  readonly limits?: Partial<TransportLimits>;
+  readonly clock?: Clock;
+  /** Serves the ring at the same door. */
+  readonly ring?: NonNullable<ListenOptions<MembershipMessage>["ring"]>;
+}
+
+/** What is done with what comes. */
+export interface ControlPlaneHandlers {
+  message(from: NodeId, message: MembershipMessage): void;
+  /** The last connection with a node has ended, or there could be none. */
+  lost(node: NodeId): void;
+}
+
+/** Messages that wait for a connection: of a kind the last one is enough, since each says all there is. */
+type Waiting = Map<MembershipMessage["type"], MembershipMessage>;
+
+/** See the file's head. What cannot be sent is dropped: whoever sends says it again. */
+export class ControlPlane implements AsyncDisposable {
+  readonly #options: ControlPlaneOptions;
+  readonly #handlers: ControlPlaneHandlers;
+  readonly #codec: ControlCodec<MembershipMessage>;
+  readonly #connections = new Map<NodeId, Set<ControlConnection<MembershipMessage>>>();
+  readonly #waiting = new Map<NodeId, Waiting>();
+  readonly #closing = new AbortController();
+  #listener: Listener | undefined;
+
+  private constructor(options: ControlPlaneOptions, handlers: ControlPlaneHandlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#codec = controlCodec(membershipSchema, limitsOf(options.limits).controlBytes);
+  }
+
+  /** Listens. Errors: those of `listen`. */
+  static async open(
+    options: ControlPlaneOptions,
+    handlers: ControlPlaneHandlers,
+  ): Promise<ControlPlane> {
+    const plane = new ControlPlane(options, handlers);
+    const control = { codec: plane.#codec, open: plane.#open };
+    plane.#listener = await listen({ ...options, control });
+    return plane;
+  }
+
+  /** The door. */
+  get listener(): Listener {
+    return this.#listener as Listener;
+  }
+
+  /** Connects with whoever is at an address. Errors: those of `dialControl`. */
+  async greet(address: string): Promise<NodeId> {
+    return (await this.#dial(address)).peer.nodeId;
+  }
+
+  /** Sends to a node, on a connection that there is, or is made where its address is known. */
+  send(to: NodeId, address: string | undefined, message: MembershipMessage): void {
+    if (this.#closing.signal.aborted) return;
+    const [open] = [...(this.#connections.get(to) ?? [])].filter((each) => each.isOpen);
+    if (open) open.send(message);
+    else if (address !== undefined) this.#sendLater(to, address, message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    await this.#listener?.close();
+    const all = [...this.#connections.values()].flatMap((some) => [...some]);
+    await Promise.all(all.map((each) => each.close()));
+  }
+
+  #sendLater(to: NodeId, address: string, message: MembershipMessage): void {
+    const known = this.#waiting.get(to);
+    const waiting: Waiting = known ?? new Map();
+    waiting.set(message.type, message);
+    if (known) return;
+    this.#waiting.set(to, waiting);
+    this.#dial(address, to).then(
+      (connection) => {
+        this.#waiting.delete(to);
+        for (const each of waiting.values()) connection.send(each);
+      },
+      () => {
+        this.#waiting.delete(to);
+        if (!this.#closing.signal.aborted) this.#handlers.lost(to);
+      },
+    );
+  }
+
+  #dial(address: string, peer?: NodeId): Promise<ControlConnection<MembershipMessage>> {
+    const { runId, nodeId, token, tls, limits, clock } = this.#options;
+    return dialControl(address, {
+      ...{ runId, nodeId, token, codec: this.#codec, open: this.#open },
+      signal: this.#closing.signal,
+      ...(peer !== undefined && { peer }),
+      ...(tls && { tls }),
+      ...(limits && { limits }),
+      ...(clock && { clock }),
+    });
+  }
+
+  readonly #open: ControlOpener<MembershipMessage> = (connection) => {
+    const { nodeId } = connection.peer;
+    const all = this.#connections.get(nodeId) ?? new Set();
+    this.#connections.set(nodeId, all.add(connection));
+    return {
+      message: (message) => this.#handlers.message(nodeId, message),
+      end: () => {
+        all.delete(connection);
+        if (all.size > 0) return;
+        this.#connections.delete(nodeId);
+        if (!this.#closing.signal.aborted) this.#handlers.lost(nodeId);
+      },
+    };
+  };
+}
