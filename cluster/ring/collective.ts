@@ -4,7 +4,7 @@
  *
  * A chunk is sent on as soon as it is reduced; nothing waits for a segment or a bucket. The bits of the result depend on
  * the contributions and their order in the ring alone, not on buckets, chunks, attempts, or the order in which anything
- * becomes ready or arrives. Source: research of the ring, and `segments.ts`.
+ * becomes ready or arrives; see `segments.ts`.
  */
 import { crc32 } from "node:zlib";
 import { ClusterError } from "../error.ts";
@@ -81,19 +81,15 @@ export class Collective {
     this.#counts = { chunksIn: 0, bytesIn: 0, chunksOut: 0, bytesOut: 0, late: 0, duplicate: 0 };
     this.counts = this.#counts;
     this.#flags = new Uint8Array(plan.chunks.length);
-    this.#crcs = {
-      reduce: new Uint32Array(plan.chunks.length),
-      gather: new Uint32Array(plan.chunks.length),
-    };
+    const crcs = (): Uint32Array => new Uint32Array(plan.chunks.length);
+    this.#crcs = { reduce: crcs(), gather: crcs() };
     this.#isReady = new Uint8Array(plan.shape.buckets.length);
     this.#left.buckets = this.#isReady.length;
-    const done = phases === "both" ? (["reduce", "gather"] as const) : [phases];
-    for (const { segment } of plan.chunks) {
-      for (const phase of done) {
+    for (const phase of phases === "both" ? (["reduce", "gather"] as const) : [phases])
+      for (const { segment } of plan.chunks) {
         if (plan.receivesAt(phase, segment) !== undefined) this.#left.incoming++;
         if (plan.sendsAt(phase, segment) !== undefined) this.#left.outgoing++;
       }
-    }
   }
 
   /** Whether all has come in and all is sent. */
@@ -114,13 +110,12 @@ export class Collective {
       const range = this.#plan.shape.buckets[bucket];
       if (!range || this.#isReady[bucket])
         return refuse(`bucket ${bucket}`, "each becomes ready once");
-      const chunks = this.#plan.chunksOfBucket(bucket);
       if (this.#isReduced && !this.#space.isContributionFinite(range)) {
         throw nonFinite("the contribution", range);
       }
       this.#isReady[bucket] = 1;
       this.#left.buckets--;
-      for (const chunk of chunks) this.#begin(chunk);
+      for (const chunk of this.#plan.chunksOfBucket(bucket)) this.#begin(chunk);
     });
   }
 

@@ -3,6 +3,7 @@
  * any order. Payloads on their way are views, as they are in a socket: were they written too soon, their checksums would say
  * so.
  */
+import { expect } from "vitest";
 import {
   type ChunkHeader,
   decodeChunkHeader,
@@ -15,6 +16,7 @@ import type { ElementRange } from "../../cluster/ring/segments.ts";
 import { allocateMemory, type WasmMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK, bytesOf, type WireType } from "../../cluster/ring/wire-type.ts";
 import { type Phases, type Places, Workspace } from "../../cluster/ring/workspace.ts";
+import { ringSum } from "../reference/ring-sum.ts";
 import { type Random, seeded } from "./cluster/random.ts";
 
 export const PLACE: RingPlace = {
@@ -247,4 +249,28 @@ export function residualsOf(world: number, total: number, seed: number): Float32
 
 export function isSame(a: Float32Array, b: Float32Array): boolean {
   return Buffer.compare(Buffer.from(a.slice().buffer), Buffer.from(b.slice().buffer)) === 0;
+}
+
+/** Peers with contributions and residuals of a seed. */
+export function peersOf(world: number, total: number, wire: WireType, seed: number): Peer[] {
+  const residuals = residualsOf(world, total, seed);
+  return contributionsOf(world, total, seed).map(
+    (own, index) => new Peer(index, wire, own, residuals[index]),
+  );
+}
+
+export /** What peers have in the end is what the oracle says of what they gave, which is untouched. */
+function expectOracle(peers: readonly Peer[], wire: WireType, seed: number, world: number): void {
+  const total = peers[0]?.contribution.length ?? 0;
+  const given = contributionsOf(world, total, seed);
+  const owed = residualsOf(world, total, seed);
+  const { sum, residuals } = ringSum(given, wire, owed);
+  for (const [rank, peer] of peers.entries()) {
+    expect(isSame(peer.result, sum)).toBe(true);
+    expect(isSame(peer.contribution, given[rank] as Float32Array)).toBe(true);
+    expect(isSame(peer.residual, owed[rank] as Float32Array)).toBe(true);
+    if (wire === "int8") {
+      expect(isSame(peer.nextResidual, residuals[rank] as Float32Array)).toBe(true);
+    }
+  }
 }
