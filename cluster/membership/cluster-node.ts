@@ -9,8 +9,8 @@ import type { ClusterOptions } from "./options.ts";
 import type { Send } from "./proposer.ts";
 import type { ClusterRecord, NodeId } from "./record.ts";
 
-/** Whom a node remembers to ask. */
-const MOST_CONTACTS = 16;
+/** Nodes whose addresses are remembered: who was left out asks them all who leads. */
+const MOST_ADDRESSES = 4096;
 
 /** What a node is made of. */
 export interface ClusterNodeParts {
@@ -42,7 +42,7 @@ export class ClusterNode {
   #heardAt: number;
   /** When an order was last obeyed. */
   #obeyedAt = Number.NEGATIVE_INFINITY;
-  #toldAt = Number.NEGATIVE_INFINITY;
+  #beatAt = Number.NEGATIVE_INFINITY;
   #campaignedAt = Number.NEGATIVE_INFINITY;
   #now: number;
   /** Messages to itself, which are read when the call that wrote them is over. */
@@ -119,7 +119,8 @@ export class ClusterNode {
   tick(now: number): void {
     this.#now = now;
     this.#do(() => {
-      if (now - this.#toldAt < this.#parts.options.beat) return;
+      if (now - this.#beatAt < this.#parts.options.beat) return;
+      this.#beatAt = now;
       this.#tell();
       this.#leader?.tick(now);
       this.#succeed();
@@ -158,10 +159,10 @@ export class ClusterNode {
       case "order":
         if (this.#member.obey(message)) {
           for (const [node, address] of Object.entries(message.addresses))
-            this.#addresses.set(node, address);
+            this.#note(node, address);
           this.#obeyedAt = this.#now;
           this.#follow(from);
-          this.#tell();
+          this.#tellNews();
         } else this.#refuse(from);
         break;
       case "pledge":
@@ -178,16 +179,27 @@ export class ClusterNode {
         this.#onStatus(from, message);
         break;
       case "redirect":
-        if (!this.#contacts.includes(message.leader))
-          this.#contacts = [message.leader, ...this.#contacts].slice(0, MOST_CONTACTS);
+        this.#note(message.leader, message.address);
     }
   }
 
   #onStatus(from: NodeId, status: Status): void {
-    this.#addresses.set(from, status.address);
+    this.#note(from, status.address);
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
-    else if (this.leader !== undefined && from !== this.node)
-      this.#send(from, { type: "redirect", leader: this.leader });
+    else this.#redirect(from);
+  }
+
+  /** Tells one that has asked the wrong node. */
+  #redirect(from: NodeId): void {
+    const { leader } = this;
+    const address = leader && this.#addresses.get(leader);
+    if (
+      leader !== undefined &&
+      address !== undefined &&
+      from !== this.node &&
+      !this.#isLeaderSilent
+    )
+      this.#send(from, { type: "redirect", leader, address });
   }
 
   #onAccept(from: NodeId, { ballot, chosen, record }: Accept): void {
@@ -257,12 +269,25 @@ export class ClusterNode {
     });
   }
 
+  /** Remembers where a node can be reached; of very many those that were heard of last. */
+  #note(node: NodeId, address: string): void {
+    this.#addresses.delete(node);
+    this.#addresses.set(node, address);
+    const [oldest] = this.#addresses.keys();
+    if (this.#addresses.size > MOST_ADDRESSES && oldest !== undefined)
+      this.#addresses.delete(oldest);
+  }
+
+  /** As {@link #tell}, where something is not as it was told last. */
+  #tellNews(): void {
+    if (this.#member.hasNews) this.#tell();
+  }
+
   /** Says how things are to whoever leads, or to those who may know who does. */
   #tell(): void {
-    this.#toldAt = this.#now;
     const { leader } = this;
     const isLed = leader !== undefined && !this.#isLeaderSilent;
-    const others = new Set([...this.#contacts, ...this.record.members]);
+    const others = new Set([...this.#contacts, ...this.record.members, ...this.#addresses.keys()]);
     others.delete(this.node);
     const status = this.#member.status();
     for (const node of isLed ? [leader] : others) this.#send(node, status);

@@ -27,6 +27,7 @@ export class Member {
   /** The state that is being fetched. */
   #fetching = "";
   #statuses = 0;
+  #told = "";
   /** The last order, by which late ones are known. */
   #ordered: { readonly ballot: Ballot; readonly number: number } = { ballot: NO_BALLOT, number: 0 };
 
@@ -45,11 +46,22 @@ export class Member {
     return this.#acceptor.chosen.members.includes(this.node);
   }
 
+  /** Whether there is something to say that was not said last. */
+  get hasNews(): boolean {
+    return this.#told !== JSON.stringify(this.#facts());
+  }
+
   /** Says all there is to say. */
   status(): Status {
+    const facts = this.#facts();
+    this.#told = JSON.stringify(facts);
+    return { ...facts, number: ++this.#statuses };
+  }
+
+  #facts(): Status {
     return {
       type: "status",
-      number: ++this.#statuses,
+      number: 0,
       address: this.#address,
       version: this.#acceptor.chosen.version,
       ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady },

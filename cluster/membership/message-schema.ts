@@ -44,5 +44,5 @@ export const membershipSchema: z.ZodType<MembershipMessage> = z.discriminatedUni
     ...{ step: z.int().min(-1), hash, isReady: z.boolean() },
     ...{ attempt: attempt.nullable(), isLeaving: z.boolean() },
   }),
-  z.strictObject({ type: z.literal("redirect"), leader: node }),
+  z.strictObject({ type: z.literal("redirect"), leader: node, address }),
 ]);

@@ -99,4 +99,6 @@ export interface AttemptStatus {
 export interface Redirect {
   readonly type: "redirect";
   readonly leader: NodeId;
+  /** Where it can be reached. */
+  readonly address: string;
 }
