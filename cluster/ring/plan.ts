@@ -103,13 +103,11 @@ export class RingPlan {
   }
 
   #find({ bucket, segment, offset }: ChunkHeader): Chunk | undefined {
-    const { world, buckets } = this.shape;
-    if (bucket >= buckets.length) return undefined;
-    const portion = bucket * world + segment;
-    const begin = this.#first[portion] as number;
-    const end = this.#first[portion + 1] as number;
-    const first = this.chunks[begin];
-    if (!first || begin === end) return undefined;
+    const portion = bucket * this.shape.world + segment;
+    const begin = this.#first[portion];
+    const end = this.#first[portion + 1];
+    if (begin === undefined || end === undefined || begin === end) return undefined;
+    const first = this.chunks[begin] as Chunk;
     // all but the last are as long as the first
     const nth = (offset * BLOCK - first.from) / (first.to - first.from);
     const isOne = Number.isInteger(nth) && nth >= 0 && begin + nth < end;

@@ -143,6 +143,12 @@ describe("plan and places", () => {
         { from: 0, to: 1000 },
         { from: 256, to: 512 },
       ],
+      // as many as there are, but not the same
+      [
+        { from: 0, to: 512 },
+        { from: 256, to: 512 },
+        { from: 768, to: 1000 },
+      ],
     ];
     for (const buckets of bad)
       expect(clusterCodeOf(() => new RingPlan({ ...shape, buckets }))).toBe("argument_invalid");

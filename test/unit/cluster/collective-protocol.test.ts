@@ -112,6 +112,7 @@ describe("a header that is well-formed and wrong", () => {
       [{ segment: 2 }, "protocol_violated"],
       [{ segment: 65_535 }, "protocol_violated"],
       [{ bucket: 1 }, "protocol_violated"],
+      [{ offset: 2 }, "protocol_violated"], // of the next segment
       [{ offset: 4 }, "protocol_violated"],
       [{ offset: 2 ** 31 }, "protocol_violated"],
       [{ elements: 255 }, "protocol_violated"],
@@ -148,6 +149,15 @@ describe("a header that is well-formed and wrong", () => {
         expect(rank.isDone).toBe(false);
       }
     }
+  });
+
+  test("an offset before that of its portion", () => {
+    const [a, b] = pairOf();
+    const { header, payload } = next(b);
+    expect(header).toMatchObject({ segment: 1, offset: 2 });
+    expect(clusterCodeOf(() => a.receive({ ...header, offset: 1 }, payload))).toBe(
+      "protocol_violated",
+    );
   });
 
   test("a payload of another length, or with a bit turned, is refused before it is added", () => {
