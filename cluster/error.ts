@@ -8,6 +8,7 @@
 /** Stable error codes. A code keeps its meaning for ever; tests assert codes, never prose. */
 export type ClusterErrorCode =
   | "argument_invalid"
+  | "collective_aborted"
   | "connection_closed"
   | "frame_invalid"
   | "listen_failed"
@@ -17,6 +18,7 @@ export type ClusterErrorCode =
   | "peer_forbidden"
   | "peer_invalid"
   | "peer_not_ready"
+  | "peer_stalled"
   | "peer_unauthorized"
   | "peer_unreachable"
   | "protocol_violated"
@@ -35,6 +37,8 @@ export interface ClusterErrorParts {
   readonly why?: string;
   /** What to do next. */
   readonly fix?: string;
+  /** The node that may be to blame: others decide. */
+  readonly suspect?: string;
   /** The error underneath, if any. */
   readonly cause?: unknown;
 }
@@ -46,6 +50,8 @@ export class ClusterError extends Error {
   readonly code: ClusterErrorCode;
   /** What to do next, for people. */
   readonly hint: string | undefined;
+  /** The node that may be to blame, if it is another's fault. */
+  readonly suspect: string | undefined;
 
   constructor(parts: ClusterErrorParts) {
     const lines = [`[${parts.code}] ${parts.what}`];
@@ -55,5 +61,6 @@ export class ClusterError extends Error {
     super(lines.join("\n"), parts.cause === undefined ? undefined : { cause: parts.cause });
     this.code = parts.code;
     this.hint = parts.fix;
+    this.suspect = parts.suspect;
   }
 }

@@ -2,7 +2,7 @@
 import { ControlPlane, type ControlPlaneOptions } from "./control-plane.ts";
 import { ClusterNode } from "./membership/cluster-node.ts";
 import type { ClusterHost } from "./membership/host.ts";
-import type { AttemptStatus } from "./membership/message.ts";
+import type { AttemptStatus, NodeAddresses } from "./membership/message.ts";
 import { type ClusterOptions, DEFAULT_OPTIONS } from "./membership/options.ts";
 import type { ClusterRecord, NodeId } from "./membership/record.ts";
 import { type Clock, systemClock } from "./transport/clock.ts";
@@ -13,6 +13,8 @@ export interface RunningNodeOptions extends ControlPlaneOptions {
   readonly membership?: Partial<ClusterOptions>;
   /** Where others reach it, if that is not where it listens. */
   readonly advertise?: string;
+  /** Where its neighbours reach its ring, if that is not the same. */
+  readonly advertiseRing?: string;
 }
 
 /** Ticks of a beat. */
@@ -40,17 +42,18 @@ export class RunningNode implements AsyncDisposable {
 
   /** Listens. The node is in no cluster yet. Errors: those of `listen`. */
   static async open(options: RunningNodeOptions, host: ClusterHost): Promise<RunningNode> {
-    const { nodeId, clock = systemClock, membership, advertise } = options;
+    const { nodeId, clock = systemClock, membership } = options;
     const settings = { ...DEFAULT_OPTIONS, ...membership };
     let node: ClusterNode | undefined;
     const plane = await ControlPlane.open(options, {
       message: (from, message) => node?.receive(from, message, clock.now()),
       lost: (peer) => node?.lost(peer, clock.now()),
     });
+    const { advertise: control = plane.listener.url, advertiseRing: ring = control } = options;
     node = new ClusterNode({
-      ...{ node: nodeId, address: advertise ?? plane.listener.url, host, options: settings },
+      ...{ node: nodeId, addresses: { control, ring }, host, options: settings },
       now: clock.now(),
-      send: (to, message) => plane.send(to, node?.addressOf(to), message),
+      send: (to, message) => plane.send(to, node?.addressesOf(to)?.control, message),
     });
     return new RunningNode(plane, node, { clock, options: settings });
   }
@@ -70,8 +73,8 @@ export class RunningNode implements AsyncDisposable {
   }
 
   /** Where a node can be reached. */
-  addressOf(node: NodeId): string | undefined {
-    return this.#node.addressOf(node);
+  addressesOf(node: NodeId): NodeAddresses | undefined {
+    return this.#node.addressesOf(node);
   }
 
   /** Begins a cluster, with the state that the host has. */

@@ -4,7 +4,7 @@ import { type Ballot, compareBallots } from "./ballot.ts";
 import type { ClusterHost } from "./host.ts";
 import { Leader } from "./leader.ts";
 import { Member } from "./member.ts";
-import type { Accept, AttemptStatus, MembershipMessage, Status } from "./message.ts";
+import type { Accept, AttemptStatus, MembershipMessage, NodeAddresses, Status } from "./message.ts";
 import type { ClusterOptions } from "./options.ts";
 import type { Send } from "./proposer.ts";
 import type { ClusterRecord, NodeId } from "./record.ts";
@@ -15,8 +15,8 @@ const MOST_ADDRESSES = 4096;
 /** What a node is made of. */
 export interface ClusterNodeParts {
   readonly node: NodeId;
-  /** Where others can reach it; a text of theirs. */
-  readonly address: string;
+  /** Where others can reach it; texts of theirs. */
+  readonly addresses: NodeAddresses;
   readonly host: ClusterHost;
   /** Sends to another node; what cannot be sent is dropped. */
   readonly send: Send;
@@ -34,7 +34,7 @@ export class ClusterNode {
   readonly #parts: ClusterNodeParts;
   readonly #acceptor: Acceptor;
   readonly #member: Member;
-  readonly #addresses = new Map<NodeId, string>();
+  readonly #addresses = new Map<NodeId, NodeAddresses>();
   #leader: Leader | undefined;
   /** Whom to ask who leads, as long as nobody does. */
   #contacts: readonly NodeId[] = [];
@@ -62,7 +62,7 @@ export class ClusterNode {
   }
 
   /** Where a node can be reached. */
-  addressOf(node: NodeId): string | undefined {
+  addressesOf(node: NodeId): NodeAddresses | undefined {
     return this.#addresses.get(node);
   }
 
@@ -157,9 +157,9 @@ export class ClusterNode {
         this.#onAccept(from, message);
         break;
       case "order":
+        for (const [node, addresses] of Object.entries(message.addresses))
+          this.#note(node, addresses);
         if (this.#member.obey(message)) {
-          for (const [node, address] of Object.entries(message.addresses))
-            this.#note(node, address);
           this.#obeyedAt = this.#now;
           this.#follow(from);
           this.#tellNews();
@@ -179,12 +179,12 @@ export class ClusterNode {
         this.#onStatus(from, message);
         break;
       case "redirect":
-        this.#note(message.leader, message.address);
+        this.#note(message.leader, message.addresses);
     }
   }
 
   #onStatus(from: NodeId, status: Status): void {
-    this.#note(from, status.address);
+    this.#note(from, { control: status.address, ring: status.ring });
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
     else this.#redirect(from);
   }
@@ -192,14 +192,9 @@ export class ClusterNode {
   /** Tells one that has asked the wrong node. */
   #redirect(from: NodeId): void {
     const { leader } = this;
-    const address = leader && this.#addresses.get(leader);
-    if (
-      leader !== undefined &&
-      address !== undefined &&
-      from !== this.node &&
-      !this.#isLeaderSilent
-    )
-      this.#send(from, { type: "redirect", leader, address });
+    const addresses = leader && this.#addresses.get(leader);
+    if (leader !== undefined && addresses && from !== this.node && !this.#isLeaderSilent)
+      this.#send(from, { type: "redirect", leader, addresses });
   }
 
   #onAccept(from: NodeId, { ballot, chosen, record }: Accept): void {
@@ -270,9 +265,9 @@ export class ClusterNode {
   }
 
   /** Remembers where a node can be reached; of very many those that were heard of last. */
-  #note(node: NodeId, address: string): void {
+  #note(node: NodeId, addresses: NodeAddresses): void {
     this.#addresses.delete(node);
-    this.#addresses.set(node, address);
+    this.#addresses.set(node, addresses);
     const [oldest] = this.#addresses.keys();
     if (this.#addresses.size > MOST_ADDRESSES && oldest !== undefined)
       this.#addresses.delete(oldest);

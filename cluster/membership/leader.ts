@@ -235,7 +235,9 @@ export class Leader {
       isMoving: this.#isMoving,
       sources: record.members.filter((member) => this.#isHere(member) && this.#hasState(member)),
       addresses: Object.fromEntries(
-        [...this.#peers].flatMap(([id, { status }]) => (status ? [[id, status.address]] : [])),
+        [...this.#peers].flatMap(([id, { status }]) =>
+          status ? [[id, { control: status.address, ring: status.ring }]] : [],
+        ),
       ),
     };
     for (const node of this.#peers.keys()) send(node, order);

@@ -2,7 +2,7 @@
 import type { Acceptor } from "./acceptor.ts";
 import { type Ballot, compareBallots, NO_BALLOT } from "./ballot.ts";
 import type { ClusterHost } from "./host.ts";
-import type { AttemptStatus, Order, Status } from "./message.ts";
+import type { AttemptStatus, NodeAddresses, Order, Status } from "./message.ts";
 import type { ClusterRecord, NodeId } from "./record.ts";
 
 /** A step that the host was asked to move. */
@@ -16,7 +16,7 @@ interface Attempt {
 /** See the file's head. The state of its host changes by chosen records alone. */
 export class Member {
   readonly node: NodeId;
-  readonly #address: string;
+  readonly #addresses: NodeAddresses;
   readonly #host: ClusterHost;
   readonly #acceptor: Acceptor;
   #step = -1;
@@ -32,11 +32,11 @@ export class Member {
   #ordered: { readonly ballot: Ballot; readonly number: number } = { ballot: NO_BALLOT, number: 0 };
 
   constructor(
-    { node, address, host }: { node: NodeId; address: string; host: ClusterHost },
+    { node, addresses, host }: { node: NodeId; addresses: NodeAddresses; host: ClusterHost },
     acceptor: Acceptor,
   ) {
     this.node = node;
-    this.#address = address;
+    this.#addresses = addresses;
     this.#host = host;
     this.#acceptor = acceptor;
   }
@@ -62,7 +62,7 @@ export class Member {
     return {
       type: "status",
       number: 0,
-      address: this.#address,
+      ...{ address: this.#addresses.control, ring: this.#addresses.ring },
       version: this.#acceptor.chosen.version,
       ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady },
       ...{ attempt: this.#attempt?.end ?? null, isLeaving: this.#isLeaving },

@@ -64,7 +64,13 @@ export interface Order {
   /** Who has the state of the record, for those who have not. */
   readonly sources: readonly NodeId[];
   /** Where nodes can be reached, as far as the leader has heard. */
-  readonly addresses: Readonly<Record<NodeId, string>>;
+  readonly addresses: Readonly<Record<NodeId, NodeAddresses>>;
+}
+
+/** Where a node can be reached, by those who give it orders and by its neighbours in the ring. */
+export interface NodeAddresses {
+  readonly control: string;
+  readonly ring: string;
 }
 
 /** From everybody to the leader, again and again. */
@@ -74,6 +80,8 @@ export interface Status {
   readonly number: number;
   /** Where it can be reached. */
   readonly address: string;
+  /** Where its ring can be. */
+  readonly ring: string;
   /** Version of the latest record that the node knows; 0 for none. */
   readonly version: number;
   /** Of the state that it has. */
@@ -100,5 +108,5 @@ export interface Redirect {
   readonly type: "redirect";
   readonly leader: NodeId;
   /** Where it can be reached. */
-  readonly address: string;
+  readonly addresses: NodeAddresses;
 }

@@ -17,7 +17,7 @@ export const CLOSE = {
   abnormal: 1006,
   /** Text that is not UTF-8. */
   notText: 1007,
-  /** Too many messages, fragments or pieces. */
+  /** Too many messages, fragments or pieces, or one that has no place in the protocol here and now. */
   policy: 1008,
   /** A message above its limit, or a length that lies. */
   tooBig: 1009,

@@ -170,7 +170,8 @@ export class SimulatedNode implements ClusterHost {
     this.id = id;
     this.#world = world;
     this.#node = new ClusterNode({
-      ...{ node: id, address: id, host: this, options: world.options, now: world.now },
+      ...{ node: id, host: this, options: world.options, now: world.now },
+      addresses: { control: id, ring: id },
       send: (to, message) => world.send(this, to, { plane: "control", message }),
     });
   }
