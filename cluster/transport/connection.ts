@@ -128,10 +128,10 @@ export abstract class Connection {
 
   /** Ends it for what was thrown while a message was handled. */
   protected failFor(error: unknown): void {
-    const isTheirs =
-      error instanceof ClusterError &&
-      (error.code === "frame_invalid" || error.code === "message_invalid");
-    if (isTheirs) this.fail(CLOSE.messageInvalid, "message invalid", error);
+    const code = error instanceof ClusterError ? error.code : undefined;
+    if (code === "frame_invalid" || code === "message_invalid")
+      this.fail(CLOSE.messageInvalid, "message invalid", error);
+    else if (code === "protocol_violated") this.fail(CLOSE.policy, "protocol violated", error);
     else this.fail(CLOSE.internal, "internal error", error);
   }
 
