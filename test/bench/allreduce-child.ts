@@ -8,10 +8,11 @@ say({ url: rank.url, port: await rank.listen() });
 for await (const line of createInterface({ input: process.stdin })) {
   if (line.startsWith("ws:")) await rank.begin(line);
   else {
+    const [way = "", isChecked] = line.split(" ");
     const before = process.cpuUsage();
-    await rank.run(line as Way);
+    await rank.run(way as Way);
     const { user, system } = process.cpuUsage(before);
-    if (line !== "tcp") rank.check();
+    if (isChecked) rank.check();
     say({ cpuMicroseconds: user + system });
   }
 }
