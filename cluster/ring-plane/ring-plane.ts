@@ -1,5 +1,5 @@
 /** The data plane of a node: its ring, epoch by epoch, and the collectives that go round it. */
-import { ClusterError } from "../error.ts";
+import type { ClusterError } from "../error.ts";
 import type { MembershipMessage } from "../membership/message.ts";
 import type { NodeId } from "../membership/record.ts";
 import { decodeChunkHeader } from "../protocol/chunk-header.ts";
@@ -146,7 +146,7 @@ export class RingPlane implements AsyncDisposable {
       },
     );
     if (ring.failure !== undefined) run.fail(ring.failure);
-    else this.#giveEarly(ring, run);
+    else ring.early.give(place, ({ header, payload }) => run.receive(header, payload));
     return run;
   }
 
@@ -246,15 +246,6 @@ export class RingPlane implements AsyncDisposable {
       return run.receive(header, payload) === "early" ? ring.early.put(header, payload) : undefined;
     const arrival = arrivalOf(header, ring.place);
     if (arrival === "now" || arrival === "early") return ring.early.put(header, payload);
-  }
-
-  #giveEarly(ring: Ring, run: RingRun): void {
-    try {
-      ring.early.give(run.place, ({ header, payload }) => run.receive(header, payload));
-    } catch (error) {
-      // it has failed of that
-      if (!(error instanceof ClusterError)) throw error;
-    }
   }
 
   #end(error: ClusterError): void {

@@ -6,7 +6,10 @@ import { Heartbeat } from "./heartbeat.ts";
 
 /** What is done with the messages of a peer. */
 export interface ControlHandlers<M> {
-  /** What it throws ends the connection: with 4000 for `message_invalid` and `frame_invalid`, else with 1011. */
+  /**
+   * What it throws ends the connection: with 4000 for `message_invalid` and `frame_invalid`, with 1008 for
+   * `protocol_violated`, else with 1011.
+   */
   message(message: M): void;
   /** Called once, last of all. */
   end?(end: ConnectionEnd): void;
