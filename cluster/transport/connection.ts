@@ -49,8 +49,8 @@ export abstract class Connection {
       socket.once("close", (code, reason) => {
         this.#end ??= endOf(code, printable(reason.toString("latin1")));
         for (const cancel of this.#cancels) cancel();
-        this.onEnd(this.#end);
         resolve(this.#end);
+        this.onEnd(this.#end);
       });
     });
     socket.on("error", (error) => this.#onError(error));

@@ -35,9 +35,9 @@ export async function tlsOf(files: Partial<TlsFiles>): Promise<SecureContextOpti
 }
 
 /** The nodes that a certificate is of: its DNS names, and the last parts of the paths of its URIs (SPIFFE). */
-export function namesOf(certificate: Pick<PeerCertificate, "subjectaltname">): string[] {
-  // quoted when there is a comma in it, which no node id has
-  return (certificate.subjectaltname ?? "").split(", ").flatMap((entry) => {
+export function namesOf(certificate: Pick<PeerCertificate, "subjectaltname"> | null): string[] {
+  // null for a socket that is gone; and a name with a comma in it is quoted, which no node id is
+  return (certificate?.subjectaltname ?? "").split(", ").flatMap((entry) => {
     if (entry.startsWith("DNS:")) return [entry.slice(4)];
     const [, last] = /^URI:[a-z]+:\/\/.*\/([A-Za-z0-9._-]+)$/.exec(entry) ?? [];
     return last === undefined ? [] : [last];

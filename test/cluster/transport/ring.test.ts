@@ -61,6 +61,21 @@ test("chunks come whole, in order, whatever their length", async () => {
   expect(await sender.closed).toMatchObject({ code: 1000, by: "peer" });
 });
 
+test("chunks are sent from where they are, in memory that WebAssembly and threads share", async () => {
+  const memory = new WebAssembly.Memory({ initial: 2, maximum: 2, shared: true });
+  const payload = new Uint8Array(memory.buffer, 12, 100_000);
+  for (let i = 0; i < payload.length; i++) payload[i] = i & 255;
+  const received: Uint8Array[] = [];
+  const { sender, receiver } = await pair(() => ({
+    chunk: (_header, bytes) => void received.push(bytes),
+  }));
+  await sender.send(headerOf(payload.length), payload);
+  await sender.whenIdle();
+  expect(received[0]?.length).toBe(payload.length);
+  expect(received[0]?.every((byte, i) => byte === (i & 255))).toBe(true);
+  await receiver.close();
+});
+
 test("no more chunks are on their way than the receiver's window, or the sender's", async () => {
   for (const [limit, window] of [
     [2, 2],

@@ -20,6 +20,7 @@ test("the names of a certificate are its DNS names and the ends of its URIs", ()
   expect(names('DNS:"a, DNS:b", email:a@b')).toEqual(['"a', 'b"']);
   expect(names("")).toEqual([]);
   expect(namesOf({})).toEqual([]);
+  expect(namesOf(null)).toEqual([]);
 });
 
 describe.skipIf(!hasOpenssl)(
