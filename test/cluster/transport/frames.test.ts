@@ -171,7 +171,8 @@ test("floods of messages, pings and pongs are answered with 1008", async () => {
 });
 
 test("who is told to go and floods on is cut off", async () => {
-  const client = await control();
+  const client = new RawClient(house.listener.port, { clings: true });
+  await client.upgrade(headersFor(house.token));
   const connection = [...house.listener.connections].at(-1);
   client.write(frame({ reserved: 7 }));
   const before = process.memoryUsage().arrayBuffers;

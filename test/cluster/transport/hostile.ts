@@ -14,8 +14,9 @@ export class RawClient {
   #received = Buffer.alloc(0);
   #onData: () => void = () => {};
 
-  constructor(port: number) {
-    this.socket = connect({ port, host: "127.0.0.1" });
+  /** One that clings does not go when it is told goodbye. */
+  constructor(port: number, { clings = false } = {}) {
+    this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen: clings });
     this.socket.setNoDelay();
     this.socket.on("error", () => {});
     this.socket.on("data", (bytes) => {
