@@ -36,6 +36,8 @@ export class ClusterNode {
   readonly #member: Member;
   readonly #addresses = new Map<NodeId, NodeAddresses>();
   #leader: Leader | undefined;
+  /** Who leads, or means to. */
+  #followed: NodeId | undefined;
   /** Whom to ask who leads, as long as nobody does. */
   #contacts: readonly NodeId[] = [];
   /** When whoever leads, or means to, was last heard. */
@@ -68,7 +70,7 @@ export class ClusterNode {
 
   /** Who leads, as far as the node knows. */
   get leader(): NodeId | undefined {
-    return this.#acceptor.promised.node || undefined;
+    return this.#followed;
   }
 
   get isLeading(): boolean {
@@ -172,7 +174,8 @@ export class ClusterNode {
         this.#leader?.onAccepted(from, message);
         break;
       case "refusal":
-        this.#acceptor.promise(message.promised);
+        // of those who were left out it is no matter what they have promised
+        if (this.record.members.includes(from)) this.#acceptor.promise(message.promised);
         this.#resign();
         break;
       case "status":
@@ -228,6 +231,7 @@ export class ClusterNode {
   /** Somebody with the highest ballot so far was heard. */
   #follow(from: NodeId): void {
     this.#heardAt = this.#now;
+    this.#followed = from;
     if (from !== this.node) this.#resign();
   }
 
@@ -243,11 +247,9 @@ export class ClusterNode {
   /** Members take over from a leader that is silent, the first one first; and one that is no member leads no more. */
   #succeed(): void {
     const { isMember } = this.#member;
-    if (this.#leader?.isElected) {
-      if (!isMember) this.#leader = undefined;
-      return;
-    }
-    if (!isMember) return;
+    if (!isMember) this.#leader = undefined;
+    // who asks already goes on asking, until somebody refuses
+    if (!isMember || this.#leader) return;
     const { beat, lostAfter } = this.#parts.options;
     const rank = this.record.members.filter((id) => id !== this.leader).indexOf(this.node);
     const patience = lostAfter + 2 * beat * Math.max(0, rank);

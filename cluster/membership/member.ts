@@ -85,15 +85,18 @@ export class Member {
     this.#isLeaving = true;
   }
 
-  /** Obeys the leader; false for an order of one that was deposed. */
+  /**
+   * Obeys the leader; false for an order of one that was deposed. What is chosen is chosen, whoever says so; and who is no
+   * member obeys whoever leads the members, whatever it has promised when it was one.
+   */
   obey(order: Order): boolean {
     const { ballot, number, record, isMoving } = order;
-    if (!this.#acceptor.promise(ballot)) return false;
+    this.#acceptor.learn(record);
+    if (this.isMember && !this.#acceptor.promise(ballot)) return false;
     const isLate =
       compareBallots(ballot, this.#ordered.ballot) === 0 && number <= this.#ordered.number;
     if (isLate) return true;
     this.#ordered = { ballot, number };
-    this.#acceptor.learn(record);
     // one that is behind what is chosen is of no use
     if (record.version < this.#acceptor.chosen.version) return true;
     if (!isMoving || this.#attempt?.epoch !== record.epoch) this.#abort();

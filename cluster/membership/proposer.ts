@@ -20,6 +20,8 @@ export class Proposer {
   /** Of those that came with promises, for the latest record, the one under the highest ballot. */
   #vote: Vote | undefined;
   #isElected = false;
+  /** Version of the record that it was elected behind, or has had chosen: behind one of somebody else's it is not elected. */
+  #frontier = 0;
   #proposed: ClusterRecord | undefined;
   readonly #voters = new Set<NodeId>();
 
@@ -32,7 +34,7 @@ export class Proposer {
 
   /** Whether records may be proposed. */
   get isElected(): boolean {
-    return this.#isElected;
+    return this.#isElected && this.#frontier === this.#acceptor.chosen.version;
   }
 
   /** Whether a record is being voted on. */
@@ -42,6 +44,8 @@ export class Proposer {
 
   /** Asks those who have not answered, for the first time or again. */
   ask(): void {
+    // a record that was learned meanwhile may have fewer members
+    this.#elect();
     const { ballot } = this;
     const { chosen } = this.#acceptor;
     const record = this.#proposed;
@@ -64,12 +68,12 @@ export class Proposer {
   onPledge(from: NodeId, { ballot, chosen, vote }: Pledge): void {
     if (this.#isElected || compareBallots(ballot, this.ballot) !== 0) return;
     this.#pledged.add(from);
+    if (vote && (!this.#vote || isAbove(vote, this.#vote))) this.#vote = vote;
     const { version } = this.#acceptor.chosen;
     this.#acceptor.learn(chosen);
     // its members are others
     if (this.#acceptor.chosen.version > version) this.ask();
-    if (vote && (!this.#vote || isAbove(vote, this.#vote))) this.#vote = vote;
-    this.#elect();
+    else this.#elect();
   }
 
   /** Takes a vote. */
@@ -79,6 +83,7 @@ export class Proposer {
     this.#voters.add(from);
     if (!isQuorum(this.#voters, this.#acceptor.chosen.members)) return;
     this.#proposed = undefined;
+    if (this.isElected) this.#frontier = record.version;
     this.#acceptor.learn(record);
     this.#elect();
   }
@@ -94,7 +99,7 @@ export class Proposer {
     if (this.#isElected || this.#proposed) return;
     if (!isQuorum(this.#pledged, chosen.members)) return;
     if (this.#vote?.record.version === chosen.version + 1) this.propose(this.#vote.record);
-    else this.#isElected = true;
+    else [this.#isElected, this.#frontier] = [true, chosen.version];
   }
 }
 
