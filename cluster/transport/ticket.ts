@@ -54,7 +54,7 @@ export function mintTicket(key: Secret, runId: string, grant: TicketGrant): stri
 }
 
 /** When a ticket that is minted now ends. */
-export function expiryOf(clock: Clock, lifetime = LIFETIME): number {
+export function expiryOf(clock: Clock, lifetime: number = LIFETIME): number {
   return clock.wall() + lifetime;
 }
 
