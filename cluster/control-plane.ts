@@ -4,25 +4,18 @@ import type { MembershipMessage } from "./membership/message.ts";
 import { membershipSchema } from "./membership/message-schema.ts";
 import type { NodeId } from "./membership/record.ts";
 import { type ControlCodec, controlCodec } from "./protocol/control-message.ts";
-import type { Clock } from "./transport/clock.ts";
 import type { ControlConnection, ControlOpener } from "./transport/control-connection.ts";
 import { dialControl } from "./transport/dial.ts";
-import { limitsOf, type TransportLimits } from "./transport/limits.ts";
-import { type Listener, type ListenOptions, listen } from "./transport/listener.ts";
-import type { TlsFiles } from "./transport/tls.ts";
-import type { Token } from "./transport/token.ts";
+import { limitsOf } from "./transport/limits.ts";
+import {
+  type DoorOptions,
+  type Listener,
+  type ListenOptions,
+  listen,
+} from "./transport/listener.ts";
 
 /** What a node's connections are made with. */
-export interface ControlPlaneOptions {
-  readonly runId: string;
-  readonly nodeId: NodeId;
-  readonly token: Token;
-  readonly host?: string;
-  readonly port?: number;
-  readonly exposeAll?: boolean;
-  readonly tls?: TlsFiles;
-  readonly limits?: Partial<TransportLimits>;
-  readonly clock?: Clock;
+export interface ControlPlaneOptions extends DoorOptions {
   /** Serves the ring at the same door. */
   readonly ring?: NonNullable<ListenOptions<MembershipMessage>["ring"]>;
 }

@@ -8,26 +8,20 @@ import type { Workspace } from "../ring/workspace.ts";
 import { type Clock, systemClock } from "../transport/clock.ts";
 import { CLOSE } from "../transport/close-code.ts";
 import { limitsOf, type TransportLimits } from "../transport/limits.ts";
-import { type Listener, type ListenOptions, listen } from "../transport/listener.ts";
+import {
+  type DoorOptions,
+  type Listener,
+  type ListenOptions,
+  listen,
+} from "../transport/listener.ts";
 import type { RingSender } from "../transport/ring-connection.ts";
-import type { TlsFiles } from "../transport/tls.ts";
-import type { Token } from "../transport/token.ts";
 import { EarlyChunks } from "./early-chunks.ts";
 import { aborted, misused } from "./failure.ts";
 import { RingLinks } from "./ring-links.ts";
 import { RingRun } from "./ring-run.ts";
 
 /** What a node's ring is made with. */
-export interface RingPlaneOptions {
-  readonly runId: string;
-  readonly nodeId: NodeId;
-  readonly token: Token;
-  readonly host?: string;
-  readonly port?: number;
-  readonly exposeAll?: boolean;
-  readonly tls?: TlsFiles;
-  readonly limits?: Partial<TransportLimits>;
-  readonly clock?: Clock;
+export interface RingPlaneOptions extends DoorOptions {
   /** Milliseconds that a collective may go without progress. Default 2000. */
   readonly progressMs?: number;
   /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */

@@ -19,8 +19,8 @@ import { TicketBook } from "./ticket.ts";
 import { namesOf, type TlsFiles } from "./tls.ts";
 import type { Token } from "./token.ts";
 
-/** What a node listens as. */
-export interface ListenOptions<M> {
+/** What a node's doors have in common. */
+export interface DoorOptions {
   /** Address of one interface. Default 127.0.0.1. */
   readonly host?: string;
   /** Listens on all interfaces, if the host says so too. */
@@ -31,13 +31,17 @@ export interface ListenOptions<M> {
   readonly nodeId: string;
   /** The run's: a rollout node's cannot tell who may come in. */
   readonly token: Token;
-  /** Which of the parallel rings is served here. Default 0. */
-  readonly lane?: number;
   /** With a `ca`, every peer must have a certificate that names its node id. */
   readonly tls?: TlsFiles;
   readonly limits?: Partial<TransportLimits>;
   /** Default: this machine's. */
   readonly clock?: Clock;
+}
+
+/** What a node listens as. */
+export interface ListenOptions<M> extends DoorOptions {
+  /** Which of the parallel rings is served here. Default 0. */
+  readonly lane?: number;
   /** Serves /control. */
   readonly control?: { readonly codec: ControlCodec<M>; readonly open: ControlOpener<M> };
   /** Serves /ring, from the first {@link Listener.openEpoch} on. */
