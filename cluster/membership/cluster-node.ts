@@ -221,7 +221,7 @@ export class ClusterNode {
 
   #onChosen(record: ClusterRecord): void {
     this.#member.onChosen(record);
-    this.#leader?.onChosen();
+    this.#leader?.onChosen(record);
   }
 
   get #isLeaderSilent(): boolean {

@@ -43,6 +43,8 @@ export class Leader {
   readonly #proposer: Proposer;
   readonly #peers = new Map<NodeId, Peer>();
   #orders = 0;
+  /** That is committed. */
+  #step: number;
   #isMoving = false;
   /** Whether something was moved in this epoch that was not committed: it is over then. At first nobody knows. */
   #isSpent = true;
@@ -51,6 +53,7 @@ export class Leader {
   constructor(parts: LeaderParts) {
     this.#parts = parts;
     this.#now = parts.now;
+    this.#step = parts.acceptor.chosen.step;
     this.#proposer = new Proposer(parts.ballot, parts.acceptor, parts.send);
     // those who are not there are lost when they have been silent for long enough
     for (const member of parts.acceptor.chosen.members) this.#peer(member);
@@ -93,9 +96,12 @@ export class Leader {
   }
 
   /** A record was chosen, by this leader or before it. */
-  onChosen(): void {
+  onChosen({ step }: ClusterRecord): void {
     this.#isMoving = false;
     this.#isSpent = !this.#proposer.isElected;
+    // a new epoch is another attempt at the same step
+    if (step === this.#step) return;
+    this.#step = step;
     for (const peer of this.#peers.values()) peer.strikes = 0;
   }
 

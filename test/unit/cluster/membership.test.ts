@@ -80,6 +80,20 @@ describe("a cluster that is divided", () => {
   });
 });
 
+describe("a link that is broken for good", () => {
+  it("costs two attempts, and the others go on without the node behind it", () => {
+    const world = new Simulation(4);
+    for (let i = 0; i < 4; i++) world.add();
+    world.run(4000);
+    const [from, to] = world.nodes.filter(({ isLeading }) => !isLeading);
+    const { step = 0 } = world.latest ?? {};
+    world.cut(from?.id ?? "", to?.id ?? "", true);
+    world.run(15_000);
+    expect(world.latest?.step).toBeGreaterThan(step + 10);
+    expect(world.latest?.members).not.toContain(from?.id);
+  });
+});
+
 describe("whatever befalls a cluster", () => {
   it("a step is everybody's or nobody's, and those who are left go on", () => {
     const { faults, viable, stuck } = runSchedules(0, 2000);
