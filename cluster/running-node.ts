@@ -87,9 +87,9 @@ export class RunningNode implements AsyncDisposable {
     this.#node.join([await this.#plane.greet(address)]);
   }
 
-  /** The host has a state, and its contribution to the step behind it. */
-  ready(step: number, hash: string): void {
-    this.#node.ready(step, hash);
+  /** As {@link ClusterNode.ready}. */
+  ready(step: number, hash: string, work: string | null = null): void {
+    this.#node.ready(step, hash, work);
   }
 
   /** The host has come to an end with a step. */
