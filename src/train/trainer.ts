@@ -33,14 +33,10 @@ export interface TrainerOptions<Task> {
   readonly groupTimeout?: number;
 }
 
-/** What a step did. */
-export interface StepReport {
-  /** Number of the step, from 1 on. */
-  readonly step: number;
+/** What a step is made of. */
+export interface CollectedStep {
   /** Of all groups taken, those without a part too. */
   readonly episodes: readonly RecordedEpisode[];
-  /** Undefined when no episode took part. */
-  readonly learned: LearnerReport | undefined;
   /** Of each group, in steps. */
   readonly lags: readonly number[];
   /** Groups that were dropped since all their rewards were equal, and ones that came to nothing. */
@@ -52,6 +48,14 @@ export interface StepReport {
   readonly rolloutMs: number;
   /** From the last group to the first pass: rewards. */
   readonly dataMs: number;
+}
+
+/** What a step did. */
+export interface StepReport extends CollectedStep {
+  /** Number of the step, from 1 on. */
+  readonly step: number;
+  /** Undefined when no episode took part. */
+  readonly learned: LearnerReport | undefined;
   readonly trainMs: number;
   readonly ms: number;
 }
@@ -130,28 +134,48 @@ export class Trainer<Task> {
    * @param onLearning called when the groups are there
    */
   async step(signal?: AbortSignal, onLearning?: () => void): Promise<StepReport> {
-    const { rollout, learner } = this.#options;
+    const { learner } = this.#options;
     const started = performance.now();
+    const collected = await this.collect(signal);
+    onLearning?.();
+    const learning = performance.now();
+    const learned = await learnFrom(learner, this.#steps, collected.episodes);
+    this.stepped();
+    const ended = performance.now();
+    const ms = { trainMs: ended - learning, ms: ended - started };
+    return { ...collected, step: this.#steps, learned, ...ms };
+  }
+
+  /** Takes the groups of a step. Then {@link stepped}, when its weights are live. Errors: as {@link step}. */
+  async collect(signal?: AbortSignal): Promise<CollectedStep> {
+    const { rollout } = this.#options;
     const before = { ms: rollout.ms, tokens: rollout.sampler.stats.sampledTokens };
     this.#buried = 0;
     this.#dataMs = 0;
     const { episodes, lags, droppedGroups } = await this.#collect(signal);
-    onLearning?.();
-    const rolloutMs = rollout.ms - before.ms;
-    const sampledTokens = rollout.sampler.stats.sampledTokens - before.tokens;
-    const learning = performance.now();
-    const takesPart = episodes.some((episode) => episode.takesPart);
-    // a step in which nobody took part counts too: a resumed run knows of no other number
-    learner.resume(this.#steps);
-    const learned = takesPart ? await learner.step(episodes) : undefined;
-    rollout.sampler.policyVersion = this.#scheduler.stepped();
-    this.#steps++;
-    const ended = performance.now();
     return {
-      ...{ step: this.#steps, episodes, learned, lags, droppedGroups, sampledTokens, rolloutMs },
-      ...{ buriedGroups: this.#buried, dataMs: this.#dataMs, agentError: this.#takeAgentError() },
-      trainMs: ended - learning,
-      ms: ended - started,
+      ...{ episodes, lags, droppedGroups, buriedGroups: this.#buried, dataMs: this.#dataMs },
+      agentError: this.#takeAgentError(),
+      sampledTokens: rollout.sampler.stats.sampledTokens - before.tokens,
+      rolloutMs: rollout.ms - before.ms,
+    };
+  }
+
+  /** The weights of the step that was collected are live. */
+  stepped(): void {
+    this.#options.rollout.sampler.policyVersion = this.#scheduler.stepped();
+    this.#steps++;
+  }
+
+  /** What has to be kept to go on from here, with episodes under way as they are: a trainer restored from it begins them again. */
+  snapshot(): TrainerSnapshot {
+    return {
+      format: 1,
+      steps: this.#steps,
+      now: this.#options.rollout.clock.now(),
+      scheduler: this.#scheduler.snapshot(),
+      pool: this.#pool.snapshot(),
+      speedBaselines: this.#baselines.state,
     };
   }
 
@@ -161,14 +185,7 @@ export class Trainer<Task> {
    */
   async checkpoint(): Promise<TrainerSnapshot> {
     if (this.#options.rollout.isDeterministic) await this.#restart();
-    return {
-      format: 1,
-      steps: this.#steps,
-      now: this.#options.rollout.clock.now(),
-      scheduler: this.#scheduler.snapshot(),
-      pool: this.#pool.snapshot(),
-      speedBaselines: this.#baselines.state,
-    };
+    return this.snapshot();
   }
 
   /** Begins the episodes that were under way in the snapshot that this was made from. Once, before the first step. */
@@ -263,6 +280,17 @@ export class Trainer<Task> {
       cause,
     });
   }
+}
+
+/** One step of a learner, the first being 0; undefined where no episode takes part. Errors: those of {@link Learner.step}. */
+export async function learnFrom(
+  learner: Learner,
+  step: number,
+  episodes: readonly RecordedEpisode[],
+): Promise<LearnerReport | undefined> {
+  // a step in which nobody took part counts too: a resumed run knows of no other number
+  learner.resume(step);
+  return episodes.some(({ takesPart }) => takesPart) ? learner.step(episodes) : undefined;
 }
 
 /** Whether all episodes of a group that take part have one reward. */

@@ -1,0 +1,138 @@
+/** A node of a cluster, whole: its doors, its orders, and the ring of the epoch that it is in. */
+import { Collectives } from "./collectives.ts";
+import { ClusterError } from "./error.ts";
+import type { Move } from "./membership/host.ts";
+import type { ClusterRecord, NodeId } from "./membership/record.ts";
+import { Orders } from "./orders.ts";
+import { RingPlane } from "./ring-plane/ring-plane.ts";
+import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
+import { limitsOf } from "./transport/limits.ts";
+
+/** How a node is in a cluster. */
+export interface ClusterSettings extends RunningNodeOptions {
+  /** Port of the ring's door. Default 0: any that is free. */
+  readonly ringPort?: number;
+  /** Milliseconds that a collective may go without progress. Default 2000. */
+  readonly progressMs?: number;
+  /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */
+  readonly connectMs?: number;
+}
+
+/**
+ * See the file's head. Its owner takes {@link orders} one after the other: it moves steps through {@link collectives} and tells how
+ * they {@link ended}, and fetches states; with {@link ready} it says that it can begin the next step.
+ */
+export class Cluster implements AsyncDisposable {
+  readonly nodeId: NodeId;
+  readonly orders: Orders;
+  readonly #settings: ClusterSettings;
+  readonly #node: RunningNode;
+  readonly #ring: RingPlane;
+  #collectives: Collectives | undefined;
+
+  private constructor(
+    settings: ClusterSettings,
+    parts: { readonly orders: Orders; readonly node: RunningNode; readonly ring: RingPlane },
+  ) {
+    this.nodeId = settings.nodeId;
+    this.orders = parts.orders;
+    this.#settings = settings;
+    this.#node = parts.node;
+    this.#ring = parts.ring;
+  }
+
+  /** Opens the doors. The node is in no cluster yet. Errors: those of `listen`. */
+  static async open(settings: ClusterSettings): Promise<Cluster> {
+    const { ringPort = 0, ...rest } = settings;
+    const orders = new Orders();
+    const ring = await RingPlane.open({ ...rest, port: ringPort });
+    try {
+      const { advertiseRing = ring.listener.url } = settings;
+      const node = await RunningNode.open({ ...rest, advertiseRing }, orders);
+      return new Cluster(settings, { orders, node, ring });
+    } catch (error) {
+      await ring[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Where the node is reached. */
+  get address(): string {
+    return this.#settings.advertise ?? this.#node.listener.url;
+  }
+
+  /** What the cluster has agreed on last, as far as the node knows. */
+  get record(): ClusterRecord {
+    return this.#node.record;
+  }
+
+  get isLeading(): boolean {
+    return this.orders.isLeading;
+  }
+
+  /** Where another node is reached, once it was heard of. */
+  addressOf(node: NodeId): string | undefined {
+    return node === this.nodeId ? this.address : this.#node.addressesOf(node)?.control;
+  }
+
+  /** Begins a cluster, with the state that this node has. */
+  found(step: number, hash: string): void {
+    this.#node.found(step, hash);
+  }
+
+  /** Asks to be let in, by any node of the cluster. Errors: those of `dialControl`. */
+  join(address: string): Promise<void> {
+    return this.#node.join(address);
+  }
+
+  /**
+   * The node has a state, and can begin the step after it. `work` says what all are to do in it, if this node leads; as long
+   * as it is `null` nothing begins.
+   */
+  ready(step: number, hash: string, work: string | null): void {
+    this.#node.ready(step, hash, work);
+  }
+
+  /** The ring of an epoch, when the neighbours are there. Errors: those of `RingPlane.begin`. */
+  async collectives({ epoch, members }: Move): Promise<Collectives> {
+    const isNew = this.#ring.epoch !== epoch || this.#collectives === undefined;
+    const addressOf = (node: NodeId): string | undefined => this.#node.addressesOf(node)?.ring;
+    await this.#ring.begin({ epoch, members, addressOf });
+    if (isNew || this.#collectives === undefined) {
+      this.#collectives = new Collectives({
+        plane: this.#ring,
+        rank: members.indexOf(this.nodeId),
+        world: members.length,
+        chunkBytes: limitsOf(this.#settings.limits).chunkBytes,
+      });
+    }
+    return this.#collectives;
+  }
+
+  /** A move has come to a state. */
+  moved({ epoch, step }: Move, hash: string): void {
+    this.#node.ended({ epoch, step, hash, suspect: null });
+  }
+
+  /** A move has come to nothing; what another node may be to blame for is in the error. */
+  failed({ epoch, step }: Move, error: unknown): void {
+    this.abort();
+    const suspect = error instanceof ClusterError ? (error.suspect ?? null) : null;
+    this.#node.ended({ epoch, step, hash: null, suspect });
+  }
+
+  /** Ends the ring of the epoch: what is under way in it comes to nothing. */
+  abort(): void {
+    this.#collectives = undefined;
+    this.#ring.abort();
+  }
+
+  /** Leaves, when the step under way is over; an order says when the others go on without it. */
+  leave(): void {
+    this.#node.leave();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#node[Symbol.asyncDispose](), this.#ring[Symbol.asyncDispose]()]);
+  }
+}
