@@ -1,18 +1,18 @@
 /** Dials a node, and knows it too before it says anything. */
-import type { IncomingMessage } from "node:http";
-import { type ConnectionOptions, checkServerIdentity, connect, type TLSSocket } from "node:tls";
+import { connect } from "node:tls";
 import { type ClientOptions, WebSocket } from "ws";
-import { ClusterError, type ClusterErrorCode } from "../error.ts";
+import type { ClusterError } from "../error.ts";
 import type { ControlCodec } from "../protocol/control-message.ts";
+import { answererOf, refused, tlsTo, unreachable, wrongNode } from "./answering-node.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { ConnectionParts } from "./connection.ts";
 import { ControlConnection, type ControlOpener } from "./control-connection.ts";
-import { HEADER, PATHS, proofOf, TRANSPORT_VERSION } from "./handshake.ts";
-import { checkNodeId, checkRunId, isNodeId, type Plane, type Role } from "./identity.ts";
+import { HEADER, PATHS, TRANSPORT_VERSION } from "./handshake.ts";
+import { checkNodeId, checkRunId, type Plane, type Role } from "./identity.ts";
 import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
+import { addressOf } from "./node-address.ts";
 import { HEADER_BYTES, type RingOpener, RingReceiver } from "./ring-connection.ts";
-import { isEqual } from "./secret.ts";
-import { namesOf, type TlsFiles, tlsOf } from "./tls.ts";
+import type { TlsFiles } from "./tls.ts";
 import type { Token } from "./token.ts";
 
 /** Who dials, and whom. */
@@ -135,10 +135,9 @@ async function dial<C>(
       giveUp(refused(address.host, response.statusCode ?? 0));
     });
     socket.on("upgrade", (response) => {
-      const proof = proofOf(bearer, { key, plane, runId }, nameOf(response));
-      if (isEqual(String(response.headers[HEADER.proof]), proof)) answering = nameOf(response);
-      const isMeant = answering !== "" && answering === (options.peer ?? answering);
-      if (!isMeant || !isCertified(response, answering)) giveUp(wrongNode(address.host));
+      const asked = { key, what: plane, runId };
+      answering = answererOf(response, bearer, asked, options.peer) ?? "";
+      if (answering === "") giveUp(wrongNode(address.host));
     });
     socket.on("open", () => {
       settle();
@@ -148,92 +147,11 @@ async function dial<C>(
   });
 }
 
-/** Addresses carry no path, query or name of a user: those are where secrets leak from. */
-function addressOf(url: string): URL {
-  const address = URL.canParse(url) ? new URL(url) : undefined;
-  const isPlain =
-    address !== undefined &&
-    /^wss?:$/.test(address.protocol) &&
-    [address.username, address.password, address.search, address.hash].every((part) => !part) &&
-    (address.pathname === "/" || address.pathname === "");
-  if (isPlain) return address;
-  throw new ClusterError({
-    code: "argument_invalid",
-    what: "this is no address of a node.",
-    got: address ? `${address.protocol}//${address.host} with more to it` : "no URL",
-    why: "it is ws:// or wss://, a host and a port, and nothing else",
-    fix: "give the address that the node printed, and the token in a file",
-  });
-}
-
-async function tlsFor({ tls = {}, peer }: DialOptions): Promise<ClientOptions> {
-  const identity: ConnectionOptions = {
-    ...(await tlsOf(tls)),
-    rejectUnauthorized: true,
-    checkServerIdentity: (host, certificate) => {
-      if (peer === undefined) return checkServerIdentity(host, certificate);
-      return namesOf(certificate).includes(peer) ? undefined : new Error("another node's");
-    },
-  };
+async function tlsFor({ tls, peer }: DialOptions): Promise<ClientOptions> {
+  const identity = await tlsTo(peer, tls);
   // ws would hand these on as they are, but for its types, in which the check of names says yes or no
   return {
     ...identity,
     createConnection: (options: object) => connect({ ...options, ...identity, path: undefined }),
   } as unknown as ClientOptions;
-}
-
-function nameOf(response: IncomingMessage): string {
-  const name = response.headers[HEADER.node];
-  return typeof name === "string" && isNodeId(name) ? name : "";
-}
-
-/** With TLS, a node goes by the names of its certificate only. */
-function isCertified({ socket }: IncomingMessage, nodeId: string): boolean {
-  if (!("getPeerCertificate" in socket)) return true;
-  return namesOf((socket as TLSSocket).getPeerCertificate()).includes(nodeId);
-}
-
-const OF_STATUS: Readonly<Record<number, ClusterErrorCode>> = {
-  401: "peer_unauthorized",
-  403: "peer_forbidden",
-  425: "peer_not_ready",
-  429: "peer_busy",
-  503: "peer_busy",
-};
-
-const FIXES: Readonly<Partial<Record<ClusterErrorCode, string>>> = {
-  peer_unauthorized:
-    "give all nodes the token of the same run, and a fresh ticket to each who dials",
-  peer_forbidden: "check the run id, the role and the node id, which a certificate must name",
-  peer_not_ready: "dial again in a moment",
-  peer_busy: "dial again later",
-};
-
-function refused(host: string, status: number): ClusterError {
-  const code = OF_STATUS[status] ?? "peer_invalid";
-  return new ClusterError({
-    code,
-    what: "the node does not let us in.",
-    got: `${host}: status ${status}`,
-    fix: FIXES[code] ?? "check that a node of the same version of forge-gpu listens there",
-  });
-}
-
-function wrongNode(host: string): ClusterError {
-  return new ClusterError({
-    code: "peer_invalid",
-    what: "another answered than the node that was dialled.",
-    got: host,
-    why: "it cannot prove that it knows the token, or goes by another name",
-    fix: "check the address, and that the node is of this run",
-  });
-}
-
-function unreachable(host: string, why: string): ClusterError {
-  return new ClusterError({
-    code: "peer_unreachable",
-    what: "the node cannot be reached.",
-    got: `${host}: ${why}`,
-    fix: "check that it runs, that the address is right, and both ends' certificates if it is wss://",
-  });
 }

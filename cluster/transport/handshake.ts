@@ -16,6 +16,8 @@ export const HEADER = {
   run: "x-forge-run",
   node: "x-forge-node",
   ticket: "x-forge-ticket",
+  /** Of a plain request: 16 random bytes in hex, over which the answering node proves itself. */
+  nonce: "x-forge-nonce",
   /** The answering node's proof that it too knows the token. */
   proof: "x-forge-proof",
 } as const;
@@ -40,15 +42,19 @@ export interface Door {
   readonly hasRoom: () => boolean;
 }
 
-export interface Admission {
-  readonly plane: Plane;
+/** Who knocks. */
+export interface Caller {
   readonly role: Role;
   readonly nodeId: string;
 }
 
+export interface Admission extends Caller {
+  readonly plane: Plane;
+}
+
 /** An HTTP status and what it is for. */
 export interface Refusal {
-  readonly status: 401 | 403 | 404 | 425 | 426 | 429 | 503;
+  readonly status: 401 | 403 | 404 | 405 | 413 | 425 | 426 | 429 | 503;
   readonly reason: string;
 }
 
@@ -69,15 +75,9 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   const plane = planeOf(request.url);
   if (!plane || !door.planes.has(plane)) return { status: 404, reason: "no such path" };
   if (!isUpgrade(request)) return { status: 426, reason: "version 1 over WebSocket 13 only" };
-  if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
-  const role = roleOf(headers.authorization, door.token);
-  if (!role) return { status: 401, reason: "bad token" };
-  if (!isEqual(text(headers[HEADER.run]), door.runId)) return { status: 403, reason: "wrong run" };
-  const nodeId = text(headers[HEADER.node]);
-  if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
-  if (request.names && !request.names.includes(nodeId)) {
-    return { status: 403, reason: "certificate of another node" };
-  }
+  const caller = callerOf(request, door);
+  if ("status" in caller) return caller;
+  const { role, nodeId } = caller;
   if (plane === "ring" && role !== "trainer") return { status: 403, reason: "trainers only" };
   if (!door.hasRoom()) return { status: 503, reason: "too many connections" };
   if (plane === "ring") {
@@ -87,14 +87,35 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   return { plane, role, nodeId };
 }
 
+/** Who knocks, or why that is not enough. */
+export function callerOf(
+  { headers, names }: Pick<HandshakeRequest, "headers" | "names">,
+  door: Pick<Door, "token" | "runId">,
+): Caller | Refusal {
+  if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
+  const role = roleOf(headers.authorization, door.token);
+  if (!role) return { status: 401, reason: "bad token" };
+  if (!isEqual(text(headers[HEADER.run]), door.runId)) return { status: 403, reason: "wrong run" };
+  const nodeId = text(headers[HEADER.node]);
+  if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
+  if (names && !names.includes(nodeId)) {
+    return { status: 403, reason: "certificate of another node" };
+  }
+  return { role, nodeId };
+}
+
+/** What is proved: that who answers knows the token, to who has asked this. */
+export interface Asked {
+  /** What who asks has drawn at random. */
+  readonly key: string;
+  /** A plane, or the method and the path of a plain request. */
+  readonly what: Plane | `${"GET" | "POST"} /${string}`;
+  readonly runId: string;
+}
+
 /** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
-export function proofOf(
-  bearer: Secret,
-  request: { readonly key: string; readonly plane: Plane; readonly runId: string },
-  nodeId: string,
-): string {
-  const { key, plane, runId } = request;
-  return Buffer.from(bearer.hmac(`proof:${runId}:${plane}:${key}:${nodeId}`)).toString("hex");
+export function proofOf(bearer: Secret, { key, what, runId }: Asked, nodeId: string): string {
+  return Buffer.from(bearer.hmac(`proof:${runId}:${what}:${key}:${nodeId}`)).toString("hex");
 }
 
 /** Undefined for any other path; nothing is ever said in a query. */
@@ -120,6 +141,6 @@ function roleOf(authorization: string | undefined, token: Token): Role | undefin
 }
 
 /** A header that came twice is none. */
-function text(header: string | string[] | undefined): string {
+export function text(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }

@@ -25,7 +25,7 @@ export async function openImpostor(
   sockets.on("headers", (headers, request) => {
     const key = request.headers["sec-websocket-key"] ?? "";
     const proof = token
-      ? proofOf(token.bearer("trainer"), { key, plane, runId: RUN_ID }, "house")
+      ? proofOf(token.bearer("trainer"), { key, what: plane, runId: RUN_ID }, "house")
       : "0".repeat(64);
     headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${proof}`);
   });
