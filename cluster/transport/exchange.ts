@@ -97,13 +97,16 @@ class Exchange {
     const { host, peer, bearer, asked, mostBytes } = this.#expected;
     response.on("error", () => this.#fail(this.#broken()));
     const status = response.statusCode ?? 0;
-    if (response.headers[HEADER.proof] === undefined)
-      return this.#fail(refused(host, status, peer));
+    const isProved = response.headers[HEADER.proof] !== undefined;
     const nodeId = answererOf(response, bearer, asked, peer);
-    if (nodeId === undefined) return this.#fail(wrongNode(host, peer));
-    if (Number(response.headers["content-length"] ?? 0) > mostBytes) {
-      return this.#fail(this.#tooLong());
-    }
+    const isLong = Number(response.headers["content-length"] ?? 0) > mostBytes;
+    if (!isProved) this.#fail(refused(host, status, peer));
+    else if (nodeId === undefined) this.#fail(wrongNode(host, peer));
+    else if (isLong) this.#fail(this.#tooLong());
+    else this.#collect(response, nodeId);
+  }
+
+  #collect(response: IncomingMessage, nodeId: string): void {
     this.#awaitMore();
     response.on("data", (piece: Uint8Array) => this.#take(piece));
     response.once("end", () => {

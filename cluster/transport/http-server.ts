@@ -7,7 +7,7 @@ import type { TransportLimits } from "./limits.ts";
 import { type TlsFiles, tlsOf } from "./tls.ts";
 
 /** Bytes of the headers of a request, or of an answer. */
-export const HEADERS_BYTES = 8 * 2 ** 10;
+export const HEADERS_BYTES: number = 8 * 2 ** 10;
 
 /** Milliseconds that a socket may idle between two plain requests; who asks lets it go well before. */
 const IDLE_MS = 10_000;
