@@ -1,4 +1,7 @@
 /** A node of a cluster, whole: its doors, its orders, and the ring of the epoch that it is in. */
+import { type BlobRef, BlobStore, blobRoute } from "./blobs/blob-store.ts";
+import { fetchBlob } from "./blobs/fetch-blob.ts";
+import { fetchSmall } from "./blobs/fetch-small.ts";
 import { Collectives } from "./collectives.ts";
 import { ClusterError } from "./error.ts";
 import type { Move } from "./membership/host.ts";
@@ -7,6 +10,7 @@ import { Orders } from "./orders.ts";
 import { RingPlane } from "./ring-plane/ring-plane.ts";
 import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
 import { limitsOf } from "./transport/limits.ts";
+import { NodeClient } from "./transport/node-client.ts";
 
 /** How a node is in a cluster. */
 export interface ClusterSettings extends RunningNodeOptions {
@@ -25,6 +29,10 @@ export interface ClusterSettings extends RunningNodeOptions {
 export class Cluster implements AsyncDisposable {
   readonly nodeId: NodeId;
   readonly orders: Orders;
+  /** What other nodes can fetch here. */
+  readonly blobs: BlobStore;
+  /** Asks other nodes. */
+  readonly client: NodeClient;
   readonly #settings: ClusterSettings;
   readonly #node: RunningNode;
   readonly #ring: RingPlane;
@@ -32,10 +40,17 @@ export class Cluster implements AsyncDisposable {
 
   private constructor(
     settings: ClusterSettings,
-    parts: { readonly orders: Orders; readonly node: RunningNode; readonly ring: RingPlane },
+    parts: {
+      readonly orders: Orders;
+      readonly blobs: BlobStore;
+      readonly node: RunningNode;
+      readonly ring: RingPlane;
+    },
   ) {
     this.nodeId = settings.nodeId;
     this.orders = parts.orders;
+    this.blobs = parts.blobs;
+    this.client = new NodeClient(settings);
     this.#settings = settings;
     this.#node = parts.node;
     this.#ring = parts.ring;
@@ -45,11 +60,13 @@ export class Cluster implements AsyncDisposable {
   static async open(settings: ClusterSettings): Promise<Cluster> {
     const { ringPort = 0, ...rest } = settings;
     const orders = new Orders();
+    const blobs = new BlobStore();
+    const routes = [blobRoute(blobs), ...(settings.routes ?? [])];
     const ring = await RingPlane.open({ ...rest, port: ringPort });
     try {
       const { advertiseRing = ring.listener.url } = settings;
-      const node = await RunningNode.open({ ...rest, advertiseRing }, orders);
-      return new Cluster(settings, { orders, node, ring });
+      const node = await RunningNode.open({ ...rest, advertiseRing, routes }, orders);
+      return new Cluster(settings, { orders, blobs, node, ring });
     } catch (error) {
       await ring[Symbol.asyncDispose]();
       throw error;
@@ -127,12 +144,31 @@ export class Cluster implements AsyncDisposable {
     this.#ring.abort();
   }
 
+  /**
+   * The bytes of a blob, from nodes that may have it; one whose size is not known is small. Errors: those of
+   * {@link fetchBlob}.
+   */
+  fetchBlob(
+    { hash, size }: { readonly hash: string; readonly size: BlobRef["size"] | undefined },
+    nodes: readonly NodeId[],
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
+    const sources = nodes.flatMap((node) => {
+      const address = node === this.nodeId ? undefined : this.addressOf(node);
+      return address === undefined ? [] : [{ node, address }];
+    });
+    const options = signal ? { signal } : {};
+    if (size === undefined) return fetchSmall(this.client, hash, sources, options);
+    return fetchBlob(this.client, { hash, size }, sources, options);
+  }
+
   /** Leaves, when the step under way is over; an order says when the others go on without it. */
   leave(): void {
     this.#node.leave();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.client[Symbol.dispose]();
     await Promise.all([this.#node[Symbol.asyncDispose](), this.#ring[Symbol.asyncDispose]()]);
   }
 }

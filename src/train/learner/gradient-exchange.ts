@@ -37,8 +37,8 @@ export interface SharedFacts {
   /** Of each sample of the update a row; those of this node's share are known, the others are filled in. */
   readonly rows: readonly (readonly Float64Array[])[];
   readonly share: Share;
-  /** More that must be finite. */
-  readonly isFinite: boolean;
+  /** Whether all else that this node has is finite. */
+  readonly isSound: boolean;
 }
 
 /**
@@ -48,13 +48,13 @@ export interface SharedFacts {
  */
 export async function exchangeFacts(
   exchange: GradientExchange,
-  { sums, rows, share, isFinite }: SharedFacts,
+  { sums, rows, share, isSound }: SharedFacts,
 ): Promise<number[]> {
   const isOwn = (sample: number): boolean => sample >= share.from && sample < share.to;
   const own = rows.flatMap((all) =>
     all.flatMap((row, sample) => (isOwn(sample) ? Array.from(row) : new Array(row.length).fill(0))),
   );
-  const isGood = isFinite && [...sums, ...own].every((value) => Number.isFinite(value));
+  const isGood = isSound && [...sums, ...own].every((value) => Number.isFinite(value));
   const facts = isGood ? [0, ...sums, ...own] : [1, ...[...sums, ...own].fill(0)];
   const [spoilt, ...all] = await exchange.sum(Float32Array.from(facts));
   if (spoilt !== 0) throw spoiltAtSome(spoilt as number);

@@ -193,7 +193,7 @@ export class Learner implements Disposable {
       samples.map(({ old }, s) => rows[s - share.from] ?? new Float64Array(old.length));
     const [logprobs, values] = [complete(own.logprobs), own.values && complete(own.values)];
     const rows = values ? [logprobs, values] : [logprobs];
-    await exchangeFacts(exchange, { sums: [], rows, share, isFinite: true });
+    await exchangeFacts(exchange, { sums: [], rows, share, isSound: true });
     return values ? { logprobs, values } : { logprobs };
   }
 

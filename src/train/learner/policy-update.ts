@@ -162,7 +162,7 @@ export class PolicyUpdate implements Disposable {
     const sums = await exchangeFacts(exchange, {
       sums: [...LOSSES.map((name) => losses[name]), cost.trained, cost.sampled, cost.computed],
       rows: [updated, ...first],
-      ...{ share, isFinite: gradient.every((value) => Number.isFinite(value)) },
+      ...{ share, isSound: gradient.every((value) => Number.isFinite(value)) },
     });
     const [loss = 0, policyLoss = 0, kl = 0, value = 0, trained = 0, sampled = 0, computed = 0] =
       sums;

@@ -1,0 +1,274 @@
+/** The steps of a training that several nodes make together. */
+import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
+import type { Rollout } from "../episode/rollout.ts";
+import type { Learner } from "../learner/learner.ts";
+import type { Stepper } from "../stepper.ts";
+import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
+import type { OnPhase } from "../training.ts";
+import type { RingExchange } from "./ring-exchange.ts";
+import type { SharedState } from "./shared-state.ts";
+import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
+
+/** What {@link ClusterSteps} is made with. */
+export interface ClusterStepsOptions {
+  readonly cluster: Cluster;
+  readonly state: SharedState;
+  readonly exchange: RingExchange;
+  readonly learner: Learner;
+  readonly rollout: Rollout;
+  /** A trainer that goes on from a snapshot. */
+  readonly openTrainer: (snapshot: TrainerSnapshot | undefined) => Trainer<unknown>;
+  /** What people should know. */
+  readonly onEvent: (text: string) => void;
+}
+
+/** The work of a step, and where it lies. */
+interface Offered {
+  readonly work: StepWork;
+  readonly ref: BlobRef;
+}
+
+type MoveOrder = Extract<Order, { type: "move" }>;
+
+/** Milliseconds that the moments of all others may take. */
+const GATHER_MS = 60_000;
+
+/** Milliseconds that the copy of a neighbour's moments may take, before the next step goes without it. */
+const MIRROR_MS = 10_000;
+
+/**
+ * Each node learns from its share of a step's episodes. Whoever leads collects them; the others go on when it says so. A step
+ * that fails anywhere comes to nothing everywhere, and is made again by those who are left, with the same episodes.
+ */
+export class ClusterSteps implements Stepper {
+  readonly #options: ClusterStepsOptions;
+  #trainer: Trainer<unknown> | undefined;
+  /** Of the step that is next. */
+  #offered: Offered | undefined;
+  /** Of the step before: what a trainer goes on from. */
+  #last: StepWork | undefined;
+  /** Where there was no step in a cluster yet. */
+  #first: TrainerSnapshot | undefined;
+
+  constructor(options: ClusterStepsOptions) {
+    this.#options = options;
+  }
+
+  /** Steps that are committed. */
+  get steps(): number {
+    return this.#options.state.manifest.step;
+  }
+
+  /** Known where episodes are collected. */
+  get lagBound(): number | undefined {
+    return this.#trainer?.lag.steps.bound;
+  }
+
+  /** Begins a cluster with what is on the GPU. */
+  async found(snapshot: TrainerSnapshot | undefined): Promise<void> {
+    const { state, cluster } = this.#options;
+    const { steps = 0 } = snapshot ?? {};
+    this.#first = snapshot;
+    await state.capture(steps, null);
+    cluster.found(steps, state.hash);
+    cluster.ready(steps, state.hash, null);
+  }
+
+  /** Asks to be let in, and has the state of the others when this is fulfilled. Errors: `ClusterError`; the signal's reason. */
+  async join(address: string, signal: AbortSignal): Promise<void> {
+    const { cluster } = this.#options;
+    await cluster.join(address);
+    for (;;) {
+      const order = cluster.orders.take();
+      if (order?.type === "fetch" && (await this.#fetch(order))) return;
+      if (order?.type === "end") throw gone();
+      if (order === undefined) await until(AbortSignal.any([cluster.orders.news, signal]));
+      signal.throwIfAborted();
+    }
+  }
+
+  /** The next step that is committed. Errors: those of learning; `cluster_left` when the node has been left out for good. */
+  async step(onPhase: OnPhase): Promise<StepReport> {
+    const started = performance.now();
+    for (;;) {
+      const order = await this.#nextOrder(onPhase);
+      if (order.type === "end") throw gone();
+      if (order.type === "fetch") await this.#fetch(order);
+      else {
+        onPhase("training");
+        const learning = performance.now();
+        const report = await this.#move(order);
+        const ended = performance.now();
+        if (report) return { ...report, trainMs: ended - learning, ms: ended - started };
+      }
+    }
+  }
+
+  /** What a checkpoint has to say of the trainer. All moments are on the GPU then. */
+  async checkpoint(): Promise<TrainerSnapshot> {
+    await this.#options.state.gatherMoments(AbortSignal.timeout(GATHER_MS));
+    this.#trainer ??= this.#openTrainer();
+    return this.#trainer.checkpoint();
+  }
+
+  async close(): Promise<void> {
+    await this.#trainer?.close();
+  }
+
+  /** Waits for an order, and does meanwhile what there is to do. */
+  async #nextOrder(onPhase: OnPhase): Promise<Order> {
+    const { cluster } = this.#options;
+    for (;;) {
+      const order = cluster.orders.take();
+      if (order) return order;
+      const { news } = cluster.orders;
+      if (cluster.isLeading && !this.#offered) {
+        onPhase("sampling");
+        await this.#collect(news);
+        continue;
+      }
+      // what a leader that is gone has collected need not be collected again
+      if (cluster.isLeading && this.#offered)
+        cluster.ready(this.steps, this.#options.state.hash, workText(this.#offered.ref));
+      else onPhase("waiting");
+      await until(news);
+    }
+  }
+
+  /** Collects the episodes of the next step, and says so. */
+  async #collect(news: AbortSignal): Promise<void> {
+    if (!this.#trainer) {
+      this.#trainer = this.#openTrainer();
+      await this.#trainer.resume();
+    }
+    const trainer = this.#trainer;
+    try {
+      const collected = await trainer.collect(news);
+      const memory = this.#options.learner.algorithm.memory?.read() ?? null;
+      const about = { step: this.steps, collected, memory, trainer: trainer.snapshot() };
+      const work: StepWork = { format: 1, ...about };
+      this.#offer(work, encodeWork(work));
+    } catch (error) {
+      if (!news.aborted) throw error;
+      await this.#dropTrainer();
+    }
+  }
+
+  /** One attempt at a step; undefined when it has come to nothing. */
+  async #move({
+    move,
+    signal,
+    isCommitted,
+  }: MoveOrder): Promise<Omit<StepReport, "trainMs" | "ms"> | undefined> {
+    const { cluster, state, exchange, learner } = this.#options;
+    const { members, step } = move;
+    try {
+      const { work, ref } = await this.#workOf(move.work, move.leader, signal);
+      const ring = await cluster.collectives(move);
+      signal.throwIfAborted();
+      await state.holdMoments(ring, members, signal);
+      exchange.begin(ring, signal);
+      // an attempt that came to nothing has left its mark there
+      if (work.memory !== null) learner.algorithm.memory?.write(work.memory);
+      const learned = await learnFrom(learner, work.step, work.collected.episodes);
+      const hash = await state.stage(ring, { step, members, work: ref }, signal);
+      cluster.moved(move, hash);
+      if (await isCommitted) {
+        await this.#commit(work);
+        return { ...work.collected, step, learned };
+      }
+    } catch (error) {
+      const isLost = signal.aborted || error instanceof ClusterError;
+      if (!isLost) state.rollback();
+      if (!isLost) throw error;
+      if (!signal.aborted) this.#options.onEvent(`step ${step} is made again: ${firstLine(error)}`);
+      cluster.failed(move, error);
+    }
+    state.rollback();
+    return undefined;
+  }
+
+  async #commit(work: StepWork): Promise<void> {
+    const { state, exchange, cluster, rollout } = this.#options;
+    state.commit();
+    exchange.commit();
+    this.#last = work;
+    this.#withdraw();
+    if (this.#trainer) this.#trainer.stepped();
+    else rollout.sampler.policyVersion = this.steps;
+    await state.mirror(AbortSignal.timeout(MIRROR_MS)).catch(() => {});
+    cluster.ready(this.steps, state.hash, null);
+  }
+
+  /** The work of an order: this node's own, or that of whoever leads. */
+  async #workOf(text: string, leader: string, signal: AbortSignal): Promise<Offered> {
+    const { cluster } = this.#options;
+    const ref = readWorkText(text);
+    const known = this.#offered;
+    if (known?.ref.hash === ref.hash) return known;
+    await this.#dropTrainer();
+    const bytes = await cluster.fetchBlob(ref, [leader], { signal });
+    return this.#offer(decodeWork(bytes), bytes);
+  }
+
+  #offer(work: StepWork, bytes: Uint8Array): Offered {
+    this.#withdraw();
+    const offered = { work, ref: this.#options.cluster.blobs.put(bytes) };
+    this.#offered = offered;
+    return offered;
+  }
+
+  #withdraw(): void {
+    if (this.#offered) this.#options.cluster.blobs.delete(this.#offered.ref.hash);
+    this.#offered = undefined;
+  }
+
+  /** Whether the state is there. */
+  async #fetch({ fetch, signal }: Extract<Order, { type: "fetch" }>): Promise<boolean> {
+    const { cluster, state, rollout } = this.#options;
+    try {
+      await state.fetch(fetch, signal);
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof ClusterError)) throw error;
+      return false;
+    }
+    await this.#dropTrainer();
+    const { work, step } = state.manifest;
+    const bytes = work && cluster.blobs.get(work.hash);
+    this.#last = bytes ? decodeWork(bytes) : undefined;
+    rollout.sampler.policyVersion = step;
+    cluster.ready(step, state.hash, null);
+    return true;
+  }
+
+  #openTrainer(): Trainer<unknown> {
+    const trainer = this.#options.openTrainer(this.#last?.trainer ?? this.#first);
+    if (this.#last) trainer.stepped();
+    return trainer;
+  }
+
+  async #dropTrainer(): Promise<void> {
+    const trainer = this.#trainer;
+    this.#trainer = undefined;
+    this.#withdraw();
+    await trainer?.close();
+  }
+}
+
+/** Fulfilled when a signal is aborted. */
+async function until(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] as string;
+}
+
+function gone(): ClusterError {
+  return new ClusterError({
+    code: "connection_closed",
+    what: "the node has left its cluster.",
+    fix: "start it again to join anew",
+  });
+}
