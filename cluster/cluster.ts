@@ -22,6 +22,9 @@ export interface ClusterSettings extends RunningNodeOptions {
   readonly connectMs?: number;
 }
 
+/** Milliseconds between two looks at whether the others have gone. */
+const LINGER = 20;
+
 /**
  * See the file's head. Its owner takes {@link orders} one after the other: it moves steps through {@link collectives} and tells how
  * they {@link ended}, and fetches states; with {@link ready} it says that it can begin the next step.
@@ -160,6 +163,13 @@ export class Cluster implements AsyncDisposable {
     const options = signal ? { signal } : {};
     if (size === undefined) return fetchSmall(this.client, hash, sources, options);
     return fetchBlob(this.client, { hash, size }, sources, options);
+  }
+
+  /** Waits until the others have heard what was committed last, and have gone, or for a moment. */
+  async linger(ms = 5_000): Promise<void> {
+    const end = performance.now() + ms;
+    while (this.#node.isConnected && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, LINGER));
   }
 
   /** Leaves, when the step under way is over; an order says when the others go on without it. */

@@ -68,6 +68,11 @@ export class ControlPlane implements AsyncDisposable {
     return this.#listener as Listener;
   }
 
+  /** Whether there is some connection. */
+  get isConnected(): boolean {
+    return this.#connections.size > 0;
+  }
+
   /** Connects with whoever is at an address. Errors: those of `dialControl`. */
   async greet(address: string): Promise<NodeId> {
     return (await this.#dial(address)).peer.nodeId;

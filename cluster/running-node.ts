@@ -68,6 +68,11 @@ export class RunningNode implements AsyncDisposable {
     return this.#node.record;
   }
 
+  /** Whether some other node is connected with this one. */
+  get isConnected(): boolean {
+    return this.#plane.isConnected;
+  }
+
   get isLeading(): boolean {
     return this.#node.isLeading;
   }

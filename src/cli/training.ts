@@ -1,6 +1,8 @@
 /** What `forge-gpu train` does. */
 import { dirname, relative } from "node:path";
+import type { WireType } from "../../cluster/index.ts";
 import { openDevice, setDefaultDevice } from "../../engine/index.ts";
+import type { Sync } from "../train/cluster/ring-exchange.ts";
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
 import { printConfig } from "../train/config/print.ts";
 import { compareEvaluations } from "../train/evaluation/comparison.ts";
@@ -11,6 +13,7 @@ import { type TrainResult, train } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
+import { startLocalCluster } from "./local-cluster.ts";
 import { manifest } from "./manifest.ts";
 import { shellWord } from "./shell-word.ts";
 
@@ -22,6 +25,9 @@ export interface TrainFlags {
   readonly adapter?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
+  readonly nodes?: number;
+  readonly sync: Sync;
+  readonly wire: WireType;
 }
 
 /** Trains, or prints the configuration. */
@@ -41,9 +47,10 @@ export async function runTrain(path: string, flags: TrainFlags): Promise<void> {
 
 async function trainWith(
   loaded: LoadedConfig,
-  { adapter, quiet = false, resume }: TrainFlags,
+  flags: TrainFlags,
   signal: AbortSignal,
 ): Promise<TrainResult> {
+  const { adapter, quiet = false, resume, nodes = 1 } = flags;
   // drivers speak while they are opened, into whatever is drawn then
   const device = await openDevice(adapter === undefined ? {} : { adapter });
   const view = createTrainView({ isQuiet: quiet, steps: loaded.config.train.steps });
@@ -54,9 +61,12 @@ async function trainWith(
   try {
     keepTuning(device);
     setDefaultDevice(device);
+    await using local =
+      nodes > 1 ? await startLocalCluster(loaded, flags, { device, view }) : undefined;
     const result = await train({
       ...{ loaded, device, view, signal, version: manifest.version },
       ...(resume !== undefined && { resume }),
+      ...(local && { cluster: local.session }),
     });
     view.end("");
     return result;

@@ -208,8 +208,8 @@ export class RlTraining implements Training {
 
   #started(): { stepper: Stepper; learner: Learner } {
     this.#startLearner();
-    const stepper = (this.#stepper ??= new LoneSteps(this.#makeTrainer(undefined)));
-    return { stepper, learner: this.#learner as Learner };
+    this.#stepper ??= new LoneSteps(this.#makeTrainer(undefined));
+    return { stepper: this.#stepper, learner: this.#learner as Learner };
   }
 
   /** From a snapshot, or from the first step on. */

@@ -1,0 +1,47 @@
+/** A cluster on this machine: this process, which keeps the run, and others that train with it. */
+import { randomBytes } from "node:crypto";
+import { Token } from "../../cluster/index.ts";
+import type { Device } from "../../engine/index.ts";
+import type { ClusterSession } from "../train/cluster/cluster-session.ts";
+import type { LoadedConfig } from "../train/config/load.ts";
+import type { TrainView } from "../train/run/train-view.ts";
+import { openCluster } from "./cluster-opening.ts";
+import { LocalNodes } from "./local-nodes.ts";
+import type { TrainFlags } from "./training.ts";
+
+/** A cluster, and what ends it. */
+export interface LocalCluster extends AsyncDisposable {
+  readonly session: ClusterSession;
+}
+
+/** Starts `flags.nodes` nodes, of which this is one. */
+export async function startLocalCluster(
+  { file }: LoadedConfig,
+  { nodes = 1, sync, wire, set = [], adapter }: TrainFlags,
+  { device, view }: { readonly device: Device; readonly view: TrainView },
+): Promise<LocalCluster> {
+  const token = Token.create();
+  const runId = randomBytes(16).toString("hex");
+  const world = { min: 1, max: nodes };
+  const cluster = await openCluster({ nodeId: "node-0", runId, token, world }, device);
+  const onEvent = (text: string): void => view.warn(text);
+  const local = await LocalNodes.start({
+    ...{ token, onEvent },
+    names: Array.from({ length: nodes - 1 }, (_, i) => `node-${i + 1}`),
+    args: [
+      ...[file, "--rdzv", cluster.address, "--run-id", runId],
+      ...["--world", `1:${nodes}`, "--sync", sync, "--wire", wire],
+      ...set.flatMap((override) => ["--set", override]),
+      ...(adapter === undefined ? [] : ["--adapter", adapter]),
+    ],
+  });
+  return {
+    session: { cluster, sync, wire, onEvent },
+    [Symbol.asyncDispose]: async () => {
+      // they hear of the last step before they are ended
+      await cluster.linger();
+      await local[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
