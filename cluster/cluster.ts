@@ -2,7 +2,8 @@
 import { type BlobRef, BlobStore, blobRoute } from "./blobs/blob-store.ts";
 import { fetchBlob } from "./blobs/fetch-blob.ts";
 import { fetchSmall } from "./blobs/fetch-small.ts";
-import { Collectives } from "./collectives.ts";
+import { type ClusterStatus, readStatus } from "./cluster-status.ts";
+import { Collectives, type Traffic } from "./collectives.ts";
 import { ClusterError } from "./error.ts";
 import type { Move } from "./membership/host.ts";
 import type { ClusterRecord, NodeId } from "./membership/record.ts";
@@ -10,7 +11,9 @@ import { Orders } from "./orders.ts";
 import { RingPlane } from "./ring-plane/ring-plane.ts";
 import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
 import { limitsOf } from "./transport/limits.ts";
+import { addressOf } from "./transport/node-address.ts";
 import { NodeClient } from "./transport/node-client.ts";
+import type { Route } from "./transport/route.ts";
 
 /** How a node is in a cluster. */
 export interface ClusterSettings extends RunningNodeOptions {
@@ -22,8 +25,8 @@ export interface ClusterSettings extends RunningNodeOptions {
   readonly connectMs?: number;
 }
 
-/** Milliseconds between two looks at whether the others have gone. */
-const LINGER = 20;
+/** Milliseconds between two looks at whether all have left. */
+const LOOK = 20;
 
 /**
  * See the file's head. Its owner takes {@link orders} one after the other: it moves steps through {@link collectives} and tells how
@@ -40,6 +43,8 @@ export class Cluster implements AsyncDisposable {
   readonly #node: RunningNode;
   readonly #ring: RingPlane;
   #collectives: Collectives | undefined;
+  readonly #traffic: Traffic = { bytes: 0, ms: 0 };
+  readonly #openedAt = performance.now();
 
   private constructor(
     settings: ClusterSettings,
@@ -64,12 +69,18 @@ export class Cluster implements AsyncDisposable {
     const { ringPort = 0, ...rest } = settings;
     const orders = new Orders();
     const blobs = new BlobStore();
-    const routes = [blobRoute(blobs), ...(settings.routes ?? [])];
+    let cluster: Cluster | undefined;
+    const status: Route = {
+      ...{ method: "GET", path: "/status", roles: ["trainer", "rollout"] },
+      answer: async () => (cluster ? { status: 200, body: cluster.status } : { status: 503 }),
+    };
+    const routes = [status, blobRoute(blobs), ...(settings.routes ?? [])];
     const ring = await RingPlane.open({ ...rest, port: ringPort });
     try {
-      const { advertiseRing = ring.listener.url } = settings;
+      const { advertiseRing = elsewhere(ring.listener.url, settings.advertise) } = settings;
       const node = await RunningNode.open({ ...rest, advertiseRing, routes }, orders);
-      return new Cluster(settings, { orders, blobs, node, ring });
+      cluster = new Cluster(settings, { orders, blobs, node, ring });
+      return cluster;
     } catch (error) {
       await ring[Symbol.asyncDispose]();
       throw error;
@@ -86,6 +97,23 @@ export class Cluster implements AsyncDisposable {
     return this.#node.record;
   }
 
+  /** What the node says to whoever asks. */
+  get status(): ClusterStatus {
+    const { epoch, step, hash, members } = this.record;
+    const addresses = members.flatMap((member) => {
+      const address = this.addressOf(member);
+      return address === undefined ? [] : [[member, address] as const];
+    });
+    return {
+      ...{ node: this.nodeId, isLeading: this.isLeading, leader: this.#node.leader ?? null },
+      ...{ epoch, step, hash, members: [...members], ownStep: this.#node.step },
+      addresses: Object.fromEntries(addresses),
+      sentBytes: this.#traffic.bytes,
+      collectiveSeconds: this.#traffic.ms / 1000,
+      uptime: (performance.now() - this.#openedAt) / 1000,
+    };
+  }
+
   get isLeading(): boolean {
     return this.orders.isLeading;
   }
@@ -93,6 +121,12 @@ export class Cluster implements AsyncDisposable {
   /** Where another node is reached, once it was heard of. */
   addressOf(node: NodeId): string | undefined {
     return node === this.nodeId ? this.address : this.#node.addressesOf(node)?.control;
+  }
+
+  /** What the node at an address says of its cluster. Errors: those of `NodeClient.ask`. */
+  async ask(address: string): Promise<ClusterStatus> {
+    const answer = await this.client.ask(address, { method: "GET", path: "/status" });
+    return readStatus(answer.json());
   }
 
   /** Begins a cluster, with the state that this node has. */
@@ -119,12 +153,13 @@ export class Cluster implements AsyncDisposable {
     const addressOf = (node: NodeId): string | undefined => this.#node.addressesOf(node)?.ring;
     await this.#ring.begin({ epoch, members, addressOf });
     if (isNew || this.#collectives === undefined) {
-      this.#collectives = new Collectives({
+      const parts = {
         plane: this.#ring,
         rank: members.indexOf(this.nodeId),
         world: members.length,
         chunkBytes: limitsOf(this.#settings.limits).chunkBytes,
-      });
+      };
+      this.#collectives = new Collectives(parts, this.#traffic);
     }
     return this.#collectives;
   }
@@ -165,20 +200,33 @@ export class Cluster implements AsyncDisposable {
     return fetchBlob(this.client, { hash, size }, sources, options);
   }
 
-  /** Waits until the others have heard what was committed last, and have gone, or for a moment. */
-  async linger(ms = 5_000): Promise<void> {
-    const end = performance.now() + ms;
-    while (this.#node.isConnected && performance.now() < end)
-      await new Promise((resolve) => setTimeout(resolve, LINGER));
-  }
-
   /** Leaves, when the step under way is over; an order says when the others go on without it. */
   leave(): void {
     this.#node.leave();
+  }
+
+  /**
+   * Leaves at the end of a run, and goes on answering until all others have left too, or are gone: what was committed last is known
+   * to all then, and nobody needs anything more of this node. Waits no longer than it is told, in milliseconds.
+   */
+  async finish(ms = 30_000): Promise<void> {
+    this.leave();
+    const end = performance.now() + ms;
+    const isOver = (): boolean => this.record.members.length === 0 || !this.#node.isConnected;
+    while (!isOver() && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.client[Symbol.dispose]();
     await Promise.all([this.#node[Symbol.asyncDispose](), this.#ring[Symbol.asyncDispose]()]);
   }
+}
+
+/** An address on the host of another one. */
+function elsewhere(address: string, host: string | undefined): string {
+  if (host === undefined) return address;
+  const own = new URL(address);
+  own.hostname = addressOf(host).hostname;
+  return own.href.replace(/\/$/, "");
 }

@@ -1,7 +1,7 @@
 /** Sums over the members of an epoch, one after the other. */
 import { RingPlan } from "./ring/plan.ts";
 import { type ElementRange, segmentsOf } from "./ring/segments.ts";
-import { BLOCK } from "./ring/wire-type.ts";
+import { BLOCK, bytesOf } from "./ring/wire-type.ts";
 import { type Phases, Workspace } from "./ring/workspace.ts";
 import type { RingPlane } from "./ring-plane/ring-plane.ts";
 import { RingVector } from "./ring-vector.ts";
@@ -13,6 +13,14 @@ const BUCKET = 2 ** 21;
 export interface RingMembership {
   readonly rank: number;
   readonly world: number;
+}
+
+/** What has moved. */
+export interface Traffic {
+  /** Sent by this node. */
+  bytes: number;
+  /** Spent in collectives. */
+  ms: number;
 }
 
 /** What collectives of an epoch are made with. */
@@ -31,10 +39,13 @@ export class Collectives {
   readonly rank: number;
   readonly world: number;
   readonly #parts: CollectivesParts;
+  readonly #traffic: Traffic;
   #count = 0;
 
-  constructor(parts: CollectivesParts) {
+  /** @param traffic where it is counted what moves */
+  constructor(parts: CollectivesParts, traffic: Traffic = { bytes: 0, ms: 0 }) {
     this.#parts = parts;
+    this.#traffic = traffic;
     this.rank = parts.rank;
     this.world = parts.world;
   }
@@ -72,13 +83,26 @@ export class Collectives {
     const { length: total, wire, memory } = vector;
     const plan = new RingPlan({ rank, world, total, wire, chunkBytes, buckets: bucketsOf(total) });
     const space = new Workspace(plan, phases, memory, vector.placesOf(phases));
+    const started = performance.now();
     await plane.run(space, { op: this.#count++, attempt: 0 }, signal ? { signal } : {});
+    this.#traffic.ms += performance.now() - started;
+    this.#traffic.bytes += sentBytes(plan, phases);
   }
 }
 
 /** The elements that a rank owns of a vector: those of the segment whose sum the ring leaves with it. */
 export function ownedRange(length: number, { rank, world }: RingMembership): ElementRange {
   return segmentsOf(length, world)[(rank + 1) % world] as ElementRange;
+}
+
+/** Payload bytes that a rank sends. */
+function sentBytes(plan: RingPlan, phases: Phases): number {
+  const all = phases === "both" ? (["reduce", "gather"] as const) : [phases];
+  let bytes = 0;
+  for (const { segment, from, to } of plan.chunks)
+    for (const phase of all)
+      if (plan.sendsAt(phase, segment) !== undefined) bytes += bytesOf(to - from, plan.shape.wire);
+  return bytes;
 }
 
 function bucketsOf(total: number): ElementRange[] {

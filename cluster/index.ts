@@ -4,6 +4,7 @@
 
 export { type BlobRef, BlobStore, type Readers } from "./blobs/blob-store.ts";
 export { Cluster, type ClusterSettings } from "./cluster.ts";
+export { type ClusterStatus, readStatus } from "./cluster-status.ts";
 export { Collectives, ownedRange, type RingMembership } from "./collectives.ts";
 export { ClusterError, type ClusterErrorCode } from "./error.ts";
 export type { Fetch, Move } from "./membership/host.ts";
@@ -15,6 +16,7 @@ export type { ElementRange } from "./ring/segments.ts";
 export { WIRE_TYPES, type WireType } from "./ring/wire-type.ts";
 export { RingVector } from "./ring-vector.ts";
 export type { TransportLimits } from "./transport/limits.ts";
+export { NodeClient, type NodeClientOptions } from "./transport/node-client.ts";
 export type { Route, RouteAnswer, RouteRequest } from "./transport/route.ts";
 export type { TlsFiles } from "./transport/tls.ts";
 export { Token } from "./transport/token.ts";

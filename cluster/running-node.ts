@@ -68,6 +68,16 @@ export class RunningNode implements AsyncDisposable {
     return this.#node.record;
   }
 
+  /** Who leads, as far as the node knows. */
+  get leader(): NodeId | undefined {
+    return this.#node.leader;
+  }
+
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#node.step;
+  }
+
   /** Whether some other node is connected with this one. */
   get isConnected(): boolean {
     return this.#plane.isConnected;

@@ -70,6 +70,11 @@ export class ClusterNode {
     return this.#addresses.get(node);
   }
 
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#member.step;
+  }
+
   /** Who leads, as far as the node knows. */
   get leader(): NodeId | undefined {
     return this.#followed;

@@ -42,6 +42,11 @@ export class Member {
     this.#acceptor = acceptor;
   }
 
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#step;
+  }
+
   /** Whether it is among those who train. */
   get isMember(): boolean {
     return this.#acceptor.chosen.members.includes(this.node);

@@ -12,7 +12,12 @@ import type { TrainFlags } from "./training.ts";
 /** A cluster, and what ends it. */
 export interface LocalCluster extends AsyncDisposable {
   readonly session: ClusterSession;
+  /** All steps are made: the others are given the time to hear of it. */
+  finish(): Promise<void>;
 }
+
+/** Milliseconds that the others have to leave, when all is done. */
+const FINISH = 5_000;
 
 /** Starts `flags.nodes` nodes, of which this is one. */
 export async function startLocalCluster(
@@ -37,9 +42,8 @@ export async function startLocalCluster(
   });
   return {
     session: { cluster, sync, wire, onEvent },
+    finish: () => cluster.finish(FINISH),
     [Symbol.asyncDispose]: async () => {
-      // they hear of the last step before they are ended
-      await cluster.linger();
       await local[Symbol.asyncDispose]();
       await cluster[Symbol.asyncDispose]();
     },

@@ -106,6 +106,18 @@ const RUN_ID: Rule<string> = {
   },
 };
 
+/** A run's id as the wire has it, of one or of a name. Errors: `config_invalid`. */
+export function readRunId(text: string): string {
+  const id = RUN_ID.parse(text);
+  if (id !== undefined) return id;
+  throw new ForgeError({
+    code: "config_invalid",
+    what: "this is no run's id.",
+    got: JSON.stringify(text.slice(0, 80)),
+    fix: `give ${RUN_ID.allowed}`,
+  });
+}
+
 /**
  * Understands flags and variables. A token is in a file, and never a value: what looks like one is refused, and not shown.
  *

@@ -66,6 +66,8 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
       "change a key of the configuration, as in optimizer.lr=1e-4; may be repeated",
       repeated(String),
     )
+    .option("--adapter <name>", "part of the GPU's name (default: hardware before software)")
+    .addOption(new Option("--follow").hideHelp())
     .option("--print-settings", "print each setting and where it is from, and stop")
     .option("--json", "print one JSON document on stdout")
     .addHelpText("after", HELP)

@@ -16,6 +16,9 @@ import {
 /** Options of the command. */
 export interface NodeFlags extends NodeSettingFlags {
   readonly set?: readonly string[];
+  readonly adapter?: string;
+  /** Of a node that another process has started: it keeps no run, and ends with its standard input. */
+  readonly follow?: boolean;
   readonly printSettings?: boolean;
   readonly json?: boolean;
 }

@@ -68,6 +68,7 @@ async function trainWith(
       ...(resume !== undefined && { resume }),
       ...(local && { cluster: local.session }),
     });
+    if (result.ended === "done") await local?.finish();
     view.end("");
     return result;
   } catch (error) {
