@@ -33,9 +33,6 @@ type MoveOrder = Extract<Order, { type: "move" }>;
 /** Milliseconds that the moments of all others may take. */
 const GATHER_MS = 60_000;
 
-/** Milliseconds that the copy of a neighbour's moments may take, before the next step goes without it. */
-const MIRROR_MS = 10_000;
-
 /**
  * Each node learns from its share of a step's episodes. Whoever leads collects them; the others go on when it says so. A step
  * that fails anywhere comes to nothing everywhere, and is made again by those who are left, with the same episodes.
@@ -196,7 +193,6 @@ export class ClusterSteps implements Stepper {
     this.#withdraw();
     if (this.#trainer) this.#trainer.stepped();
     else rollout.sampler.policyVersion = this.steps;
-    await state.mirror(AbortSignal.timeout(MIRROR_MS)).catch(() => {});
     cluster.ready(this.steps, state.hash, null);
   }
 

@@ -15,6 +15,9 @@ import { type Manifest, manifestOf, readManifest } from "./state-manifest.ts";
 /** Two bytes of a digest, as a value that sums keep whole. */
 const DIGITS = 16;
 
+/** Attempts at a step after which moments that nobody sends are given up. */
+const MOST_TRIES = 5;
+
 /** Moments of a range of the flat parameters: m, then u. */
 interface Moments {
   readonly range: ElementRange;
@@ -44,8 +47,8 @@ export interface SharedStateOptions {
 /**
  * See the file's head. A state is a manifest of blobs, and its hash is the manifest's: whoever fetches one knows each byte of it.
  *
- * A node has the moments of its own segment, and a copy of those that its predecessor owns: one of two neighbours may die. A state is
- * staged beside the one before it, which is there again when the step comes to nothing.
+ * A node has the moments of its own segment, and a copy of those that its predecessor owns, so that no death loses any; where both die
+ * at once they begin at 0 again, and people are told. A state is staged beside the one before it, which is there again when the step comes to nothing.
  */
 export class SharedState {
   readonly #options: SharedStateOptions;
@@ -53,6 +56,8 @@ export class SharedState {
   #staged: HeldState | undefined;
   /** Of the state before the last: those who are behind may still fetch it. */
   #past: readonly BlobRef[] = [];
+  /** Fetches that have failed, by hash. */
+  readonly #tries = new Map<string, number>();
   /** Whose moments are on the GPU. */
   #onDevice: ElementRange = { from: 0, to: 0 };
 
@@ -127,6 +132,7 @@ export class SharedState {
     const own = digestOf(moments.bytes);
     const digests = exchange.sync === "zero1" ? await gatherDigests(ring, own, signal) : [own];
     this.#staged = this.#put({ step, work, members, parameters }, moments, digests);
+    await this.#mirror(this.#staged, signal);
     return this.#staged.ref.hash;
   }
 
@@ -137,6 +143,7 @@ export class SharedState {
     this.#past = this.#held?.blobs ?? [];
     this.#held = this.#staged;
     this.#staged = undefined;
+    this.#tries.clear();
   }
 
   /** The GPU has the state again that it had before the step. */
@@ -145,20 +152,6 @@ export class SharedState {
     for (const blob of this.#staged?.blobs ?? []) cluster.blobs.delete(blob.hash);
     this.#staged = undefined;
     this.#restore();
-  }
-
-  /** Has a copy of the moments that the predecessor owns, so that they outlive it. */
-  async mirror(signal: AbortSignal): Promise<void> {
-    const { cluster, exchange } = this.#options;
-    const { members, moments } = this.manifest;
-    const rank = members.indexOf(cluster.nodeId);
-    if (exchange.sync === "ddp" || members.length < 2 || rank < 0) return;
-    const held = this.#current;
-    const owner = members[(rank + members.length - 1) % members.length] as NodeId;
-    const bytes = await cluster.fetchBlob(moments[rank] as BlobRef, [owner], { signal });
-    if (this.#held !== held) return;
-    const copy = cluster.blobs.put(bytes, { readers: "trainers" });
-    this.#held = { ...held, blobs: [...held.blobs, copy] };
   }
 
   /** Puts all moments on the GPU, for a checkpoint. Errors: those of fetching. */
@@ -205,6 +198,20 @@ export class SharedState {
     const about = work && cluster.blobs.get(work.hash);
     if (about) blobs.push(cluster.blobs.put(about));
     return { manifest, ref, parameters, moments, blobs: [ref, ...blobs] };
+  }
+
+  /**
+   * Has a copy of the moments that the predecessor owns, before the step counts: whoever dies after that, they are there.
+   */
+  async #mirror(staged: HeldState, signal: AbortSignal): Promise<void> {
+    const { cluster, exchange } = this.#options;
+    const { members, moments } = staged.manifest;
+    const rank = members.indexOf(cluster.nodeId);
+    if (exchange.sync === "ddp" || members.length < 2) return;
+    const owner = members[(rank + members.length - 1) % members.length] as NodeId;
+    const bytes = await cluster.fetchBlob(moments[rank] as BlobRef, [owner], { signal });
+    const copy = cluster.blobs.put(bytes, { readers: "trainers" });
+    this.#staged = { ...staged, blobs: [...staged.blobs, copy] };
   }
 
   async #readMoments({ from, to }: ElementRange): Promise<Moments> {
@@ -271,8 +278,10 @@ export class SharedState {
       return await cluster.fetchBlob(ref, holders, { signal });
     } catch (error) {
       signal.throwIfAborted();
-      // who is there will have them at the next attempt
-      if (holders.some((holder) => there.includes(holder))) throw error;
+      const tries = (this.#tries.get(ref.hash) ?? 0) + 1;
+      this.#tries.set(ref.hash, tries);
+      // who is there can be asked again at the next attempt
+      if (holders.some((holder) => there.includes(holder)) && tries < MOST_TRIES) throw error;
       return undefined;
     }
   }
