@@ -81,7 +81,7 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   if (plane === "ring" && role !== "trainer") return { status: 403, reason: "trainers only" };
   if (!door.hasRoom()) return { status: 503, reason: "too many connections" };
   if (plane === "ring") {
-    const verdict = door.tickets.use(text(headers[HEADER.ticket]), nodeId);
+    const verdict = door.tickets.use(headerText(headers[HEADER.ticket]), nodeId);
     if (verdict !== "good") return TICKET_REFUSALS[verdict];
   }
   return { plane, role, nodeId };
@@ -95,8 +95,9 @@ export function callerOf(
   if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
   const role = roleOf(headers.authorization, door.token);
   if (!role) return { status: 401, reason: "bad token" };
-  if (!isEqual(text(headers[HEADER.run]), door.runId)) return { status: 403, reason: "wrong run" };
-  const nodeId = text(headers[HEADER.node]);
+  if (!isEqual(headerText(headers[HEADER.run]), door.runId))
+    return { status: 403, reason: "wrong run" };
+  const nodeId = headerText(headers[HEADER.node]);
   if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
   if (names && !names.includes(nodeId)) {
     return { status: 403, reason: "certificate of another node" };
@@ -141,6 +142,6 @@ function roleOf(authorization: string | undefined, token: Token): Role | undefin
 }
 
 /** A header that came twice is none. */
-export function text(header: string | string[] | undefined): string {
+export function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }

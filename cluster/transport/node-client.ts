@@ -9,6 +9,7 @@ import {
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { ConnectionOptions } from "node:tls";
+import { ClusterError } from "../error.ts";
 import { tlsTo } from "./answering-node.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { DialOptions } from "./dial.ts";
@@ -18,7 +19,7 @@ import { HEADERS_BYTES } from "./http-server.ts";
 import { checkNodeId, checkRunId } from "./identity.ts";
 import { limitsOf, type TransportLimits } from "./limits.ts";
 import { addressOf } from "./node-address.ts";
-import type { Method } from "./route.ts";
+import { type Method, PATH } from "./route.ts";
 import type { Secret } from "./secret.ts";
 
 /** Who asks. */
@@ -89,6 +90,7 @@ export class NodeClient implements Disposable {
     const { method, path, peer, into, signal, timeoutMs = this.#limits.stallMs } = request;
     const { stallMs, controlBytes } = this.#limits;
     const url = addressOf(address);
+    checkRequest(request);
     const bearer = token.bearer(role);
     const body = bytesOf(request.body);
     const asked: Asked = {
@@ -155,4 +157,17 @@ interface Sent {
 function bytesOf(body: Uint8Array | object | undefined): Uint8Array | undefined {
   if (body === undefined || body instanceof Uint8Array) return body;
   return Buffer.from(JSON.stringify(body));
+}
+
+function checkRequest({ path, range }: NodeRequest): void {
+  const isRange = !range || (Number.isSafeInteger(range.from) && range.from >= 0);
+  const isSome = !range || (Number.isSafeInteger(range.to) && range.to > range.from);
+  if (PATH.test(path) && isRange && isSome) return;
+  throw new ClusterError({
+    code: "argument_invalid",
+    what: "no node can be asked this.",
+    got: `${JSON.stringify(path).slice(0, 80)}${range ? `, bytes ${range.from} to ${range.to}` : ""}`,
+    why: "a path is of segments of letters, digits, dots, dashes and underscores, and a range has at least one byte",
+    fix: "ask for a route of the node",
+  });
 }

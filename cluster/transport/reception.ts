@@ -11,11 +11,11 @@ import {
   type Caller,
   callerOf,
   HEADER,
+  headerText,
   PATHS,
   proofOf,
   type Refusal,
   TRANSPORT_VERSION,
-  text,
 } from "./handshake.ts";
 import { bodyOf, sendBody, statedBytes } from "./http-body.ts";
 import type { TransportLimits } from "./limits.ts";
@@ -94,7 +94,7 @@ export class Reception {
     const names = namesAt(socket);
     const caller = callerOf({ headers, ...(names && { names }) }, { token, runId });
     if ("status" in caller) return caller;
-    const nonce = text(headers[HEADER.nonce]);
+    const nonce = headerText(headers[HEADER.nonce]);
     if (!NONCE.test(nonce)) return { status: 403, reason: "no nonce" };
     const route = found.routes.get(method);
     if (!route) return { status: 405, reason: "no such method" };

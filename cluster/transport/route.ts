@@ -44,7 +44,9 @@ export interface Found {
   readonly segment: string;
 }
 
-const PATH = /^(\/[A-Za-z0-9._-]{1,64})+\/?$/;
+/** Of a route, and of what is asked for. */
+export const PATH: RegExp = /^(\/[A-Za-z0-9._-]{1,128})+\/?$/;
+
 const SEGMENT = /^[A-Za-z0-9._-]{1,128}$/;
 
 /** Routes by their paths. Nothing is ever said in a query. */
