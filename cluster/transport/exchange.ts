@@ -1,4 +1,5 @@
 /** One plain request of a node, and its answer. */
+import { setMaxListeners } from "node:events";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { ClusterError } from "../error.ts";
 import { answererOf, refused, unreachable, wrongNode } from "./answering-node.ts";
@@ -78,6 +79,8 @@ class Exchange {
       socket.destroy();
       this.#fail(this.#unreachable("no answer to what was asked"));
     });
+    // as many requests as there are may be given up at once
+    setMaxListeners(0, ...signals);
     for (const signal of signals) signal.addEventListener("abort", this.#onAbort, { once: true });
     this.#await(timeoutMs, () => this.#unreachable(`no answer in ${timeoutMs} ms`));
     if (signals.some(({ aborted }) => aborted)) this.#onAbort();
