@@ -34,17 +34,21 @@ export function bodyOf(
   });
 }
 
-/** Sends a body slice by slice. One that takes none for so many milliseconds is cut off, and waited for no longer. */
+/**
+ * Sends a body slice by slice. One that takes none for so many milliseconds is cut off, and waited for no longer. It is the socket
+ * that tells when who asks is gone: a response that waits for its turn on it is told nothing.
+ */
 export async function sendBody(
   response: ServerResponse,
   body: Uint8Array,
   patience: { readonly stallMs: number; readonly clock: Clock },
 ): Promise<void> {
-  for (let at = 0; at < body.length && !response.destroyed; at += SLICE) {
+  const { socket } = response.req;
+  for (let at = 0; at < body.length && !socket.destroyed; at += SLICE) {
     const hasRoom = response.write(body.subarray(at, at + SLICE));
     if (!hasRoom) await taken(response, "drain", patience);
   }
-  if (response.destroyed) return;
+  if (socket.destroyed) return;
   response.end();
   if (!response.writableFinished) await taken(response, "finish", patience);
 }
@@ -54,13 +58,16 @@ function taken(
   event: "drain" | "finish",
   { stallMs, clock }: { readonly stallMs: number; readonly clock: Clock },
 ): Promise<void> {
+  const { socket } = response.req;
   return new Promise((resolve) => {
-    const cancel = clock.after(stallMs, () => response.destroy());
+    const cancel = clock.after(stallMs, () => socket.destroy());
     const settle = (): void => {
       cancel();
-      response.off(event, settle).off("close", settle);
+      response.off(event, settle);
+      socket.off("close", settle);
       resolve();
     };
-    response.once(event, settle).once("close", settle);
+    response.once(event, settle);
+    socket.once("close", settle);
   });
 }

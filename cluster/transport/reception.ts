@@ -55,6 +55,7 @@ export class Reception {
   readonly #options: ReceptionOptions;
   readonly #routes: RouteTable;
   readonly #places: Places;
+  readonly #refused = new WeakSet<Socket>();
 
   /** Errors    `argument_invalid` for routes that cannot be. */
   constructor(options: ReceptionOptions) {
@@ -72,11 +73,13 @@ export class Reception {
   receive(request: IncomingMessage, response: ServerResponse): void {
     response.sendDate = false;
     response.on("error", () => {});
+    // what comes after a refusal is not read, and would never be answered
+    if (this.#refused.has(request.socket)) return;
     const guest = this.#admit(request);
     if ("reason" in guest) this.#refuse(request, response, guest);
     else
       this.#serve(request, response, guest)
-        .catch(() => response.destroy())
+        .catch(() => request.socket.destroy())
         .finally(guest.end);
   }
 
@@ -110,6 +113,7 @@ export class Reception {
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+    this.#refused.add(request.socket);
     this.#options.onRefusal(refusal, request.socket);
     const { status, reason } = refusal;
     const isUpgrade = status === 426;
@@ -124,18 +128,23 @@ export class Reception {
 
   async #serve(request: IncomingMessage, response: ServerResponse, guest: Guest): Promise<void> {
     const { route, segment, role, nodeId } = guest;
-    const gone = new AbortController();
-    response.once("close", () => {
-      if (!response.writableFinished) gone.abort();
-    });
     const most = route.bodyBytes ?? 0;
     const body = await bodyOf(request, most);
     if (body === "gone") return;
     if (body === "long") return this.#refuse(request, response, tooLong(most));
     const { range } = request.headers;
-    const { signal } = gone;
-    const answer = await this.#ask(route, { role, nodeId, segment, range, body, signal });
-    if (!response.destroyed) await this.#send(request, response, guest, answer);
+    const { socket } = request;
+    const gone = new AbortController();
+    const onClose = (): void => gone.abort();
+    socket.once("close", onClose);
+    if (socket.destroyed) gone.abort();
+    try {
+      const { signal } = gone;
+      const answer = await this.#ask(route, { role, nodeId, segment, range, body, signal });
+      if (!signal.aborted) await this.#send(request, response, guest, answer);
+    } finally {
+      socket.off("close", onClose);
+    }
   }
 
   async #ask(route: Route, request: Parameters<Route["answer"]>[0]): Promise<Answer> {

@@ -259,6 +259,16 @@ test("a second request before the first is answered is told 429", async () => {
   client.destroy();
 });
 
+test("nothing is done with what comes after a request that is refused", async () => {
+  const client = new RawClient(house.listener.port);
+  const before = asked.length;
+  const bad = requestOf("/status", plainHeadersFor(house.token, { Authorization: undefined }));
+  client.write(bad + requestOf("/status", plainHeadersFor(house.token)).repeat(3));
+  expect((await client.rest()).toString().match(/HTTP\/1\.1 /g)).toHaveLength(1);
+  await until(() => house.listener.guests === 0 && house.listener.strangers === 0);
+  expect(asked.length).toBe(before);
+});
+
 test("a socket is of one node", async () => {
   const client = new RawClient(house.listener.port);
   client.write(requestOf("/status", plainHeadersFor(house.token)));
