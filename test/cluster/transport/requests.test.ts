@@ -243,6 +243,26 @@ test("who goes while it waits is no longer waited for", async () => {
   await until(() => house.listener.guests === 0);
 });
 
+test("who goes makes no room as long as its answer is being made", async () => {
+  let end = (): void => {};
+  const answer: Route["answer"] = () =>
+    new Promise((resolve) => {
+      end = () => resolve({ status: 200 });
+      whenAsked();
+    });
+  const at = await open({ routes: [{ ...trainers, method: "GET", path: "/deaf", answer }] });
+  const isAsked = new Promise<void>((resolve) => {
+    whenAsked = resolve;
+  });
+  const client = new RawClient(at.listener.port);
+  client.write(requestOf("/deaf", plainHeadersFor(at.token)));
+  await isAsked;
+  await at.listener.close();
+  expect(at.listener.guests).toBe(1);
+  end();
+  await until(() => at.listener.guests === 0);
+});
+
 test("a request that is answered is not told that who asked is gone", async () => {
   await answerTo("/status");
   const { signal } = asked.at(-1) as RouteRequest;
