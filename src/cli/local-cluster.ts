@@ -1,13 +1,22 @@
 /** A cluster on this machine: this process, which keeps the run, and others that train with it. */
 import { randomBytes } from "node:crypto";
-import { Token } from "../../cluster/index.ts";
+import { Token, type WireType } from "../../cluster/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
+import type { Sync } from "../train/cluster/ring-exchange.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import type { TrainView } from "../train/run/train-view.ts";
 import { openCluster } from "./cluster-opening.ts";
 import { LocalNodes } from "./local-nodes.ts";
-import type { TrainFlags } from "./training.ts";
+
+/** What `forge-gpu train` is told of it. */
+export interface LocalClusterFlags {
+  readonly nodes?: number;
+  readonly sync: Sync;
+  readonly wire: WireType;
+  readonly set?: readonly string[];
+  readonly adapter?: string;
+}
 
 /** A cluster, and what ends it. */
 export interface LocalCluster extends AsyncDisposable {
@@ -22,7 +31,7 @@ const FINISH = 5_000;
 /** Starts `flags.nodes` nodes, of which this is one. */
 export async function startLocalCluster(
   { file }: LoadedConfig,
-  { nodes = 1, sync, wire, set = [], adapter }: TrainFlags,
+  { nodes = 1, sync, wire, set = [], adapter }: LocalClusterFlags,
   { device, view }: { readonly device: Device; readonly view: TrainView },
 ): Promise<LocalCluster> {
   const token = Token.create();

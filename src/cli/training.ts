@@ -1,8 +1,6 @@
 /** What `forge-gpu train` does. */
 import { dirname, relative } from "node:path";
-import type { WireType } from "../../cluster/index.ts";
 import { openDevice, setDefaultDevice } from "../../engine/index.ts";
-import type { Sync } from "../train/cluster/ring-exchange.ts";
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
 import { printConfig } from "../train/config/print.ts";
 import { compareEvaluations } from "../train/evaluation/comparison.ts";
@@ -13,21 +11,16 @@ import { type TrainResult, train } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
-import { startLocalCluster } from "./local-cluster.ts";
+import { type LocalClusterFlags, startLocalCluster } from "./local-cluster.ts";
 import { manifest } from "./manifest.ts";
 import { shellWord } from "./shell-word.ts";
 
 /** Options of the command. */
-export interface TrainFlags {
-  readonly set?: readonly string[];
+export interface TrainFlags extends LocalClusterFlags {
   readonly resume?: string | true;
   readonly printConfig?: boolean;
-  readonly adapter?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
-  readonly nodes?: number;
-  readonly sync: Sync;
-  readonly wire: WireType;
 }
 
 /** Trains, or prints the configuration. */

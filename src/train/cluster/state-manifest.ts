@@ -1,31 +1,39 @@
 /** What a state consists of, as text: the hash of this text is the hash of the state. */
 import { z } from "zod";
+import type { BlobRef } from "../../../cluster/index.ts";
 import { ForgeError } from "../../../engine/index.ts";
+
+/** See the file's head. */
+export interface Manifest {
+  readonly format: 1;
+  /** Training steps that are committed. */
+  readonly step: number;
+  /** Updates of the optimizer. */
+  readonly updates: number;
+  readonly sync: "zero1" | "ddp";
+  /** Sorted: those who made the step. Segment s of the moments is owned by member s − 1, and held by member s too. */
+  readonly members: readonly string[];
+  /** f32, in the layout of the flat parameters. */
+  readonly parameters: BlobRef;
+  /** Of each segment m, then u, f32; one segment with `ddp`. */
+  readonly moments: readonly BlobRef[];
+  /** What the step was about, with what a leader goes on from; `null` before the first one. */
+  readonly work: BlobRef | null;
+}
 
 const blob = z.strictObject({
   hash: z.string().regex(/^[0-9a-f]{64}$/),
   size: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
 });
 
-const schema = z.strictObject({
-  format: z.literal(1),
-  /** Training steps that are committed. */
-  step: z.int().min(0),
-  /** Updates of the optimizer. */
-  updates: z.int().min(0),
-  sync: z.enum(["zero1", "ddp"]),
-  /** Sorted: those who made the step. Segment s of the moments is owned by member s − 1, and held by member s too. */
-  members: z.array(z.string().max(128)).min(1).max(4096),
-  /** f32, in the layout of the flat parameters. */
-  parameters: blob,
-  /** Of each segment m, then u, f32. */
-  moments: z.array(blob).min(1).max(4096),
-  /** What the step was about, with what a leader goes on from; `null` before the first one. */
-  work: blob.nullable(),
-});
-
-/** See the file's head. */
-export type Manifest = z.infer<typeof schema>;
+const schema: z.ZodType<Manifest> = z
+  .strictObject({
+    ...{ format: z.literal(1), step: z.int().min(0), updates: z.int().min(0) },
+    sync: z.enum(["zero1", "ddp"]),
+    members: z.array(z.string().max(128)).min(1).max(4096),
+    ...{ parameters: blob, moments: z.array(blob).min(1).max(4096), work: blob.nullable() },
+  })
+  .refine(({ sync, members, moments }) => moments.length === (sync === "ddp" ? 1 : members.length));
 
 /** A manifest as text. */
 export function manifestOf(manifest: Manifest): Uint8Array {
