@@ -99,18 +99,23 @@ export class RingExchange implements GradientExchange {
     for (let i = range.from; i < range.to; i++) own[i] = factor * (vector.result[i] as number);
     await step(own);
     const { flat, device } = this.#state.flat;
-    const stepped = (await flat.read()) as Float32Array;
-    this.#parameters = isSharded ? await this.#gather(stepped, range) : stepped;
+    const stepped = (await flat.readPart(device, range.from, range.to)) as Float32Array;
+    this.#parameters = isSharded ? await this.#gather(stepped, length, range) : stepped;
     if (isSharded) flat.write(device, this.#parameters);
     return norm;
   }
 
-  async #gather(stepped: Float32Array, { from, to }: ElementRange): Promise<Float32Array> {
+  /** The parameters of all, of which this node has stepped a range. */
+  async #gather(
+    stepped: Float32Array,
+    length: number,
+    { from }: ElementRange,
+  ): Promise<Float32Array> {
     const isPlain = this.#options.wire === "f32";
     // the gradient has served its turn
-    if (!isPlain) this.#gathered ??= new RingVector(stepped.length, "f32");
+    if (!isPlain) this.#gathered ??= new RingVector(length, "f32");
     const vector = (isPlain ? this.#gradient : this.#gathered) as RingVector;
-    vector.result.set(stepped.subarray(from, to), from);
+    vector.result.set(stepped, from);
     await this.#place.gather(vector, this.#signal);
     return Float32Array.from(vector.result);
   }

@@ -215,10 +215,10 @@ export class SharedState {
   }
 
   async #readMoments({ from, to }: ElementRange): Promise<Moments> {
-    const { m, u } = this.#options.optimizer;
+    const { m, u, flat } = this.#options.optimizer;
     const all = new Float32Array(2 * (to - from));
-    all.set(((await m.read()) as Float32Array).subarray(from, to));
-    all.set(((await u.read()) as Float32Array).subarray(from, to), to - from);
+    const parts = await Promise.all([m, u].map((moment) => moment.readPart(flat.device, from, to)));
+    for (const [i, part] of parts.entries()) all.set(part as Float32Array, i * (to - from));
     return { range: { from, to }, bytes: bytesOf(all) };
   }
 
