@@ -1,4 +1,5 @@
 /** What the text of a setting may be. */
+import { isIPv6 } from "node:net";
 
 /** Turns text into a value. */
 export interface Rule<T> {
@@ -111,6 +112,8 @@ export const ADDRESS: Rule<string> = {
 export const PLACE: Rule<Place> = {
   allowed: "an interface, an address or a name of this machine, and a port, as in eth0:29400",
   parse: (text) => {
+    // an address of IPv6 by itself, as variables have it
+    if (isIPv6(text)) return { host: text, port: 0 };
     const [, host = "", digits = "0"] =
       /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(text) ?? [];
     if (host === "" || Number(digits) >= 2 ** 16) return undefined;

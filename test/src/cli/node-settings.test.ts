@@ -126,6 +126,7 @@ describe("a node that is started by hand", () => {
     const six = settings({ rdzv: "ws://[fd01::7]:29400", runId: "r", listen: "ib0:29400" });
     expect(six.listen.value).toEqual({ host: "fd01::7", port: 29400 });
     expect(six.founding.value).toBe("if-nobody-answers");
+    expect(settings({ listen: "fd00::7" }).listen.value).toEqual({ host: "fd00::7", port: 0 });
     expect(settings({ listen: "[::1]:7" }).listen.value).toEqual({ host: "::1", port: 7 });
   });
 

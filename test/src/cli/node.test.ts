@@ -101,12 +101,12 @@ describe("forge-gpu node", () => {
   it("runs the node with the settings and the configuration", async () => {
     const seen: unknown[] = [];
     const { code } = await node(
-      [CONFIG, ...ARGUMENTS, "--world", "2:4", "--set", "train.steps=3"],
+      [CONFIG, ...ARGUMENTS, "--world", "2:4", "--set", "train.steps=30"],
       async (settings, loaded) => {
         seen.push(settings.world.value, loaded.config.train.steps);
       },
     );
-    expect(seen).toEqual([{ min: 2, max: 4 }, 3]);
+    expect(seen).toEqual([{ min: 2, max: 4 }, 30]);
     expect(code).toBeUndefined();
   });
 
