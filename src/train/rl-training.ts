@@ -16,6 +16,7 @@ import { type ClusterSession, clusterSteps, ringExchange } from "./cluster/clust
 import type { ClusterSteps } from "./cluster/cluster-steps.ts";
 import type { RingExchange } from "./cluster/ring-exchange.ts";
 import type { TrainConfig } from "./config/types.ts";
+import type { Dispatcher } from "./episode/dispatcher.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodeTimeoutOf, openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
 import type { Rollout } from "./episode/rollout.ts";
@@ -44,6 +45,9 @@ export interface RlTrainingOptions {
   readonly isDeterministic: boolean;
   /** Together with other nodes. */
   readonly cluster?: ClusterSession;
+  /** Others that play, and groups that are played here at once; see `CollectorOptions`. */
+  readonly elsewhere?: Dispatcher;
+  readonly localGroups?: number;
 }
 
 /** What a checkpoint holds of it, beside weights and moments. */
@@ -266,7 +270,7 @@ export class RlTraining implements Training {
   }
 
   #makeTrainer(snapshot: TrainerSnapshot | undefined): Trainer<unknown> {
-    const { environment, config, isDeterministic } = this.#options;
+    const { environment, config, isDeterministic, elsewhere, localGroups } = this.#options;
     const { rollout, reward, seed } = config;
     return new Trainer(
       {
@@ -283,6 +287,8 @@ export class RlTraining implements Training {
         ...episodeTimeoutOf(this.#rollout, environment, config),
         ...(!isDeterministic &&
           rollout.groupDeadlineMs !== null && { groupTimeout: rollout.groupDeadlineMs }),
+        ...(elsewhere && { elsewhere }),
+        ...(localGroups !== undefined && { localGroups }),
       },
       snapshot,
     );

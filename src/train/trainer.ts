@@ -10,8 +10,10 @@ import type { SchedulerSnapshot } from "../pool/scheduler-snapshot.ts";
 import { type SpeedBaselineState, SpeedBaselines } from "../rl/reward/speed.ts";
 import { zeroVarianceGroups } from "../rl/reward/zero-variance.ts";
 import { Collector } from "./episode/collector.ts";
+import type { Dispatcher } from "./episode/dispatcher.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodesOf, type RecordedEpisode, type RewardOptions } from "./episode/episodes.ts";
+import { reasonOf } from "./episode/group-player.ts";
 import type { Rollout } from "./episode/rollout.ts";
 import type { Learner, LearnerReport } from "./learner/learner.ts";
 
@@ -31,6 +33,9 @@ export interface TrainerOptions<Task> {
   /** How long an episode, and a group, may take, in milliseconds. Only in runs that are not deterministic. */
   readonly episodeTimeout?: number;
   readonly groupTimeout?: number;
+  /** Others that play, and groups that are played here at once; see `CollectorOptions`. */
+  readonly elsewhere?: Dispatcher;
+  readonly localGroups?: number;
 }
 
 /** What a step is made of. */
@@ -44,6 +49,7 @@ export interface CollectedStep {
   readonly buriedGroups: number;
   /** What the last agent that failed meanwhile threw, in one line. */
   readonly agentError: string | undefined;
+  /** Here, and in groups that came from elsewhere meanwhile. */
   readonly sampledTokens: number;
   readonly rolloutMs: number;
   /** From the last group to the first pass: rewards. */
@@ -103,13 +109,15 @@ export class Trainer<Task> {
     const { speedWindow: window = 32, speedMinimum: minimum = 1 } = options.reward;
     this.#baselines = new SpeedBaselines({ window, minimum }, snapshot?.speedBaselines);
     this.#steps = snapshot?.steps ?? 0;
-    const { episodeTimeout, groupTimeout } = options;
+    const { episodeTimeout, groupTimeout, elsewhere, localGroups } = options;
     this.#collector = new Collector({
       ...{ environment, language: rollout.language, sampling, groupSize, seed },
       ...{ scheduler: this.#scheduler, pool: this.#pool },
       ...{ desk: rollout.desk, clock: rollout.clock },
       ...(episodeTimeout !== undefined && { episodeTimeout }),
       ...(groupTimeout !== undefined && { groupTimeout }),
+      ...(elsewhere && { elsewhere }),
+      ...(localGroups !== undefined && { localGroups }),
     });
     rollout.sampler.policyVersion = this.#scheduler.version;
     options.learner.resume(this.#steps);
@@ -149,14 +157,14 @@ export class Trainer<Task> {
   /** Takes the groups of a step. Then {@link stepped}, when its weights are live. Errors: as {@link step}. */
   async collect(signal?: AbortSignal): Promise<CollectedStep> {
     const { rollout } = this.#options;
-    const before = { ms: rollout.ms, tokens: rollout.sampler.stats.sampledTokens };
+    const before = { ms: rollout.ms, tokens: this.#sampledTokens };
     this.#buried = 0;
     this.#dataMs = 0;
     const { episodes, lags, droppedGroups } = await this.#collect(signal);
     return {
       ...{ episodes, lags, droppedGroups, buriedGroups: this.#buried, dataMs: this.#dataMs },
       agentError: this.#takeAgentError(),
-      sampledTokens: rollout.sampler.stats.sampledTokens - before.tokens,
+      sampledTokens: this.#sampledTokens - before.tokens,
       rolloutMs: rollout.ms - before.ms,
     };
   }
@@ -197,6 +205,10 @@ export class Trainer<Task> {
   async close(): Promise<void> {
     const { rollout } = this.#options;
     await this.#collector.close(() => rollout.drain());
+  }
+
+  get #sampledTokens(): number {
+    return this.#options.rollout.sampler.stats.sampledTokens + this.#collector.adoptedTokens;
   }
 
   async #restart(): Promise<void> {
@@ -250,8 +262,7 @@ export class Trainer<Task> {
   }
 
   #finish(group: GroupRecord): void {
-    if (group.sessions.some(({ status }) => status === "cancelled"))
-      this.#collector.cancel(group.groupId);
+    this.#collector.finished(group);
     this.#options.rollout.desk.wake();
     if (group.isTrainable) {
       this.#buriedInRow = 0;
@@ -302,12 +313,6 @@ function zeroVariance(episodes: readonly RecordedEpisode[]): boolean {
       episodes.map(() => 0),
     ).length > 0
   );
-}
-
-/** What an agent threw, in one line. */
-function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n", 1)[0] as string;
 }
 
 function unknownFormat(format: unknown): ForgeError {
