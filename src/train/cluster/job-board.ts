@@ -16,6 +16,7 @@ export interface JobBoardOptions {
 export interface JobBoardStats {
   /** Groups that players have. */
   readonly out: number;
+  /** By name. */
   readonly players: readonly PlayerStats[];
 }
 
@@ -78,6 +79,7 @@ export class JobBoard implements Dispatcher, Disposable {
     const players = [...this.#players.values()].map(({ name, isHere, jobs, played, lost }) => {
       return { name, isHere, out: jobs.size, played, lost };
     });
+    players.sort((a, b) => (a.name < b.name ? -1 : 1));
     return { out: this.#out.size, players };
   }
 
