@@ -34,6 +34,15 @@ describe("DataPool.adopt", () => {
     expect(finished[0]?.sessions.map(({ takesPart }) => takesPart)).toEqual([true, false]);
   });
 
+  it("is finished in a pool that is restored too", () => {
+    const { pool, clock, finished } = poolOf();
+    pool.adopt(0, [playedSession(), playedSession({ rewards: [] })]);
+    const snapshot = JSON.parse(JSON.stringify(pool.snapshot()));
+    const again = DataPool.restore({ capacityTokens: 1000, clock }, snapshot);
+    expect(again.unfinished).toEqual([]);
+    expect(again.take(0)).toEqual(finished[0]);
+  });
+
   it("puts it in the place of what was handed in here, also where that waits for room", async () => {
     const { pool, finished } = poolOf(6);
     pool.open({ groupId: 1, taskId: "t", sessions: 1, awaits: ["success"] });
