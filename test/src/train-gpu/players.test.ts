@@ -6,6 +6,7 @@ import { forge } from "../../../src/rl/algorithm/forge.ts";
 import { JobBoard } from "../../../src/train/cluster/job-board.ts";
 import type { JobSource } from "../../../src/train/cluster/job-source.ts";
 import { Player, type PlayerOptions } from "../../../src/train/cluster/player.ts";
+import type { Verdict } from "../../../src/train/episode/dispatcher.ts";
 import { nextTask } from "../../../src/train/episode/request-desk.ts";
 import { Rollout } from "../../../src/train/episode/rollout.ts";
 import { Learner } from "../../../src/train/learner/learner.ts";
@@ -100,7 +101,7 @@ interface Run {
 /** A few steps, with others that play or without. */
 async function run(
   localGroups?: number,
-  withPlayers?: (players: Players) => Promise<void> | void,
+  withPlayers?: (players: Players, local: Rollout) => void,
 ): Promise<Run> {
   using model = createModel({
     ...{ layers: 2, width: 32, heads: 4, mlpWidth: 48, seed: 3 },
@@ -117,7 +118,7 @@ async function run(
     scheduler: { slots: SLOTS, groupsPerStep: SLOTS, window: "strict" },
     ...(localGroups !== undefined && { elsewhere: players.board, localGroups }),
   });
-  await withPlayers?.(players);
+  withPlayers?.(players, rollout);
   const reports: StepReport[] = [];
   for (let step = 0; step < STEPS; step++) reports.push(await trainer.step());
   await players.close();
@@ -161,31 +162,67 @@ describe("a trainer whose groups are played by others", () => {
     else expect(all).toBeLessThan(SLOTS * STEPS);
   });
 
-  it("loses nothing when one of them dies in the middle", async () => {
-    const death = new AbortController();
-    let passed: Promise<void> | undefined;
-    let lost: number | undefined;
-    const spread = await run(0, (players) => {
+  it.each([0, 1])(
+    "and %i by itself, loses nothing when one dies in the middle",
+    async (localGroups) => {
+      const death = new AbortController();
+      let passed: Promise<void> | undefined;
+      let lost: number | undefined;
+      const spread = await run(localGroups, (players) => {
+        const real = sourceOf(players.board, "a");
+        const source: JobSource = {
+          take: (request, signal) => real.take(request, signal),
+          // its first result does not get out, and it says nothing more
+          give: () => {
+            death.abort();
+            passed ??= players.pass().then(() => {
+              lost = players.board.stats.players.find(({ name }) => name === "a")?.lost;
+            });
+            return new Promise(() => {});
+          },
+        };
+        players.start("a", { source }, ({ player }) => player.play(death.signal));
+        players.start("b", { groups: 1 });
+      });
+      await passed;
+      expect(lost).toBe(2);
+      expect(episodesOf(spread)).toEqual(episodesOf(alone));
+      expect(spread.weights).toEqual(alone.weights);
+      expect(spread.sampled).toBe(alone.sampled);
+    },
+  );
+
+  it("takes results that come after their lease, in the place of what it has begun itself", async () => {
+    const results: (() => Promise<Verdict>)[] = [];
+    const verdicts: Verdict[] = [];
+    const silence = new AbortController();
+    const spread = await run(1, (players, local) => {
       const real = sourceOf(players.board, "a");
-      const source: JobSource = {
-        take: (request, signal) => real.take(request, signal),
-        // its first result does not get out, and it says nothing more
-        give: () => {
-          death.abort();
-          passed ??= players.pass().then(() => {
-            lost = players.board.stats.players.find(({ name }) => name === "a")?.lost;
-          });
-          return new Promise(() => {});
-        },
+      const give: JobSource["give"] = async (...given) => {
+        results.push(() => real.give(...given));
+        if (results.length === SLOTS - 1) {
+          silence.abort();
+          void players.pass();
+        }
+        return "taken";
       };
-      players.start("a", { source }, ({ player }) => player.play(death.signal));
-      players.start("b", { groups: 1 });
+      const turn = local.turn.bind(local);
+      let turns = 0;
+      local.turn = async (signal) => {
+        await turn(signal);
+        // in the middle of what was begun here
+        const isLate = players.board.stats.players[0]?.isHere === false;
+        const result = isLate && ++turns % 3 === 0 ? results.shift() : undefined;
+        if (result) verdicts.push(await result());
+      };
+      players.start("a", { source: { take: real.take, give }, groups: SLOTS - 1 }, ({ player }) =>
+        player.play(silence.signal),
+      );
     });
-    await passed;
-    expect(lost).toBe(2);
+    expect(verdicts).toContain("taken");
+    expect(spread.sampled).toBeGreaterThan(alone.sampled);
     expect(episodesOf(spread)).toEqual(episodesOf(alone));
     expect(spread.weights).toEqual(alone.weights);
-    expect(spread.sampled).toBe(alone.sampled);
   });
 
   it("takes no notice of answers and results that are lost on their way", async () => {
