@@ -136,7 +136,32 @@ describe("JobBoard", () => {
     const job = first(await board.take("a", { room: 1, holds: [] }));
     await pass(LEASE);
     expect(await board.take("b", { room: 1, holds: [] })).toMatchObject({ jobs: [{ groupId: 0 }] });
+    expect(board.stats.players[0]).toMatchObject({ name: "a", isHere: false });
     expect(await board.take("a", { room: 0, holds: [job] })).toEqual({ jobs: [], cancelled: [0] });
+    expect(board.stats.players[0]).toMatchObject({ name: "a", isHere: true });
+  });
+
+  it("hands nothing to who was lost while its question was open", async () => {
+    const { board, collector, clock } = worldOf(1);
+    collector.admit();
+    const job = first(await board.take("a", { room: 1, holds: [] }));
+    const asked = board.take("a", { room: 1, holds: [job] });
+    // a process that was stopped: all that was due comes at once
+    clock.advanceTo(LEASE);
+    expect(board.stats).toMatchObject({ out: 0, players: [{ isHere: false, lost: 1 }] });
+    expect(await asked).toEqual({ jobs: [], cancelled: [0] });
+  });
+
+  it("lets who gives a bad result of an earlier hand-out go on with the later one", async () => {
+    const { board, collector, pass } = bound(worldOf(1));
+    collector.admit();
+    const early = first(await board.take("a", { room: 1, holds: [] }));
+    await pass(LEASE);
+    const later = first(await board.take("a", { room: 1, holds: [] }));
+    const bad = playedGroup(early, { taskId: "task 1" });
+    expect(codeOf(() => board.give("a", bad))).toBe("argument_invalid");
+    expect(board.stats).toMatchObject({ out: 1, players: [{ out: 1, lost: 1 }] });
+    expect(board.give("a", playedGroup(later))).toBe("taken");
   });
 
   it("calls groups off whose time is over, and wants nothing of them", async () => {
