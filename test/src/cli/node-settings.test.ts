@@ -260,6 +260,38 @@ describe("launchers", () => {
     expect(read.nodeId.value).toBe("trainer-00001");
   });
 
+  it("empty variables of a launcher are none, and a world of nobody is none", () => {
+    const env = { RANK: "", WORLD_SIZE: "0", MASTER_ADDR: "", SLURM_JOB_ID: "" };
+    expect(settings({}, env)).toEqual(settings());
+  });
+
+  it("torchrun: addresses of IPv6, and no port", () => {
+    const six = { ...TORCHRUN, MASTER_ADDR: "::1" };
+    expect(settings({}, six).contacts.value).toEqual(["ws://[::1]:29500"]);
+    const { MASTER_PORT: _, ...bare } = TORCHRUN;
+    expect(settings({}, bare).contacts.value).toEqual(["ws://127.0.0.1:29400"]);
+  });
+
+  it("Slurm: 16 hosts of many are asked, and two jobs of one run have nodes of different names", () => {
+    const many = { ...SLURM, SLURM_JOB_NODELIST: "n[0-999]", SLURM_NTASKS: "1000" };
+    expect(settings({ listen: "eth0" }, many).contacts.value).toHaveLength(16);
+    const id = (job: string): string =>
+      settings({ listen: "eth0", runId: "r" }, { ...SLURM, SLURM_JOB_ID: job }).nodeId.value;
+    expect(id("1")).not.toBe(id("2"));
+  });
+
+  it("with a certificate, contacts of a launcher are dialled by wss://", () => {
+    const tls = { tlsCert: "c", tlsKey: "k", tlsCa: "a" };
+    expect(settings(tls, TORCHRUN).contacts.value).toEqual(["wss://127.0.0.1:29500"]);
+  });
+
+  it("rollout nodes take no port of a contact, and need no certificate", () => {
+    const rollout = settings({ role: "rollout" }, { ...SLURM, SLURM_PROCID: "0" });
+    expect(rollout.listen.value.port).toBe(0);
+    const rdzv = "wss://10.0.0.1:1";
+    expect(settings({ role: "rollout", rdzv, runId: "r" }).contacts.value).toEqual([rdzv]);
+  });
+
   it("precedence: flag, FORGE_, torchrun, Slurm, JobSet, each setting by itself", () => {
     const all = { ...JOBSET, ...SLURM, ...TORCHRUN };
     expect(settings({}, all).rank.source).toBe("RANK");
@@ -298,6 +330,7 @@ describe("launchers", () => {
   it.each([
     ["RANK", { ...TORCHRUN, RANK: "two" }],
     ["WORLD_SIZE", { ...TORCHRUN, WORLD_SIZE: "-1" }],
+    ["WORLD_SIZE", { ...TORCHRUN, WORLD_SIZE: "9".repeat(30) }],
     ["MASTER_PORT", { ...TORCHRUN, MASTER_PORT: "http" }],
     ["MASTER_ADDR", { ...TORCHRUN, MASTER_ADDR: "a b" }],
     ["MASTER_ADDR", { ...TORCHRUN, MASTER_PORT: "99999" }],
@@ -321,6 +354,9 @@ describe("refuses, and says what is allowed", () => {
     ["too large a world", { world: "1025" }, "from 1 to 1024"],
     ["a time without a unit", { heartbeat: "500" }, "as in 500ms"],
     ["a heart that races", { heartbeat: "1ms" }, "from 50ms"],
+    ["a heart that sleeps", { heartbeat: "2m" }, "to 60s"],
+    ["no name", { runId: "" }, "up to 200 characters"],
+    ["a long name", { runId: "é".repeat(201) }, "up to 200 characters"],
     ["threads", { ringThreads: "0" }, "from 1 to 64"],
     ["threads", { ringThreads: "1.5" }, "from 1 to 64"],
     ["a node id", { nodeId: "a b" }, "1 to 64 letters"],
@@ -342,6 +378,21 @@ describe("refuses, and says what is allowed", () => {
     ["TLS for nothing", { rdzv: "ws://localhost:1", runId: "r", tlsCa: "a" }, "write wss://"],
     ["half of TLS", { rdzv: "wss://localhost:1", runId: "r" }, "--tls-cert and --tls-key"],
   ])("%s", (_name, flags, hint) => expect(refusal(flags)).toContain(hint));
+
+  it("all interfaces need a port that others know", () => {
+    const open = { rdzv: "ws://n0:1", runId: "r", listen: "0.0.0.0", exposeAll: true };
+    expect(refusal(open, SLURM)).toContain("--advertise");
+  });
+
+  it("shows the beginning of what is too long to show", () => {
+    expect(refusal({ wire: "x".repeat(1e6) }).length).toBeLessThan(400);
+  });
+
+  it("a machine of any name has a node's", () => {
+    const named = { ...MACHINE, hostname: `é machine ${"x".repeat(80)}` };
+    const { nodeId } = nodeSettings({ tokenFile: "/t" }, {}, named);
+    expect(nodeId.value).toMatch(/^[A-Za-z0-9._-]{1,64}$/);
+  });
 
   it("names the variable, if it is one", () => {
     expect(refusal({}, { FORGE_WIRE: "fp32" })).toContain("FORGE_WIRE");
