@@ -13,7 +13,7 @@ export function count(env: Environment, ...names: readonly string[]): Setting<nu
   const found = text(env, ...names);
   if (found === undefined) return undefined;
   const { value, source } = found;
-  if (/^\d{1,9}$/.test(value)) return { value: Number(value), source };
+  if (/^\d{1,10}$/.test(value)) return { value: Number(value), source };
   throw new ForgeError({
     code: "config_invalid",
     what: `${source} is no count.`,

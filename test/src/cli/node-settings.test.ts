@@ -207,6 +207,9 @@ describe("launchers", () => {
     expect(first.founding).toEqual({ value: "if-nobody-answers", source: "SLURM_PROCID" });
     expect(first.contacts.value).toHaveLength(3);
     expect(first.listen.value.port).toBe(port);
+    // ids of federated jobs have 32 bits
+    const federated = settings({ listen: "eth0" }, { ...SLURM, SLURM_JOB_ID: "4294967295" });
+    expect(federated.listen.value.port).toBe(27_295);
     // a second task of a host does not take the first one's port
     const beside = settings({ listen: "eth0" }, { ...SLURM, SLURM_LOCALID: "1" });
     expect(beside.listen.value.port).toBe(port + 1);
