@@ -114,6 +114,11 @@ export class Cluster implements AsyncDisposable {
     };
   }
 
+  /** Who leads, as far as the node knows. */
+  get leader(): NodeId | undefined {
+    return this.#node.leader;
+  }
+
   get isLeading(): boolean {
     return this.orders.isLeading;
   }

@@ -4,6 +4,7 @@ import { type Cluster, ClusterError, Token } from "../../cluster/index.ts";
 import { type Device, ForgeError, openDevice, setDefaultDevice } from "../../engine/index.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
 import { follow } from "../train/cluster/follow.ts";
+import { PoolDoor } from "../train/cluster/pool-door.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import { createTrainView, type TrainView } from "../train/run/train-view.ts";
 import { train } from "../train/train.ts";
@@ -29,11 +30,13 @@ export async function runClusterNode(
     const view = createTrainView({ steps: loaded.config.train.steps });
     const device = await openNodeDevice(flags);
     try {
-      await using cluster = await openCluster(await startOf(settings), device);
+      const door = new PoolDoor();
+      const start = { ...(await startOf(settings)), routes: door.routes };
+      await using cluster = await openCluster(start, device);
       view.say(
         `node ${cluster.nodeId} of run ${settings.runId.value} listens at ${cluster.address}`,
       );
-      const session = await sessionOf(cluster, settings, view, signal);
+      const session = await sessionOf({ cluster, door }, settings, view, signal);
       const { stateDir } = settings;
       const config = stateDir.value === undefined ? loaded : inDirectory(loaded, stateDir.value);
       const result = await train({
@@ -65,12 +68,14 @@ async function followParent(
   const device = await openNodeDevice(flags);
   const say = (text: string): boolean => process.stderr.write(`${text}\n`);
   try {
-    await using cluster = await openCluster(await startOf(settings), device);
+    const door = new PoolDoor();
+    const start = { ...(await startOf(settings)), routes: door.routes };
+    await using cluster = await openCluster(start, device);
     over.signal.addEventListener("abort", () => process.exit(0), { once: true });
     const [contact] = settings.contacts.value;
     if (contact === undefined) throw withoutContact();
     const { sync, wire } = wayOf(settings);
-    const session = { cluster, contact, sync, wire, onEvent: say };
+    const session = { cluster, door, contact, sync, wire, onEvent: say };
     await follow({ loaded, device, cluster: session, signal: over.signal });
     await cluster.finish();
   } finally {
@@ -116,13 +121,13 @@ function wayOf({ sync, wire }: NodeSettings): Pick<ClusterSession, "sync" | "wir
 
 /** Joins whoever answers, or begins a cluster where that is this node's to do. */
 async function sessionOf(
-  cluster: Cluster,
+  { cluster, door }: Pick<ClusterSession, "cluster" | "door">,
   settings: NodeSettings,
   view: TrainView,
   signal: AbortSignal,
 ): Promise<ClusterSession> {
   const { contacts, founding, joinTimeout } = settings;
-  const way = { ...wayOf(settings), cluster, onEvent: (text: string) => view.warn(text) };
+  const way = { ...wayOf(settings), cluster, door, onEvent: (text: string) => view.warn(text) };
   if (founding.value === "at-once") return way;
   const end = performance.now() + joinTimeout.value;
   for (;;) {

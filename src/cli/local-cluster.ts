@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Token, type WireType } from "../../cluster/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
+import { PoolDoor } from "../train/cluster/pool-door.ts";
 import type { Sync } from "../train/cluster/ring-exchange.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import type { TrainView } from "../train/run/train-view.ts";
@@ -37,7 +38,9 @@ export async function startLocalCluster(
   const token = Token.create();
   const runId = randomBytes(16).toString("hex");
   const world = { min: 1, max: nodes };
-  const cluster = await openCluster({ nodeId: "node-0", runId, token, world }, device);
+  const door = new PoolDoor();
+  const { routes } = door;
+  const cluster = await openCluster({ nodeId: "node-0", runId, token, world, routes }, device);
   const onEvent = (text: string): void => view.warn(text);
   const local = await LocalNodes.start({
     ...{ token, onEvent },
@@ -50,7 +53,7 @@ export async function startLocalCluster(
     ],
   });
   return {
-    session: { cluster, sync, wire, onEvent },
+    session: { cluster, door, sync, wire, onEvent },
     finish: () => cluster.finish(FINISH),
     [Symbol.asyncDispose]: async () => {
       await local[Symbol.asyncDispose]();

@@ -14,9 +14,10 @@ import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
 import { type ClusterSession, clusterSteps, ringExchange } from "./cluster/cluster-session.ts";
 import type { ClusterSteps } from "./cluster/cluster-steps.ts";
+import type { JobSource } from "./cluster/job-source.ts";
+import { Player } from "./cluster/player.ts";
 import type { RingExchange } from "./cluster/ring-exchange.ts";
 import type { TrainConfig } from "./config/types.ts";
-import type { Dispatcher } from "./episode/dispatcher.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodeTimeoutOf, openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
 import type { Rollout } from "./episode/rollout.ts";
@@ -31,7 +32,7 @@ import type { Stepper } from "./stepper.ts";
 import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";
 import { type WarmStartStep, warmStart } from "./supervised/warm-start.ts";
-import { Trainer, type TrainerSnapshot } from "./trainer.ts";
+import { Trainer, type TrainerOptions, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
 
 /** Options of {@link RlTraining}. */
@@ -45,9 +46,6 @@ export interface RlTrainingOptions {
   readonly isDeterministic: boolean;
   /** Together with other nodes. */
   readonly cluster?: ClusterSession;
-  /** Others that play, and groups that are played here at once; see `CollectorOptions`. */
-  readonly elsewhere?: Dispatcher;
-  readonly localGroups?: number;
 }
 
 /** What a checkpoint holds of it, beside weights and moments. */
@@ -232,7 +230,9 @@ export class RlTraining implements Training {
       learner: this.#learner as Learner,
       exchange: this.#exchange as RingExchange,
       rollout: this.#rollout,
-      openTrainer: (snapshot) => this.#makeTrainer(snapshot),
+      slots: this.#options.config.rollout.slots,
+      openTrainer: (snapshot, others) => this.#makeTrainer(snapshot, others),
+      openPlayer: (source) => this.#makePlayer(source),
     });
     this.#stepper = steps;
     return steps;
@@ -269,8 +269,25 @@ export class RlTraining implements Training {
     return copy;
   }
 
-  #makeTrainer(snapshot: TrainerSnapshot | undefined): Trainer<unknown> {
-    const { environment, config, isDeterministic, elsewhere, localGroups } = this.#options;
+  /** Plays for another node. */
+  #makePlayer(source: JobSource): Player<unknown> {
+    const { environment, config, isDeterministic } = this.#options;
+    const { groupSize, batch, groupDeadlineMs } = config.rollout;
+    return new Player({
+      ...{ source, environment, groupSize, rollout: this.#rollout },
+      ...{ seed: config.seed, sampling: this.#sampling },
+      groups: Math.max(1, Math.ceil(batch / groupSize)),
+      ...episodeTimeoutOf(this.#rollout, environment, config),
+      ...(!isDeterministic && groupDeadlineMs !== null && { groupTimeout: groupDeadlineMs }),
+    });
+  }
+
+  /** @param others that play, and how many groups are played here at once */
+  #makeTrainer(
+    snapshot: TrainerSnapshot | undefined,
+    others: Pick<TrainerOptions<unknown>, "elsewhere" | "localGroups"> = {},
+  ): Trainer<unknown> {
+    const { environment, config, isDeterministic } = this.#options;
     const { rollout, reward, seed } = config;
     return new Trainer(
       {
@@ -287,8 +304,7 @@ export class RlTraining implements Training {
         ...episodeTimeoutOf(this.#rollout, environment, config),
         ...(!isDeterministic &&
           rollout.groupDeadlineMs !== null && { groupTimeout: rollout.groupDeadlineMs }),
-        ...(elsewhere && { elsewhere }),
-        ...(localGroups !== undefined && { localGroups }),
+        ...others,
       },
       snapshot,
     );

@@ -35,7 +35,7 @@ export interface TrainerOptions<Task> {
   readonly groupTimeout?: number;
   /** Others that play, and groups that are played here at once; see `CollectorOptions`. */
   readonly elsewhere?: Dispatcher;
-  readonly localGroups?: number;
+  readonly localGroups?: () => number;
 }
 
 /** What a step is made of. */

@@ -45,7 +45,7 @@ export class CollectingWorld {
     this.collector = new Collector({
       ...{ environment, desk, language: languageOf({ tokenizer }, 8), sampling: { length: 8 } },
       ...{ scheduler: this.scheduler, pool: this.pool, clock: this.clock, groupSize: 2, seed: 1 },
-      ...{ elsewhere: this.board, localGroups: 0 },
+      ...{ elsewhere: this.board, localGroups: () => 0 },
       ...(groupTimeout !== undefined && { groupTimeout }),
     });
   }

@@ -3,6 +3,7 @@ import type { Cluster, WireType } from "../../../cluster/index.ts";
 import type { TrainConfig } from "../config/types.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
 import { ClusterSteps, type ClusterStepsOptions } from "./cluster-steps.ts";
+import type { PoolDoor } from "./pool-door.ts";
 import { RingExchange, type Sync } from "./ring-exchange.ts";
 import { SharedState } from "./shared-state.ts";
 
@@ -16,6 +17,8 @@ export interface ClusterSession {
   readonly wire: WireType;
   /** Told what people should know of the others. */
   readonly onEvent: (text: string) => void;
+  /** Its routes are among those of the cluster. */
+  readonly door: PoolDoor;
 }
 
 /** How the gradients of a run are put together. */
@@ -26,12 +29,15 @@ export function ringExchange({ sync, wire }: ClusterSession, config: TrainConfig
 
 /** The steps of a run in its cluster. */
 export function clusterSteps(
-  { cluster, onEvent }: ClusterSession,
-  parts: Pick<ClusterStepsOptions, "exchange" | "learner" | "rollout" | "openTrainer">,
+  { cluster, door, onEvent }: ClusterSession,
+  parts: Pick<
+    ClusterStepsOptions,
+    "exchange" | "learner" | "rollout" | "slots" | "openTrainer" | "openPlayer"
+  >,
 ): ClusterSteps {
   const { optimizer } = parts.learner;
   const state = new SharedState({
     ...{ cluster, optimizer, exchange: parts.exchange, onLoss: onEvent },
   });
-  return new ClusterSteps({ ...parts, cluster, state, onEvent });
+  return new ClusterSteps({ ...parts, cluster, state, door, onEvent });
 }

@@ -1,10 +1,17 @@
 /** The steps of a training that several nodes make together. */
 import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
+import { wallClock } from "../../pool/clock.ts";
+import type { Dispatcher } from "../episode/dispatcher.ts";
 import type { Rollout } from "../episode/rollout.ts";
 import type { Learner } from "../learner/learner.ts";
 import type { Stepper } from "../stepper.ts";
 import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
 import type { OnPhase } from "../training.ts";
+import { type Collecting, HttpJobSource } from "./http-job-source.ts";
+import { JobBoard } from "./job-board.ts";
+import type { JobSource } from "./job-source.ts";
+import type { Player } from "./player.ts";
+import type { PoolDoor } from "./pool-door.ts";
 import type { RingExchange } from "./ring-exchange.ts";
 import type { SharedState } from "./shared-state.ts";
 import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
@@ -16,8 +23,16 @@ export interface ClusterStepsOptions {
   readonly exchange: RingExchange;
   readonly learner: Learner;
   readonly rollout: Rollout;
-  /** A trainer that goes on from a snapshot. */
-  readonly openTrainer: (snapshot: TrainerSnapshot | undefined) => Trainer<unknown>;
+  readonly door: PoolDoor;
+  /** Groups in flight, at all nodes. */
+  readonly slots: number;
+  /** A trainer that goes on from a snapshot, and has groups played elsewhere too. */
+  readonly openTrainer: (
+    snapshot: TrainerSnapshot | undefined,
+    others: { readonly elsewhere: Dispatcher; readonly localGroups: () => number },
+  ) => Trainer<unknown>;
+  /** Plays for whoever leads. */
+  readonly openPlayer: (source: JobSource) => Player<unknown>;
   /** What people should know. */
   readonly onEvent: (text: string) => void;
 }
@@ -30,6 +45,9 @@ interface Offered {
 
 type MoveOrder = Extract<Order, { type: "move" }>;
 
+/** Milliseconds that a player may be silent: it trains meanwhile, too. One whose process is gone is silent as well. */
+const LEASE_MS = 30_000;
+
 /** Milliseconds that the moments of all others may take. */
 const GATHER_MS = 60_000;
 
@@ -40,6 +58,7 @@ const GATHER_MS = 60_000;
 export class ClusterSteps implements Stepper {
   readonly #options: ClusterStepsOptions;
   #trainer: Trainer<unknown> | undefined;
+  #player: Player<unknown> | undefined;
   /** Of the step that is next. */
   #offered: Offered | undefined;
   /** Of the step before: what a trainer goes on from. */
@@ -109,7 +128,8 @@ export class ClusterSteps implements Stepper {
   }
 
   async close(): Promise<void> {
-    await this.#trainer?.close();
+    await this.#dropTrainer();
+    await this.#dropPlayer();
   }
 
   /** Waits for an order, and does meanwhile what there is to do. */
@@ -127,18 +147,39 @@ export class ClusterSteps implements Stepper {
       // what a leader that is gone has collected need not be collected again
       if (cluster.isLeading && this.#offered)
         cluster.ready(this.steps, this.#options.state.hash, workText(this.#offered.ref));
-      else onPhase("waiting");
-      await until(news);
+      if (cluster.isLeading) await until(news);
+      else await this.#play(news, onPhase);
     }
+  }
+
+  /** Plays what whoever leads hands out. */
+  async #play(news: AbortSignal, onPhase: OnPhase): Promise<void> {
+    const { cluster, openPlayer } = this.#options;
+    onPhase("sampling");
+    this.#player ??= openPlayer(new HttpJobSource(cluster.client, () => this.#leader));
+    await this.#player.play(news);
+  }
+
+  get #leader(): Collecting | undefined {
+    const { cluster } = this.#options;
+    const { leader: node } = cluster;
+    const address =
+      node === undefined || node === cluster.nodeId ? undefined : cluster.addressOf(node);
+    return node !== undefined && address !== undefined ? { node, address } : undefined;
   }
 
   /** Collects the episodes of the next step, and says so. */
   async #collect(news: AbortSignal): Promise<void> {
+    await this.#dropPlayer();
     if (!this.#trainer) {
       this.#trainer = this.#openTrainer();
       await this.#trainer.resume();
     }
     const trainer = this.#trainer;
+    const { cluster, door } = this.#options;
+    // they have trained, and could not ask
+    for (const member of cluster.record.members)
+      if (member !== cluster.nodeId) door.board?.alive(member);
     try {
       const collected = await trainer.collect(news);
       const memory = this.#options.learner.algorithm.memory?.read() ?? null;
@@ -238,15 +279,30 @@ export class ClusterSteps implements Stepper {
   }
 
   #openTrainer(): Trainer<unknown> {
-    const trainer = this.#options.openTrainer(this.#last?.trainer ?? this.#first);
+    const { openTrainer, slots, door } = this.#options;
+    const board = new JobBoard({ clock: wallClock(), leaseMs: LEASE_MS });
+    // as many for each: who is done sooner is handed more
+    const localGroups = (): number => Math.ceil(slots / (1 + board.players));
+    const from = this.#last?.trainer ?? this.#first;
+    const trainer = openTrainer(from, { elsewhere: board, localGroups });
     if (this.#last) trainer.stepped();
+    door.board = board;
     return trainer;
+  }
+
+  async #dropPlayer(): Promise<void> {
+    const player = this.#player;
+    this.#player = undefined;
+    await player?.close();
   }
 
   async #dropTrainer(): Promise<void> {
     const trainer = this.#trainer;
+    const { door } = this.#options;
     this.#trainer = undefined;
     this.#withdraw();
+    door.board?.[Symbol.dispose]();
+    door.board = undefined;
     await trainer?.close();
   }
 }

@@ -83,6 +83,11 @@ export class JobBoard implements Dispatcher, Disposable {
     return { out: this.#out.size, players };
   }
 
+  /** Players whose leases hold. */
+  get players(): number {
+    return [...this.#players.values()].filter(({ isHere }) => isHere).length;
+  }
+
   /** See `Dispatcher.attach`. */
   attach(home: GroupHome): void {
     this.#home = home;

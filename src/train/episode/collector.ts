@@ -15,8 +15,8 @@ export interface CollectorOptions<Task> extends Omit<GroupPlayerOptions<Task>, "
   readonly groupTimeout?: number;
   /** Others that play. Default: nobody. */
   readonly elsewhere?: Dispatcher;
-  /** Groups that are played here at once; others go elsewhere, or wait. Default: all. */
-  readonly localGroups?: number;
+  /** Groups that are to be played here at once, for now; others go elsewhere, or wait. Default: all. */
+  readonly localGroups?: () => number;
 }
 
 /** A group that nobody has begun yet. */
@@ -157,8 +157,8 @@ export class Collector<Task> implements GroupHome {
   }
 
   #begin({ groupId, task }: Unplaced<Task>): boolean {
-    const { pool, clock, groupTimeout, localGroups = Number.POSITIVE_INFINITY } = this.#options;
-    const isHere = this.#local.size < localGroups;
+    const { pool, clock, groupTimeout, localGroups } = this.#options;
+    const isHere = !localGroups || this.#local.size < localGroups();
     if (!isHere && !this.#handOut(groupId)) return false;
     // who plays it elsewhere keeps its time too, and what came of it by then has as long again to get here
     if (groupTimeout !== undefined)

@@ -116,7 +116,7 @@ async function run(
     ...{ ...PLAY, rollout, learner, poolCapacityTokens: 100 },
     reward: { process: 0.1, speed: 0, truncated: "score" },
     scheduler: { slots: SLOTS, groupsPerStep: SLOTS, window: "strict" },
-    ...(localGroups !== undefined && { elsewhere: players.board, localGroups }),
+    ...(localGroups !== undefined && { elsewhere: players.board, localGroups: () => localGroups }),
   });
   withPlayers?.(players, rollout);
   const reports: StepReport[] = [];
