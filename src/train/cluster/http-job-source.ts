@@ -1,10 +1,11 @@
 /** Groups from whoever leads, asked for at its door. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { NodeClient } from "../../../cluster/index.ts";
 import { ForgeError } from "../../../engine/index.ts";
 import type { Verdict } from "../episode/dispatcher.ts";
 import { type JobSource, readTaken, type Taken, type TakeRequest } from "./job-source.ts";
 import type { EncodedGroup } from "./played-group.ts";
-import { POOL_PATHS, UNUSABLE } from "./pool-door.ts";
+import { POOL_PATHS, SUPERSEDED, UNUSABLE } from "./pool-door.ts";
 
 /** A node, and where it is reached. */
 export interface Collecting {
@@ -14,6 +15,9 @@ export interface Collecting {
 
 /** Milliseconds that an answer may take: those who have nothing to hand out answer sooner. */
 const PATIENCE = 120_000;
+
+/** Milliseconds before a question that was overtaken is asked again. */
+const PAUSE = 20;
 
 /** See the file's head. */
 export class HttpJobSource implements JobSource {
@@ -30,14 +34,18 @@ export class HttpJobSource implements JobSource {
   }
 
   async take(request: TakeRequest, signal: AbortSignal): Promise<Taken> {
-    return readTaken(await this.#post(POOL_PATHS.take, request, signal));
+    const answer = await this.#post(POOL_PATHS.take, request, signal);
+    if (answer !== undefined) return readTaken(answer);
+    await sleep(PAUSE, undefined, { signal });
+    return { jobs: [], cancelled: [] };
   }
 
   async give(group: EncodedGroup, signal: AbortSignal): Promise<Verdict> {
     const answer = await this.#post(POOL_PATHS.give, group, signal);
-    return (answer as { readonly verdict?: unknown }).verdict === "taken" ? "taken" : "unwanted";
+    return Object(answer).verdict === "taken" ? "taken" : "unwanted";
   }
 
+  /** Undefined for a question that another one has overtaken. */
   async #post(path: `/${string}`, body: object, signal: AbortSignal): Promise<unknown> {
     const leader = await this.#leader();
     if (!leader) throw new Error("nobody leads");
@@ -46,6 +54,7 @@ export class HttpJobSource implements JobSource {
       ...{ method: "POST", path, peer, body, signal, timeoutMs: PATIENCE },
     });
     if (answer.status === 200) return answer.json();
+    if (answer.status === SUPERSEDED) return undefined;
     if (answer.status === UNUSABLE) throw refused(answer.json());
     throw new Error(`${peer} answers ${answer.status}`);
   }

@@ -13,6 +13,9 @@ export const MISDIRECTED = 421;
 /** Answered to what cannot be used, with its error as JSON. */
 export const UNUSABLE = 422;
 
+/** Answered to a question in whose place there is another one by now: the later one need not be the one that arrives last. */
+export const SUPERSEDED = 409;
+
 /** Bytes of a question; a player says all that it has. */
 const QUESTION_BYTES = 2 ** 22;
 /** Bytes of a played group. */
@@ -53,6 +56,7 @@ export class PoolDoor {
       if (signal.aborted) return { status: 503 };
       if (!(error instanceof ForgeError)) throw error;
       const { code, message } = error;
+      if (code === "state_conflict") return { status: SUPERSEDED };
       return { status: UNUSABLE, body: { code, message } };
     }
   }
