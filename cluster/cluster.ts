@@ -25,6 +25,9 @@ export interface ClusterSettings extends RunningNodeOptions {
   readonly connectMs?: number;
 }
 
+/** Milliseconds that those who only ask have to find out that a run is over. */
+const FAREWELL = 1_500;
+
 /** Milliseconds between two looks at whether all have left. */
 const LOOK = 20;
 
@@ -218,8 +221,10 @@ export class Cluster implements AsyncDisposable {
     this.leave();
     const end = performance.now() + ms;
     const isOver = (): boolean => this.record.members.length === 0 || !this.#node.isConnected;
-    while (!isOver() && performance.now() < end)
-      await new Promise((resolve) => setTimeout(resolve, LOOK));
+    const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, LOOK));
+    while (!isOver() && performance.now() < end) await wait();
+    const farewell = performance.now() + FAREWELL;
+    while (this.#node.listener.guests > 0 && performance.now() < farewell) await wait();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,8 @@
  */
 
 export { type BlobRef, BlobStore, type Readers } from "./blobs/blob-store.ts";
+export { type BlobSource, fetchBlob } from "./blobs/fetch-blob.ts";
+export { fetchSmall } from "./blobs/fetch-small.ts";
 export { Cluster, type ClusterSettings } from "./cluster.ts";
 export { type ClusterStatus, readStatus } from "./cluster-status.ts";
 export { Collectives, ownedRange, type RingMembership } from "./collectives.ts";

@@ -1,10 +1,18 @@
 /** A node of a cluster as a process: what `forge-gpu node` does when its settings are understood. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Cluster, ClusterError, Token } from "../../cluster/index.ts";
+import {
+  type Cluster,
+  ClusterError,
+  NodeClient,
+  type TlsFiles,
+  Token,
+} from "../../cluster/index.ts";
 import { type Device, ForgeError, openDevice, setDefaultDevice } from "../../engine/index.ts";
+import { bytesText } from "../terminal/units.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
 import { follow } from "../train/cluster/follow.ts";
 import { PoolDoor } from "../train/cluster/pool-door.ts";
+import { playForCluster } from "../train/cluster/rollout-node.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import { createTrainView, type TrainView } from "../train/run/train-view.ts";
 import { train } from "../train/train.ts";
@@ -25,7 +33,9 @@ export async function runClusterNode(
   loaded: LoadedConfig,
   flags: NodeFlags,
 ): Promise<void> {
+  checkBuilt(settings);
   if (flags.follow) return followParent(settings, loaded, flags);
+  if (settings.role.value === "rollout") return playAsRollout(settings, loaded, flags);
   await interruptible(async (signal) => {
     const view = createTrainView({ steps: loaded.config.train.steps });
     const device = await openNodeDevice(flags);
@@ -83,6 +93,31 @@ async function followParent(
   }
 }
 
+/** Plays, and trains nothing. */
+async function playAsRollout(
+  settings: NodeSettings,
+  loaded: LoadedConfig,
+  flags: NodeFlags,
+): Promise<void> {
+  await interruptible(async (signal) => {
+    const say = (text: string): boolean => process.stderr.write(`${text}\n`);
+    const device = await openNodeDevice(flags);
+    try {
+      const { nodeId, runId, token, tls } = await identityOf(settings);
+      using client = new NodeClient({ nodeId, runId, token, role: "rollout", ...(tls && { tls }) });
+      say(`node ${nodeId} of run ${runId} plays`);
+      await playForCluster({
+        ...{ loaded, device, client, signal },
+        contacts: settings.contacts.value,
+        patience: settings.joinTimeout.value,
+        onWeights: (step, bytes) => say(`weights of step ${step}, ${bytesText(bytes)}`),
+      });
+    } finally {
+      device[Symbol.dispose]();
+    }
+  });
+}
+
 async function openNodeDevice({ adapter }: NodeFlags): Promise<Device> {
   const device = await openDevice(adapter === undefined ? {} : { adapter });
   keepTuning(device);
@@ -92,18 +127,50 @@ async function openNodeDevice({ adapter }: NodeFlags): Promise<Device> {
 
 type NodeStart = Parameters<typeof openCluster>[0];
 
-async function startOf(settings: NodeSettings): Promise<NodeStart> {
-  const { tlsCert, tlsKey, tlsCa, advertise, listen, exposeAll } = settings;
+/** Who a node is, and what it shows for it. */
+async function identityOf({
+  nodeId,
+  runId,
+  tokenFile,
+  tlsCert,
+  tlsKey,
+  tlsCa,
+}: NodeSettings): Promise<{
+  readonly nodeId: string;
+  readonly runId: string;
+  readonly token: Token;
+  readonly tls: Partial<TlsFiles> | undefined;
+}> {
   const [cert, key, ca] = [tlsCert.value, tlsKey.value, tlsCa.value];
+  const tls = { ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) };
   return {
-    ...{ nodeId: settings.nodeId.value, runId: settings.runId.value },
-    token: await Token.read(settings.tokenFile.value),
+    ...{ nodeId: nodeId.value, runId: runId.value, token: await Token.read(tokenFile.value) },
+    tls: Object.keys(tls).length > 0 ? tls : undefined,
+  };
+}
+
+async function startOf(settings: NodeSettings): Promise<NodeStart> {
+  const { advertise, listen, exposeAll } = settings;
+  const { tls, ...identity } = await identityOf(settings);
+  const { cert, key, ca } = tls ?? {};
+  return {
+    ...identity,
     ...{ host: listen.value.host, port: listen.value.port, exposeAll: exposeAll.value },
     ...(advertise.value !== undefined && { advertise: advertise.value }),
-    ...(cert !== undefined &&
-      key !== undefined && { tls: { cert, key, ...(ca !== undefined && { ca }) } }),
+    ...(cert !== undefined && key !== undefined && { tls: { cert, key, ...(ca && { ca }) } }),
     ...{ world: settings.world.value, heartbeat: settings.heartbeat.value },
   };
+}
+
+/** Errors: `config_invalid` for settings whose time has not come yet. */
+function checkBuilt({ ringThreads: { value, source } }: NodeSettings): void {
+  if (value <= 1) return;
+  throw new ForgeError({
+    code: "config_invalid",
+    what: "more than one ring thread is not built yet.",
+    got: `${source} ${value}`,
+    fix: "leave it out",
+  });
 }
 
 function wayOf({ sync, wire }: NodeSettings): Pick<ClusterSession, "sync" | "wire"> {

@@ -58,6 +58,11 @@ export class Player<Task> {
     this.#groups = new GroupPlayer({ ...options, language, desk, clock: rollout.clock });
   }
 
+  /** Groups that are being played. */
+  get playing(): number {
+    return this.#groups.size;
+  }
+
   /** Groups that it has: to be begun, under way, or on their way back. */
   get size(): number {
     return this.#held.size;

@@ -11,6 +11,7 @@ import type {
 import { type AdamW, ForgeError } from "../../../engine/index.ts";
 import type { RingExchange, Sync } from "./ring-exchange.ts";
 import { type Manifest, manifestOf, readManifest } from "./state-manifest.ts";
+import { weightPatch } from "./weight-patch.ts";
 
 /** Two bytes of a digest, as a value that sums keep whole. */
 const DIGITS = 16;
@@ -183,11 +184,15 @@ export class SharedState {
       cluster.blobs.put(bytesOf(parameters)),
       cluster.blobs.put(moments.bytes, { readers: "trainers" }),
     ];
+    const before = this.#held;
+    const patch = before && weightPatch(before.parameters, parameters);
     const { length } = parameters;
+    const sparse = patch && cluster.blobs.put(patch);
     const manifest: Manifest = {
       ...{ format: 1, step, work, members: [...members], sync: exchange.sync },
       updates: optimizer.flat.stepCount,
       parameters: blobs[0] as BlobRef,
+      patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,
       moments: digests.map((hash, segment) => {
         const world = digests.length;
         const { from, to } = exchange.rangeOf((segment + world - 1) % world, world);
@@ -197,6 +202,7 @@ export class SharedState {
     const ref = cluster.blobs.put(manifestOf(manifest));
     const about = work && cluster.blobs.get(work.hash);
     if (about) blobs.push(cluster.blobs.put(about));
+    if (sparse) blobs.push(sparse);
     return { manifest, ref, parameters, moments, blobs: [ref, ...blobs] };
   }
 

@@ -15,14 +15,17 @@ export interface Manifest {
   readonly members: readonly string[];
   /** f32, in the layout of the flat parameters. */
   readonly parameters: BlobRef;
+  /** What makes them of the version before, where that is smaller. */
+  readonly patch: { readonly base: string; readonly blob: BlobRef } | null;
   /** Of each segment m, then u, f32; one segment with `ddp`. */
   readonly moments: readonly BlobRef[];
   /** What the step was about, with what a leader goes on from; `null` before the first one. */
   readonly work: BlobRef | null;
 }
 
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const blob = z.strictObject({
-  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  hash,
   size: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
 });
 
@@ -31,6 +34,7 @@ const schema: z.ZodType<Manifest> = z
     ...{ format: z.literal(1), step: z.int().min(0), updates: z.int().min(0) },
     sync: z.enum(["zero1", "ddp"]),
     members: z.array(z.string().max(128)).min(1).max(4096),
+    patch: z.strictObject({ base: hash, blob }).nullable(),
     ...{ parameters: blob, moments: z.array(blob).min(1).max(4096), work: blob.nullable() },
   })
   .refine(({ sync, members, moments }) => moments.length === (sync === "ddp" ? 1 : members.length));
