@@ -125,18 +125,19 @@ export class RingExchange implements GradientExchange {
     const ring = this.#place;
     let squares = 0;
     for (let i = from; i < to; i++) squares += (gradient[i] as number) ** 2;
-    if (this.sync === "ddp") return Math.sqrt(squares);
+    const own = Math.sqrt(squares);
+    if (this.sync === "ddp") return own;
     const all = new Float32Array(2 * ring.world);
     // two floats are nearly a double
-    const high = Math.fround(Math.sqrt(squares));
-    if (Number.isFinite(high)) all.set([high, squares - high * high], 2 * ring.rank);
+    const high = Math.fround(own);
+    if (Number.isFinite(high)) all.set([high, own - high], 2 * ring.rank);
     else all.set([0, -1], 2 * ring.rank);
     const summed = await this.sum(all);
     let total = 0;
     for (let rank = 0; rank < ring.world; rank++) {
       const [root, rest] = [summed[2 * rank] as number, summed[2 * rank + 1] as number];
       if (root === 0 && rest < 0) return Number.POSITIVE_INFINITY;
-      total += root * root + rest;
+      total += (root + rest) ** 2;
     }
     return Math.sqrt(total);
   }
