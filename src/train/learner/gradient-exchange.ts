@@ -37,14 +37,22 @@ export interface SharedFacts {
   /** Of each sample of the update a row; those of this node's share are known, the others are filled in. */
   readonly rows: readonly (readonly Float64Array[])[];
   readonly share: Share;
-  /** Whether all else that this node has is finite. */
+  /** Whether all else that this node has is {@link isAddable}. */
   readonly isSound: boolean;
+}
+
+/** Of f32, and of 2¹⁶ nodes, which are the most that there can be. */
+const LARGEST = 2 ** 111;
+
+/** Whether a value is finite, and its sum with those of all other nodes will be. */
+export function isAddable(value: number): boolean {
+  return Math.abs(value) < LARGEST;
 }
 
 /**
  * Adds up sums, and completes rows, at all nodes.
  *
- * Errors    `non_finite`, at all nodes, when some node has a value that is not finite.
+ * Errors    `non_finite`, at all nodes, when some node has a value that is not finite, or so large that a sum may not be.
  */
 export async function exchangeFacts(
   exchange: GradientExchange,
@@ -54,7 +62,7 @@ export async function exchangeFacts(
   const own = rows.flatMap((all) =>
     all.flatMap((row, sample) => (isOwn(sample) ? Array.from(row) : new Array(row.length).fill(0))),
   );
-  const isGood = isSound && [...sums, ...own].every((value) => Number.isFinite(value));
+  const isGood = isSound && [...sums, ...own].every(isAddable);
   const facts = isGood ? [0, ...sums, ...own] : [1, ...[...sums, ...own].fill(0)];
   const [spoilt, ...all] = await exchange.sum(Float32Array.from(facts));
   if (spoilt !== 0) throw spoiltAtSome(spoilt as number);

@@ -21,7 +21,12 @@ import { policyObjective } from "../../rl/loss/policy-loss.ts";
 import { valueLoss } from "../../rl/loss/value-loss.ts";
 import type { Critic } from "./critic.ts";
 import { forestLogprobs } from "./forest-logprobs.ts";
-import { exchangeFacts, type GradientExchange, type Share } from "./gradient-exchange.ts";
+import {
+  exchangeFacts,
+  type GradientExchange,
+  isAddable,
+  type Share,
+} from "./gradient-exchange.ts";
 import { type BatchLoss, GradientStep } from "./gradient-step.ts";
 import { type BatchTensors, batchTensors, type PaddedBatch, padBatch } from "./padded-batch.ts";
 import { readBehind } from "./read-behind.ts";
@@ -162,7 +167,7 @@ export class PolicyUpdate implements Disposable {
     const sums = await exchangeFacts(exchange, {
       sums: [...LOSSES.map((name) => losses[name]), cost.trained, cost.sampled, cost.computed],
       rows: [updated, ...first],
-      ...{ share, isSound: gradient.every((value) => Number.isFinite(value)) },
+      ...{ share, isSound: gradient.every(isAddable) },
     });
     const [loss = 0, policyLoss = 0, kl = 0, value = 0, trained = 0, sampled = 0, computed = 0] =
       sums;
