@@ -8,13 +8,13 @@ import type { Environment } from "../../../src/agent/environment.ts";
 import type { Metrics } from "../../../src/train/run/metrics.ts";
 import { ALPHABET, environment as branches } from "../../support/branching-environment.ts";
 import { errorOf } from "../../support/errors.ts";
-import { NotedView, trainHere } from "../../support/train-here.ts";
+import { trainHere } from "../../support/train-here.ts";
 import {
   globalBatch,
   lastTensors,
   type TogetherConfig,
-  TrainingNodes,
   type TrainingNode,
+  TrainingNodes,
   trainTogether,
   until,
 } from "../../support/train-together.ts";
@@ -73,7 +73,8 @@ async function expectAgreed(nodes: readonly TrainingNode[]): Promise<void> {
   expect(new Set(first.hashes.values()).size).toBe(first.hashes.size);
   for (const other of others) {
     expect(other.hashes.size).toBeGreaterThan(0);
-    for (const [step, hash] of other.hashes) expect([step, hash]).toEqual([step, first.hashes.get(step)]);
+    for (const [step, hash] of other.hashes)
+      expect([step, hash]).toEqual([step, first.hashes.get(step)]);
     for (const [name, bytes] of Object.entries(lastTensors(await other.done)))
       expect([name, bytes.equals(tensors[name] as Buffer)]).toEqual([name, true]);
   }
@@ -92,15 +93,18 @@ describe("the same global batch", () => {
     ["zero1", 4],
     ["ddp", 2],
     ["ddp", 3],
-  ] as const)("by %s at %i nodes: the same steps, and the same bits everywhere", async (sync, world) => {
-    const nodes = await trainTogether(join(folder, `${sync}-${world}`), plain, { sync, world });
-    for (const { result } of nodes) expectSame(metricsIn(result.directory), await plainAlone());
-    for (const { members } of nodes)
-      expect([...members.values()].map(({ length }) => length)).toEqual([world, world, world]);
-    await expectAgreed(nodes);
-    const said = nodes.flatMap(({ view }) => view.warnings).join();
-    expect(said).not.toMatch(/made again|lost/);
-  });
+  ] as const)(
+    "by %s at %i nodes: the same steps, and the same bits everywhere",
+    async (sync, world) => {
+      const nodes = await trainTogether(join(folder, `${sync}-${world}`), plain, { sync, world });
+      for (const { result } of nodes) expectSame(metricsIn(result.directory), await plainAlone());
+      for (const { members } of nodes)
+        expect([...members.values()].map(({ length }) => length)).toEqual([world, world, world]);
+      await expectAgreed(nodes);
+      const said = nodes.flatMap(({ view }) => view.warnings).join();
+      expect(said).not.toMatch(/made again|lost/);
+    },
+  );
 
   it.each([
     ["bf16", 2, 0.02],
@@ -114,7 +118,9 @@ describe("the same global batch", () => {
       // the first step begins with the same weights, and only what was sent is rounded
       expect(own?.[0]).toBeCloseTo(other?.[0] as number, name === "losses/grad_norm" ? 2 : 6);
       for (const [i, value] of (own ?? []).entries())
-        expect(Math.abs(value - (other?.[i] as number))).toBeLessThan(rel * Math.abs(other?.[i] as number));
+        expect(Math.abs(value - (other?.[i] as number))).toBeLessThan(
+          rel * Math.abs(other?.[i] as number),
+        );
     }
     const grads = [lines, expected].map((all) => all.map((line) => line["losses/grad_norm"]));
     expect(grads[0]).not.toEqual(grads[1]);
@@ -226,7 +232,10 @@ describe("nodes that come and go", () => {
 
   it("a checkpoint of one node is gone on with by three, and theirs by one", async () => {
     const whole = globalBatch({ train: { steps: 4 } });
-    const until_ = (steps: number): TogetherConfig => ({ ...whole, train: { ...whole.train, steps } });
+    const until_ = (steps: number): TogetherConfig => ({
+      ...whole,
+      train: { ...whole.train, steps },
+    });
     const expected = await alone("uninterrupted", whole);
     const begun = await trainHere(join(folder, "begun"), until_(1));
     const config = until_(3);
@@ -235,34 +244,35 @@ describe("nodes that come and go", () => {
     const all = [first, await nodes.add(), await nodes.add()];
     await Promise.all(all.map(({ done }) => done));
     await expectAgreed(all);
-    const { directory } = await trainHere(join(folder, "begun"), whole, { resume: begun.directory });
+    const { directory } = await trainHere(join(folder, "begun"), whole, {
+      resume: begun.directory,
+    });
     expectSame(metricsIn(directory), expected);
   });
 });
 
-describe("a loss that is not finite at one node", () => {
+describe("rewards that are far too large", () => {
   const share = (ids: readonly number[]): number =>
     ids.reduce((sum, id, i) => sum + id / (ALPHABET.length + 2) ** (i + 1), 0);
-  /** The last group of the second step is beyond f32: it is in the share of the last node. */
-  const counting = (excess: number): Environment<number> =>
-    defineEnvironment<number>({
-      name: "counting",
-      tasks: { train: (index) => index },
-      prompt: () => "ab>",
-      maxTokens: 4,
-      rewards: {
-        share: ({ task, replies }) => (task === 7 ? excess : 1) * share(replies[0]?.ids ?? []),
-      },
+  /** So are those of the last group of the second step, which is in the share of the last node. */
+  const config = (excess: number): TogetherConfig =>
+    globalBatch({
+      environment: defineEnvironment<number>({
+        name: "counting",
+        tasks: { train: (index) => index },
+        prompt: () => "ab>",
+        maxTokens: 4,
+        rewards: {
+          share: ({ task, replies }) => (task === 7 ? excess : 1) * share(replies[0]?.ids ?? []),
+        },
+      }),
+      ...{ reward: { speed: 0, truncated: "score" }, algorithm: { name: "dr_grpo" } },
+      ...{ checkpoint: { every: 1 }, train: { steps: 3 } },
     });
 
-  it("ends the run at all of them, whose state is the one before", async () => {
-    const config = (excess: number): TogetherConfig =>
-      globalBatch({
-        ...{ environment: counting(excess), reward: { speed: 0, truncated: "score" } },
-        ...{ algorithm: { name: "dr_grpo" }, checkpoint: { every: 1 }, train: { steps: 3 } },
-      });
+  it("so that a loss is not finite: the run ends at all nodes, with the state before", async () => {
     const place = join(folder, "spoilt");
-    const nodes = new TrainingNodes(place, config(1e39), { minWorld: 3 });
+    const nodes = new TrainingNodes(place, config(1e42), { minWorld: 3 });
     const all = [await nodes.add(), await nodes.add(), await nodes.add()];
     const errors = await Promise.all(all.map(({ done }) => errorOf(done)));
     for (const error of errors) {
@@ -275,8 +285,15 @@ describe("a loss that is not finite at one node", () => {
     const runs = join(place, "n0", "tiny");
     const run = join(runs, readdirSync(runs)[0] as string);
     expect(stepsOf(run)).toEqual(["step-000001"]);
-    const view = new NotedView();
-    await trainHere(join(place, "n0"), config(1), { view, resume: run });
+    await trainHere(join(place, "n0"), config(1), { resume: run });
     expectSame(metricsIn(run), await alone("sound", config(1)));
+  });
+
+  it("so that the square of a norm is beyond f32: they are clipped as at one node", async () => {
+    const large = config(1e29);
+    const nodes = await trainTogether(join(folder, "large"), large, { world: 2 });
+    const expected = await alone("large", large);
+    expect(expected[1]?.["losses/grad_norm"]).toBeGreaterThan(1e24);
+    for (const { result } of nodes) expectSame(metricsIn(result.directory), expected);
   });
 });
