@@ -28,14 +28,16 @@ export function weightPatch(before: Float32Array, after: Float32Array): Uint8Arr
 
 /** The new version. Errors: `file_invalid` for what is no patch of such weights. */
 export function patched(before: Float32Array, patch: Uint8Array): Float32Array {
+  if (patch.length % ENTRY !== 0) throw misfit(patch.length, before.length);
   const count = patch.length / ENTRY;
-  const aligned = Uint8Array.from(patch);
-  const after = Float32Array.from(before);
+  const entries = new Uint32Array(Uint8Array.from(patch).buffer);
+  const after = new Float32Array(before.length);
   const bits = bitsOf(after);
-  const entries = new Uint32Array(aligned.buffer);
+  // bit by bit: a copy of floats may change the payload of a NaN
+  bits.set(bitsOf(before));
   for (let i = 0; i < count; i++) {
     const index = entries[i] as number;
-    if (!Number.isInteger(count) || index >= bits.length) throw misfit(patch.length, bits.length);
+    if (index >= bits.length) throw misfit(patch.length, bits.length);
     bits[index] = entries[count + i] as number;
   }
   return after;
