@@ -120,8 +120,9 @@ describe("the pool's door", () => {
     expect(nonsense.status).toBe(422);
     expect(world.board.stats.out).toBe(0);
     door.board = undefined;
-    const elsewhere = source.take({ room: 1, holds: [] }, never);
-    // to be tried again, at whoever leads by then
-    await expect(elsewhere).rejects.not.toBeInstanceOf(ForgeError);
+    // to be asked again, at whoever leads by then
+    expect(await source.take({ room: 1, holds: [] }, never)).toEqual({ jobs: [], cancelled: [] });
+    const played = encoded({ groupId: 0, attempt: 1, version: 0 });
+    await expect(source.give(played, never)).rejects.not.toBeInstanceOf(ForgeError);
   });
 });

@@ -5,7 +5,7 @@ import { ForgeError } from "../../../engine/index.ts";
 import type { Verdict } from "../episode/dispatcher.ts";
 import { type JobSource, readTaken, type Taken, type TakeRequest } from "./job-source.ts";
 import type { EncodedGroup } from "./played-group.ts";
-import { POOL_PATHS, SUPERSEDED, UNUSABLE } from "./pool-door.ts";
+import { MISDIRECTED, POOL_PATHS, SUPERSEDED, UNUSABLE } from "./pool-door.ts";
 
 /** A node, and where it is reached. */
 export interface Collecting {
@@ -16,8 +16,8 @@ export interface Collecting {
 /** Milliseconds that an answer may take: those who have nothing to hand out answer sooner. */
 const PATIENCE = 120_000;
 
-/** Milliseconds before a question that was overtaken is asked again. */
-const PAUSE = 20;
+/** Milliseconds before a question that was overtaken, or that nobody is there for, is asked again. */
+const PAUSE = 50;
 
 /** See the file's head. */
 export class HttpJobSource implements JobSource {
@@ -34,27 +34,32 @@ export class HttpJobSource implements JobSource {
   }
 
   async take(request: TakeRequest, signal: AbortSignal): Promise<Taken> {
-    const answer = await this.#post(POOL_PATHS.take, request, signal);
+    const leader = await this.#leader();
+    const answer = leader && (await this.#post(leader, POOL_PATHS.take, request, signal));
     if (answer !== undefined) return readTaken(answer);
     await sleep(PAUSE, undefined, { signal });
     return { jobs: [], cancelled: [] };
   }
 
   async give(group: EncodedGroup, signal: AbortSignal): Promise<Verdict> {
-    const answer = await this.#post(POOL_PATHS.give, group, signal);
+    const leader = await this.#leader();
+    const answer = leader && (await this.#post(leader, POOL_PATHS.give, group, signal));
+    if (answer === undefined) throw new Error("nobody leads");
     return Object(answer).verdict === "taken" ? "taken" : "unwanted";
   }
 
-  /** Undefined for a question that another one has overtaken. */
-  async #post(path: `/${string}`, body: object, signal: AbortSignal): Promise<unknown> {
-    const leader = await this.#leader();
-    if (!leader) throw new Error("nobody leads");
-    const { node: peer, address } = leader;
+  /** Undefined for a question that another one has overtaken, or that is for somebody else by now. */
+  async #post(
+    { node: peer, address }: Collecting,
+    path: `/${string}`,
+    body: object,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const answer = await this.#client.ask(address, {
       ...{ method: "POST", path, peer, body, signal, timeoutMs: PATIENCE },
     });
     if (answer.status === 200) return answer.json();
-    if (answer.status === SUPERSEDED) return undefined;
+    if (answer.status === SUPERSEDED || answer.status === MISDIRECTED) return undefined;
     if (answer.status === UNUSABLE) throw refused(answer.json());
     throw new Error(`${peer} answers ${answer.status}`);
   }
