@@ -120,9 +120,10 @@ class Weights {
     let heardAt = performance.now();
     while (!signal.aborted) {
       const error = await this.#look();
-      const { step = 0, members = [] } = this.#status ?? {};
+      const { step = 0, members = [], epoch = 0 } = this.#status ?? {};
       if (error === undefined) heardAt = performance.now();
-      if (error === undefined && members.length === 0) return;
+      // before the first epoch nobody has begun yet
+      if (error === undefined && members.length === 0 && epoch > 0) return;
       // who has made all its steps goes, and nobody is there to say so
       if (error !== undefined && step >= this.#options.loaded.config.train.steps) return;
       if (performance.now() - heardAt > this.#options.patience) throw error;
