@@ -42,6 +42,8 @@ function forgeGpu(): Command {
     .version(manifest.version)
     .showSuggestionAfterError()
     .showHelpAfterError("(--help lists commands and options)")
+    // `bench --json` and `bench allreduce --json` are two options
+    .enablePositionalOptions()
     .exitOverride();
   for (const make of SUBCOMMANDS) program.addCommand(inherit(make(), program));
   return program;

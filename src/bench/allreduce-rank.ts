@@ -1,0 +1,136 @@
+/** One process of the all-reduce benchmark. */
+import {
+  allocateMemory,
+  bytesOf,
+  type ElementRange,
+  RingPlan,
+  RingPlane,
+  Token,
+  type WasmMemory,
+  type WireType,
+  Workspace,
+} from "../../cluster/index.ts";
+import { checkSum, fillContribution, type SumCheck } from "./allreduce-sum.ts";
+import { TcpLink } from "./tcp-link.ts";
+
+/**
+ * What is measured: the ring; bare TCP, where each rank sends as many bytes to its successor, and all do it at once as they do
+ * in the ring; and such a stream alone, from rank 0 to rank 1.
+ */
+export const WAYS = ["ring", "tcp", "tcp alone"] as const;
+export type Way = (typeof WAYS)[number];
+
+/** What a rank is made with. */
+export interface RankSettings {
+  readonly rank: number;
+  readonly world: number;
+  /** Bytes of the vector in f32. */
+  readonly bytes: number;
+  readonly wire: WireType;
+  readonly chunkBytes: number;
+  /** Of the run, as text. */
+  readonly token: string;
+}
+
+/** What a rank took to do its part. */
+export interface Turn {
+  readonly seconds: number;
+  /** Of all threads. */
+  readonly cpuSeconds: number;
+}
+
+/** Elements of a bucket at most: 8 MiB. */
+const BUCKET = 2 ** 21;
+
+const RUN_ID = "0f".repeat(16);
+
+/** See the file's head. Its connections end with the process. */
+export class AllreduceRank {
+  readonly #settings: RankSettings;
+  readonly #ring: RingPlane;
+  readonly #tcp: TcpLink;
+  readonly #memory: WasmMemory;
+  readonly #space: Workspace;
+  #op = 0;
+
+  private constructor(settings: RankSettings, ring: RingPlane, tcp: TcpLink) {
+    const { rank, world, bytes, wire, chunkBytes } = settings;
+    const total = bytes / 4;
+    this.#settings = settings;
+    this.#ring = ring;
+    this.#tcp = tcp;
+    this.#memory = allocateMemory(5 * bytes, true);
+    fillContribution(new Float32Array(this.#memory.buffer, 0, total), rank);
+    const plan = new RingPlan({ rank, world, total, buckets: bucketsOf(total), wire, chunkBytes });
+    this.#space = new Workspace(plan, "both", this.#memory, {
+      ...{ contribution: 0, result: bytes, packed: 2 * bytes },
+      ...{ residual: 3 * bytes, nextResidual: 4 * bytes },
+    });
+  }
+
+  static async open(settings: RankSettings): Promise<AllreduceRank> {
+    const { rank, token, chunkBytes } = settings;
+    const ring = await RingPlane.open({
+      ...{ runId: RUN_ID, token: Token.parse(token), nodeId: nodeOf(rank) },
+      limits: { chunkBytes, bufferedBytes: 16 * Math.max(2 ** 20, chunkBytes) },
+    });
+    return new AllreduceRank(settings, ring, await TcpLink.open());
+  }
+
+  /** Where the ring is dialled, and the port of bare TCP. */
+  get doors(): { readonly url: string; readonly port: number } {
+    return { url: this.#ring.listener.url, port: this.#tcp.port };
+  }
+
+  /** Dials the predecessor in both ways. */
+  async begin(doors: readonly { readonly url: string; readonly port: number }[]): Promise<void> {
+    const { rank, world } = this.#settings;
+    await this.#tcp.dial(doors[(rank + world - 1) % world]?.port ?? 0);
+    const members = doors.map((_, other) => nodeOf(other));
+    const addressOf = (node: string): string | undefined => doors[members.indexOf(node)]?.url;
+    await this.#ring.begin({ epoch: 1, members, addressOf });
+  }
+
+  /** Does its part; all ranks are asked at once. */
+  async run(way: Way): Promise<Turn> {
+    const cpu = process.cpuUsage();
+    const start = performance.now();
+    await this.#move(way);
+    const seconds = (performance.now() - start) / 1000;
+    const { user, system } = process.cpuUsage(cpu);
+    return { seconds, cpuSeconds: (user + system) / 1e6 };
+  }
+
+  /** Looks at the last sum, and forgets it. */
+  check(): SumCheck {
+    const { bytes, world, wire } = this.#settings;
+    const result = new Float32Array(this.#memory.buffer, bytes, bytes / 4);
+    const found = checkSum(result, world, wire);
+    result.fill(Number.NaN);
+    return found;
+  }
+
+  async #move(way: Way): Promise<void> {
+    const { rank } = this.#settings;
+    const sent = sentBytes(this.#settings);
+    if (way === "ring") await this.#ring.run(this.#space, { op: this.#op++, attempt: 0 });
+    else if (way === "tcp") await Promise.all([this.#tcp.send(sent), this.#tcp.receive(sent)]);
+    else if (rank === 0) await this.#tcp.send(sent);
+    else if (rank === 1) await this.#tcp.receive(sent);
+  }
+}
+
+/** Bytes that a rank sends in the ring, but for what goes before each chunk: 2 (N − 1) / N of the vector's on the wire. */
+export function sentBytes({ world, bytes, wire }: Omit<RankSettings, "rank" | "token">): number {
+  return Math.round((2 * (world - 1) * bytesOf(bytes / 4, wire)) / world);
+}
+
+function nodeOf(rank: number): string {
+  return `rank-${rank}`;
+}
+
+function bucketsOf(total: number): ElementRange[] {
+  return Array.from({ length: Math.ceil(total / BUCKET) }, (_, i) => ({
+    ...{ from: i * BUCKET, to: Math.min(total, (i + 1) * BUCKET) },
+  }));
+}

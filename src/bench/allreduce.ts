@@ -1,0 +1,218 @@
+/** How fast the ring is between processes of this machine, and what share of bare TCP that is. */
+import { type ChildProcess, fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { extname, join } from "node:path";
+import type { WireType } from "../../cluster/index.ts";
+import { ForgeError } from "../../engine/error.ts";
+import type { Order } from "./allreduce-process.ts";
+import {
+  type AllreduceRank,
+  type RankSettings,
+  sentBytes,
+  type Turn,
+  WAYS,
+  type Way,
+} from "./allreduce-rank.ts";
+import type { SumCheck } from "./allreduce-sum.ts";
+import { digits, table } from "./report.ts";
+
+/** What to measure. */
+export interface AllreduceOptions {
+  /** Processes, from 2 on. */
+  readonly world: number;
+  /** Of the vector in f32. */
+  readonly mib: number;
+  readonly wire: WireType;
+  readonly chunkKib: number;
+  readonly rounds: number;
+}
+
+/** One way of moving as many bytes. */
+export interface AllreduceRow {
+  readonly way: Way;
+  /** 10⁹ bytes a second that a node sends: the median of the rounds, and the best. */
+  readonly gigabytesPerSecond: number;
+  readonly best: number;
+  /** Processor seconds of all nodes, by the 10⁹ bytes that they have sent: median. */
+  readonly cpuSecondsPerGigabyte: number;
+}
+
+/** What was found. */
+export interface AllreduceReport {
+  readonly options: AllreduceOptions;
+  /** Bytes that a node sends in a round. */
+  readonly sentBytes: number;
+  readonly rows: readonly AllreduceRow[];
+  /** The ring's speed by that of bare TCP between the same processes, all at once as they are in the ring. */
+  readonly ratio: number;
+  /** Of a sum that was looked at before anything was timed. */
+  readonly sum: SumCheck;
+}
+
+/** Rounds that are not counted: what is compiled has been by then. */
+const WARM_UP = 4;
+
+/**
+ * Sums once, looks at the sum, and measures all ways in turns.
+ *
+ * Errors    `hash_mismatch` when ranks differ; `validation` when the sum is not that in f64; `internal` when a process fails.
+ */
+export async function benchAllreduce(options: AllreduceOptions): Promise<AllreduceReport> {
+  const { world, mib, wire, chunkKib, rounds } = options;
+  const settings = { world, bytes: mib * 2 ** 20, wire, chunkBytes: chunkKib * 2 ** 10 };
+  await using ranks = new Ranks(world);
+  await ranks.begin(settings);
+  await ranks.run("ring");
+  const sum = agreed(await ranks.check());
+  const found = new Map<Way, Round[]>(WAYS.map((way) => [way, []]));
+  for (let round = -WARM_UP; round < rounds; round++)
+    for (const way of WAYS) {
+      const turns = await ranks.run(way);
+      if (round >= 0) found.get(way)?.push(roundOf(turns));
+    }
+  const sent = sentBytes(settings);
+  const rows = WAYS.map((way) => rowOf(way, found.get(way) ?? [], sent, world));
+  const speed = (way: Way): number =>
+    rows.find((row) => row.way === way)?.gigabytesPerSecond ?? Number.NaN;
+  return { options, sentBytes: sent, rows, ratio: speed("ring") / speed("tcp"), sum };
+}
+
+/** The report as Markdown. */
+export function allreduceText({ options, sentBytes, rows, ratio, sum }: AllreduceReport): string {
+  const { world, mib, wire, chunkKib } = options;
+  const cells = rows.map((row) => [
+    row.way,
+    `${digits(row.gigabytesPerSecond)} GB/s`,
+    `${digits(row.best)} GB/s`,
+    `${digits(row.cpuSecondsPerGigabyte)} s`,
+  ]);
+  return [
+    `${world} processes, ${mib} MiB as ${wire} in chunks of ${chunkKib} KiB: each sends ${digits(sentBytes / 1e6)} MB a round`,
+    table([["", "a node sends", "best", "CPU a GB"], ...cells]),
+    `ring / tcp: ${ratio.toFixed(2)}`,
+    `the sum was looked at: off by ${sum.largestError.toExponential(1)} at most, of ${sum.bound.toExponential(1)} that rounding may cost; all ranks have ${sum.hash.slice(0, 12)}…`,
+  ].join("\n\n");
+}
+
+/** How long the slowest took, and what all have used. */
+type Round = Turn;
+
+function roundOf(turns: readonly Turn[]): Round {
+  return {
+    seconds: Math.max(...turns.map(({ seconds }) => seconds)),
+    cpuSeconds: turns.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+  };
+}
+
+function rowOf(way: Way, rounds: readonly Round[], sent: number, world: number): AllreduceRow {
+  const seconds = rounds.map((round) => round.seconds);
+  const cpu = median(rounds.map(({ cpuSeconds }) => cpuSeconds));
+  const senders = way === "tcp alone" ? 1 : world;
+  return {
+    way,
+    gigabytesPerSecond: sent / 1e9 / median(seconds),
+    best: sent / 1e9 / Math.min(...seconds),
+    cpuSecondsPerGigabyte: cpu / ((senders * sent) / 1e9),
+  };
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  const [low = Number.NaN, high = Number.NaN] = [Math.floor(middle), Math.ceil(middle)].map(
+    (index) => sorted[index],
+  );
+  return (low + high) / 2;
+}
+
+/** What all ranks have found, which must be the same, and right. */
+function agreed(sums: readonly SumCheck[]): SumCheck {
+  const hashes = new Set(sums.map(({ hash }) => hash));
+  const [sum] = sums;
+  if (!sum || hashes.size !== 1) {
+    throw new ForgeError({
+      code: "hash_mismatch",
+      what: "bench allreduce: the ranks have different sums.",
+      got: [...hashes].join(", "),
+      fix: "report this as a bug",
+    });
+  }
+  if (sum.largestError <= sum.bound) return sum;
+  throw new ForgeError({
+    code: "validation",
+    what: "bench allreduce: the sum is not that in f64.",
+    got: `off by ${sum.largestError}; rounding may cost ${sum.bound}`,
+    fix: "report this as a bug",
+  });
+}
+
+/** The processes. Each runs what this one runs, from the sources or from the package, with the same flags of Node. */
+class Ranks implements AsyncDisposable {
+  readonly #processes: readonly ChildProcess[];
+
+  constructor(world: number) {
+    const entry = join(import.meta.dirname, `allreduce-process${extname(import.meta.filename)}`);
+    this.#processes = Array.from({ length: world }, () => fork(entry, { stdio: "inherit" }));
+  }
+
+  async begin(settings: Omit<RankSettings, "rank" | "token">): Promise<void> {
+    const token = randomBytes(32).toString("hex");
+    const doors = await this.#askAll<AllreduceRank["doors"]>((rank) => ({
+      ...{ do: "open", settings: { ...settings, rank, token } },
+    }));
+    await this.#askAll(() => ({ do: "begin", doors }));
+  }
+
+  run(way: Way): Promise<Turn[]> {
+    return this.#askAll(() => ({ do: "run", way }));
+  }
+
+  check(): Promise<SumCheck[]> {
+    return this.#askAll(() => ({ do: "check" }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(
+      this.#processes.map(async (process) => {
+        if (process.exitCode !== null || process.signalCode !== null) return;
+        const isGone = new Promise((resolve) => process.once("exit", resolve));
+        if (process.connected) process.disconnect();
+        await isGone;
+      }),
+    );
+  }
+
+  #askAll<T>(orderOf: (rank: number) => Order): Promise<T[]> {
+    return Promise.all(
+      this.#processes.map((process, rank) => ask<T>(process, rank, orderOf(rank))),
+    );
+  }
+}
+
+async function ask<T>(process: ChildProcess, rank: number, order: Order): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      process.off("message", onMessage).off("exit", onExit);
+    };
+    const onMessage = (message: { readonly answer?: unknown; readonly error?: string }): void => {
+      settle();
+      if (message.error === undefined) resolve(message.answer as T);
+      else reject(failed(rank, message.error));
+    };
+    const onExit = (code: number | null): void => {
+      settle();
+      reject(failed(rank, `it ended with ${code}`));
+    };
+    process.on("message", onMessage).on("exit", onExit);
+    process.send(order);
+  });
+}
+
+function failed(rank: number, why: string): ForgeError {
+  return new ForgeError({
+    code: "internal",
+    what: "bench allreduce: a process has failed.",
+    got: `rank ${rank}: ${why}`,
+    fix: "give it a smaller vector if memory was short, or else report this as a bug",
+  });
+}
