@@ -217,7 +217,10 @@ export class RingPlane implements AsyncDisposable {
         ...(tls && { tls }),
         ...(limits && { limits }),
       },
-      chunk: (header, payload) => this.#receive(ringOf(), header, payload),
+      handlers: {
+        place: (header) => this.#placeOf(ringOf(), header),
+        chunk: (header, payload) => this.#receive(ringOf(), header, payload),
+      },
       onFailure: (error) => {
         const ring = ringOf();
         ring.failure ??= error;
@@ -232,6 +235,11 @@ export class RingPlane implements AsyncDisposable {
     if (ring?.links && ring.failure === undefined) ring.links.admit(sender);
     else sender.kill(CLOSE.superseded, "no such epoch");
   };
+
+  #placeOf(ring: Ring, bytes: Uint8Array): Uint8Array | undefined {
+    const header = decodeChunkHeader(bytes, { chunkBytes: this.#limits.chunkBytes });
+    return ring.run?.placeOf(header);
+  }
 
   #receive(ring: Ring, bytes: Uint8Array, payload: Uint8Array): void | Promise<void> {
     const header = decodeChunkHeader(bytes, { chunkBytes: this.#limits.chunkBytes });

@@ -7,9 +7,9 @@
  * becomes ready or arrives; see `segments.ts`.
  */
 import { crc32 } from "node:zlib";
-import { ClusterError } from "../error.ts";
 import { type ChunkHeader, checkPayload } from "../protocol/chunk-header.ts";
 import { type Arrival, arrivalOf, type RingPlace } from "./arrival.ts";
+import { nonFinite, notNow } from "./collective-error.ts";
 import type { Chunk, RingPlan } from "./plan.ts";
 import type { ElementRange, Phase } from "./segments.ts";
 import { violation } from "./violation.ts";
@@ -109,7 +109,7 @@ export class Collective {
     this.#attempt(() => {
       const range = this.#plan.shape.buckets[bucket];
       if (!range || this.#isReady[bucket])
-        return refuse(`bucket ${bucket}`, "each becomes ready once");
+        throw notNow(`bucket ${bucket}`, "each becomes ready once");
       if (this.#isReduced && !this.#space.isContributionFinite(range)) {
         throw nonFinite("the contribution", range);
       }
@@ -144,10 +144,25 @@ export class Collective {
 
   /** A chunk that {@link nextChunk} gave has left. Errors: `argument_invalid` for any other. */
   sent(outgoing: OutgoingChunk): void {
-    if (!this.#underWay.delete(outgoing)) refuse("a chunk", "it is not under way");
+    if (!this.#underWay.delete(outgoing)) throw notNow("a chunk", "it is not under way");
     this.#left.outgoing--;
     this.#counts.chunksOut++;
     this.#counts.bytesOut += outgoing.payload.length;
+  }
+
+  /**
+   * Where the payload of a chunk that is on its way can be put as it comes, to be given to {@link receive} when it is whole;
+   * undefined unless this attempt awaits it now: what is wrong with it, {@link receive} says. Until then nobody may write
+   * there, and nobody reads.
+   */
+  placeOf(header: ChunkHeader): Uint8Array | undefined {
+    try {
+      if (this.#failure !== undefined || arrivalOf(header, this.place) !== "now") return undefined;
+      const chunk = this.#awaited(header);
+      return chunk && this.#space.payload(chunk);
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -163,20 +178,12 @@ export class Collective {
       if (arrival === "late") this.#counts.late++;
       if (arrival !== "now") return arrival;
       const { phase } = header;
-      const isPhase = phase === "reduce" ? this.#isReduced : this.#isGathered;
-      if (!isPhase) throw violation("this collective has no such phase", header);
-      const chunk = this.#plan.chunkOf(header);
-      if (this.#has(chunk, RECEIVED[phase])) {
-        if (header.payloadCrc !== this.#crcs[phase][chunk.index]) {
-          throw violation("it has come before, with another payload", header);
-        }
+      const chunk = this.#awaited(header);
+      if (!chunk) {
         this.#counts.duplicate++;
         return "duplicate";
       }
       checkPayload(header, payload);
-      if (phase === "gather" && this.#isReduced && !this.#has(chunk, TAKEN.reduce)) {
-        throw violation("it is a sum to which this rank has yet to add", header);
-      }
       this.#flag(chunk, RECEIVED[phase]);
       this.#crcs[phase][chunk.index] = header.payloadCrc;
       this.#counts.chunksIn++;
@@ -186,6 +193,22 @@ export class Collective {
       else if (this.#isReady[chunk.bucket]) this.#reduce(chunk);
       return "applied";
     });
+  }
+
+  /** The chunk of a header of this attempt; undefined for one that has come before. Errors: `protocol_violated`. */
+  #awaited(header: ChunkHeader): Chunk | undefined {
+    const { phase } = header;
+    const isPhase = phase === "reduce" ? this.#isReduced : this.#isGathered;
+    if (!isPhase) throw violation("this collective has no such phase", header);
+    const chunk = this.#plan.chunkOf(header);
+    if (this.#has(chunk, RECEIVED[phase])) {
+      if (header.payloadCrc === this.#crcs[phase][chunk.index]) return undefined;
+      throw violation("it has come before, with another payload", header);
+    }
+    if (phase === "gather" && this.#isReduced && !this.#has(chunk, TAKEN.reduce)) {
+      throw violation("it is a sum to which this rank has yet to add", header);
+    }
+    return chunk;
   }
 
   /** Its bucket is ready. */
@@ -277,23 +300,4 @@ export class Collective {
       throw error;
     }
   }
-}
-
-function nonFinite(what: string, { from, to }: ElementRange): ClusterError {
-  return new ClusterError({
-    code: "non_finite",
-    what: `collective: ${what} is not finite.`,
-    got: `NaN or infinity among the elements ${from} to ${to}`,
-    why: "it would spoil the step of all",
-    fix: "skip the step, or scale the loss down",
-  });
-}
-
-function refuse(what: string, why: string): never {
-  throw new ClusterError({
-    code: "argument_invalid",
-    what: `collective: ${what} is not to be had now.`,
-    why,
-    fix: "make a collective for each attempt",
-  });
 }

@@ -97,15 +97,17 @@ export class Workspace {
     return this.payload(range);
   }
 
-  /** What was put or packed last. */
+  /** What was put or packed last, or where the next is to be put. */
   payload(range: ElementRange): Uint8Array {
     const { wire } = this.plan.shape;
     return this.#bytes(this.#payloadAt(range), bytesOf(lengthOf(range), wire));
   }
 
-  /** Puts what was received where it waits. */
+  /** Puts what was received where it waits, unless it is there already. */
   put(range: ElementRange, payload: Uint8Array): void {
-    this.#bytes(this.#payloadAt(range), payload.length).set(payload);
+    const at = this.#payloadAt(range);
+    if (payload.buffer === this.#memory.buffer && payload.byteOffset === at) return;
+    this.#bytes(at, payload.length).set(payload);
   }
 
   /** Makes the result what was received and the contribution together. */

@@ -1,5 +1,6 @@
-/** What is asked of a peer before there is a WebSocket, and what it is told when that is not enough. */
+/** What is asked of a peer before there is a connection, and what it is told when that is not enough. */
 import type { IncomingHttpHeaders } from "node:http";
+import { RING_PROTOCOL } from "./frame.ts";
 import { isNodeId, type Plane, ROLES, type Role } from "./identity.ts";
 import { isEqual, type Secret } from "./secret.ts";
 import type { TicketBook, TicketVerdict } from "./ticket.ts";
@@ -10,12 +11,20 @@ export const TRANSPORT_VERSION = "1";
 
 export const PATHS: Readonly<Record<Plane, string>> = { control: "/control", ring: "/ring" };
 
+/** What a socket becomes. */
+export const PROTOCOLS: Readonly<Record<Plane, string>> = {
+  control: "websocket",
+  ring: RING_PROTOCOL,
+};
+
 /** Headers of a request, and of its answer. */
 export const HEADER = {
   version: "x-forge-version",
   run: "x-forge-run",
   node: "x-forge-node",
   ticket: "x-forge-ticket",
+  /** 16 bytes in hex, for the proof; a WebSocket has its key. */
+  nonce: "x-forge-nonce",
   /** The answering node's proof that it too knows the token. */
   proof: "x-forge-proof",
 } as const;
@@ -52,6 +61,8 @@ export interface Refusal {
   readonly reason: string;
 }
 
+const NONCE = /^[0-9a-f]{32}$/;
+
 /** A ticket of an epoch that we have not yet heard of may be good in a moment. */
 const TICKET_REFUSALS: Readonly<Record<Exclude<TicketVerdict, "good">, Refusal>> = {
   forged: { status: 401, reason: "bad ticket" },
@@ -68,7 +79,9 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   const { headers } = request;
   const plane = planeOf(request.url);
   if (!plane || !door.planes.has(plane)) return { status: 404, reason: "no such path" };
-  if (!isUpgrade(request)) return { status: 426, reason: "version 1 over WebSocket 13 only" };
+  if (!isUpgrade(request, plane)) {
+    return { status: 426, reason: "version 1 over WebSocket 13, or forge-ring, only" };
+  }
   if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
   const role = roleOf(headers.authorization, door.token);
   if (!role) return { status: 401, reason: "bad token" };
@@ -87,14 +100,19 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   return { plane, role, nodeId };
 }
 
+/** What a request says that no other has said, so that no proof is good for another. */
+export function nonceOf(plane: Plane, headers: IncomingHttpHeaders): string {
+  return text(headers[plane === "control" ? "sec-websocket-key" : HEADER.nonce]);
+}
+
 /** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
 export function proofOf(
   bearer: Secret,
-  request: { readonly key: string; readonly plane: Plane; readonly runId: string },
+  request: { readonly nonce: string; readonly plane: Plane; readonly runId: string },
   nodeId: string,
 ): string {
-  const { key, plane, runId } = request;
-  return Buffer.from(bearer.hmac(`proof:${runId}:${plane}:${key}:${nodeId}`)).toString("hex");
+  const { nonce, plane, runId } = request;
+  return Buffer.from(bearer.hmac(`proof:${runId}:${plane}:${nonce}:${nodeId}`)).toString("hex");
 }
 
 /** Undefined for any other path; nothing is ever said in a query. */
@@ -103,12 +121,14 @@ function planeOf(url: string): Plane | undefined {
   return url === PATHS.ring ? "ring" : undefined;
 }
 
-function isUpgrade({ method, headers }: HandshakeRequest): boolean {
+function isUpgrade({ method, headers }: HandshakeRequest, plane: Plane): boolean {
   return (
     method === "GET" &&
-    headers.upgrade?.toLowerCase() === "websocket" &&
-    headers["sec-websocket-version"] === "13" &&
-    headers[HEADER.version] === TRANSPORT_VERSION
+    headers.upgrade?.toLowerCase() === PROTOCOLS[plane] &&
+    headers[HEADER.version] === TRANSPORT_VERSION &&
+    (plane === "control"
+      ? headers["sec-websocket-version"] === "13"
+      : NONCE.test(nonceOf(plane, headers)))
   );
 }
 
