@@ -6,12 +6,11 @@
  * the contributions and their order in the ring alone, not on buckets, chunks, attempts, or the order in which anything
  * becomes ready or arrives; see `segments.ts`.
  */
-import { crc32 } from "node:zlib";
-import { type ChunkHeader, checkPayload } from "../protocol/chunk-header.ts";
+import { type ChunkHeader, checkChecksum, checkLength } from "../protocol/chunk-header.ts";
 import { type Arrival, arrivalOf, type RingPlace } from "./arrival.ts";
 import { nonFinite, notNow } from "./collective-error.ts";
 import type { Chunk, RingPlan } from "./plan.ts";
-import type { ElementRange, Phase } from "./segments.ts";
+import type { Phase } from "./segments.ts";
 import { violation } from "./violation.ts";
 import { BLOCK } from "./wire-type.ts";
 import type { Workspace } from "./workspace.ts";
@@ -62,8 +61,8 @@ export class Collective {
   readonly #isReduced: boolean;
   readonly #isGathered: boolean;
   readonly #flags: Uint8Array;
-  /** crc32 of the payloads received. */
-  readonly #crcs: Readonly<Record<Phase, Uint32Array>>;
+  /** Of the payloads received. */
+  readonly #checksums: Readonly<Record<Phase, Uint32Array>>;
   readonly #isReady: Uint8Array;
   readonly #outgoing: Outgoing[] = [];
   readonly #underWay = new Set<OutgoingChunk>();
@@ -81,8 +80,8 @@ export class Collective {
     this.#counts = { chunksIn: 0, bytesIn: 0, chunksOut: 0, bytesOut: 0, late: 0, duplicate: 0 };
     this.counts = this.#counts;
     this.#flags = new Uint8Array(plan.chunks.length);
-    const crcs = (): Uint32Array => new Uint32Array(plan.chunks.length);
-    this.#crcs = { reduce: crcs(), gather: crcs() };
+    const none = (): Uint32Array => new Uint32Array(plan.chunks.length);
+    this.#checksums = { reduce: none(), gather: none() };
     this.#isReady = new Uint8Array(plan.shape.buckets.length);
     this.#left.buckets = this.#isReady.length;
     for (const phase of phases === "both" ? (["reduce", "gather"] as const) : [phases])
@@ -183,12 +182,13 @@ export class Collective {
         this.#counts.duplicate++;
         return "duplicate";
       }
-      checkPayload(header, payload);
+      checkLength(header, payload);
+      this.#space.put(chunk, payload);
+      checkChecksum(header, this.#space.checksum(this.#space.payload(chunk)));
       this.#flag(chunk, RECEIVED[phase]);
-      this.#crcs[phase][chunk.index] = header.payloadCrc;
+      this.#checksums[phase][chunk.index] = header.checksum;
       this.#counts.chunksIn++;
       this.#counts.bytesIn += payload.length;
-      this.#space.put(chunk, payload);
       if (phase === "gather") this.#adopt(chunk);
       else if (this.#isReady[chunk.bucket]) this.#reduce(chunk);
       return "applied";
@@ -202,7 +202,7 @@ export class Collective {
     if (!isPhase) throw violation("this collective has no such phase", header);
     const chunk = this.#plan.chunkOf(header);
     if (this.#has(chunk, RECEIVED[phase])) {
-      if (header.payloadCrc === this.#crcs[phase][chunk.index]) return undefined;
+      if (header.checksum === this.#checksums[phase][chunk.index]) return undefined;
       throw violation("it has come before, with another payload", header);
     }
     if (phase === "gather" && this.#isReduced && !this.#has(chunk, TAKEN.reduce)) {
@@ -274,7 +274,9 @@ export class Collective {
       segment: chunk.segment,
       offset: chunk.from / BLOCK,
       elements: chunk.to - chunk.from,
-      payloadCrc: isHandedOn ? (this.#crcs.gather[chunk.index] as number) : crc32(payload),
+      checksum: isHandedOn
+        ? (this.#checksums.gather[chunk.index] as number)
+        : this.#space.checksum(payload),
     };
   }
 

@@ -1,5 +1,6 @@
 /** The arithmetic of the ring over a WebAssembly memory: packing for the wire, adding what comes in, adopting it. */
 import { ClusterError } from "../error.ts";
+import { CHECKSUM_STEP, checksumEnd } from "./checksum.ts";
 import { type ReducerKernels, reducerModule } from "./reducer-module.ts";
 import { addScalar, type Feedback, packScalar, unpackScalar } from "./scalar.ts";
 import { instantiate, type WasmMemory } from "./wasm.ts";
@@ -106,6 +107,15 @@ export class Reducer {
     const { blocks, tail } = split(elements);
     if (this.#kernels.isFinite(values, blocks) === 0) return false;
     return tail === 0 || this.#floats(values, elements - tail, tail).every(Number.isFinite);
+  }
+
+  /** The checksum of so many bytes; see `checksum.ts`. */
+  checksum(at: number, length: number): number {
+    this.#checkPlace("bytes", at, length, 1);
+    const steps = Math.floor(length / CHECKSUM_STEP);
+    const whole = steps * CHECKSUM_STEP;
+    const lanes = this.#kernels.checksum(at, steps);
+    return checksumEnd(lanes, this.#bytes(at + whole, length - whole), length);
   }
 
   #bytes(at: number, length: number): Uint8Array {

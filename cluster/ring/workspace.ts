@@ -110,6 +110,11 @@ export class Workspace {
     this.#bytes(at, payload.length).set(payload);
   }
 
+  /** The checksum of what {@link first} or {@link payload} gave. */
+  checksum(payload: Uint8Array): number {
+    return this.#reducer.checksum(payload.byteOffset, payload.length);
+  }
+
   /** Makes the result what was received and the contribution together. */
   add(range: ElementRange): void {
     const { contribution, result } = this.#places;
