@@ -15,6 +15,7 @@ const BACK_OFF = { first: 10, most: 200 };
 /** What the connections of an epoch are made of. */
 export interface RingLinksParts {
   readonly epoch: number;
+  readonly lane: number;
   readonly predecessor: { readonly node: NodeId; readonly address: string };
   readonly successor: NodeId;
   readonly dial: DialOptions & { readonly clock: Clock };
@@ -95,12 +96,12 @@ export class RingLinks {
 
   /** Dials until the predecessor has begun the epoch too. */
   async #dial(): Promise<RingReceiver> {
-    const { epoch, predecessor, dial, handlers } = this.#parts;
+    const { epoch, lane, predecessor, dial, handlers } = this.#parts;
     const { token, runId, nodeId, clock } = dial;
     for (let wait = BACK_OFF.first; ; wait = Math.min(2 * wait, BACK_OFF.most)) {
       try {
         const expires = expiryOf(clock);
-        const grant = { epoch, from: nodeId, to: predecessor.node, expires };
+        const grant = { epoch, lane, from: nodeId, to: predecessor.node, expires };
         return await dialRing(predecessor.address, {
           ...dial,
           ...{ peer: predecessor.node, signal: this.#giveUp.signal },

@@ -100,7 +100,7 @@ export class Collective {
   /**
    * What a bucket has to give is in the memory: its contribution, or with `gather` alone the part of the result that is
    * owned here. It must not change until the collective is over. Buckets become ready once each, in any order: ranks need
-   * not agree on it, but those that do wait the least for each other.
+   * not agree on it, but those that do wait the least for each other. Of those of other lanes nothing is read.
    *
    * Errors    `non_finite`, and nothing of the bucket is sent; `argument_invalid`.
    */
@@ -109,12 +109,14 @@ export class Collective {
       const range = this.#plan.shape.buckets[bucket];
       if (!range || this.#isReady[bucket])
         throw notNow(`bucket ${bucket}`, "each becomes ready once");
-      if (this.#isReduced && !this.#space.isContributionFinite(range)) {
+      const chunks = this.#plan.chunksOfBucket(bucket);
+      const isRead = this.#isReduced && chunks.length > 0;
+      if (isRead && !this.#space.isContributionFinite(range)) {
         throw nonFinite("the contribution", range);
       }
       this.#isReady[bucket] = 1;
       this.#left.buckets--;
-      for (const chunk of this.#plan.chunksOfBucket(bucket)) this.#begin(chunk);
+      for (const chunk of chunks) this.#begin(chunk);
     });
   }
 

@@ -36,7 +36,7 @@ function memoryOf(peer: number): WasmMemory {
 }
 
 /** How a vector is cut. */
-export type Cut = Pick<RingShape, "buckets" | "chunkBytes">;
+export type Cut = Pick<RingShape, "buckets" | "chunkBytes" | "lane">;
 
 /** A node with its vectors, which outlive attempts. What it has not yet written is rubbish. */
 export class Peer {

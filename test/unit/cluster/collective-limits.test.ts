@@ -160,6 +160,14 @@ describe("plan and places", () => {
       { from: 1000, to: 1000 },
     ];
     expect(new RingPlan({ ...shape, buckets: good }).chunks).toHaveLength(4);
+    for (const lane of [
+      { index: 1, of: 1 },
+      { index: -1, of: 2 },
+      { index: 0.5, of: 2 },
+    ]) {
+      const plan = (): RingPlan => new RingPlan({ ...shape, buckets: good, lane });
+      expect(clusterCodeOf(plan)).toBe("argument_invalid");
+    }
   });
 
   test("all places that a collective needs are there, apart from each other", () => {
