@@ -4,6 +4,7 @@ import type { MembershipMessage } from "./membership/message.ts";
 import { membershipSchema } from "./membership/message-schema.ts";
 import type { NodeId } from "./membership/record.ts";
 import { type ControlCodec, controlCodec } from "./protocol/control-message.ts";
+import { CLOSE } from "./transport/close-code.ts";
 import type { ControlConnection, ControlOpener } from "./transport/control-connection.ts";
 import { dialControl } from "./transport/dial.ts";
 import { limitsOf } from "./transport/limits.ts";
@@ -13,11 +14,16 @@ import {
   type ListenOptions,
   listen,
 } from "./transport/listener.ts";
+import type { Route } from "./transport/route.ts";
 
 /** What a node's connections are made with. */
 export interface ControlPlaneOptions extends DoorOptions {
   /** Serves the ring at the same door. */
   readonly ring?: NonNullable<ListenOptions<MembershipMessage>["ring"]>;
+  /** Answers plain requests there. It is all that rollout nodes may say: the control plane is closed to them, with 1008. */
+  readonly routes?: readonly Route[];
+  /** Told what a route has thrown. Default: a warning of the process. */
+  readonly onFault?: NonNullable<ListenOptions<MembershipMessage>["onFault"]>;
 }
 
 /** What is done with what comes. */
@@ -60,6 +66,11 @@ export class ControlPlane implements AsyncDisposable {
   /** The door. */
   get listener(): Listener {
     return this.#listener as Listener;
+  }
+
+  /** Whether there is some connection. */
+  get isConnected(): boolean {
+    return this.#connections.size > 0;
   }
 
   /** Connects with whoever is at an address. Errors: those of `dialControl`. */
@@ -113,7 +124,11 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   readonly #open: ControlOpener<MembershipMessage> = (connection) => {
-    const { nodeId } = connection.peer;
+    const { nodeId, role } = connection.peer;
+    if (role !== "trainer") {
+      void connection.close(CLOSE.policy, "trainers only");
+      return { message: () => {} };
+    }
     const all = this.#connections.get(nodeId) ?? new Set();
     this.#connections.set(nodeId, all.add(connection));
     return {

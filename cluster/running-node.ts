@@ -68,6 +68,21 @@ export class RunningNode implements AsyncDisposable {
     return this.#node.record;
   }
 
+  /** Who leads, as far as the node knows. */
+  get leader(): NodeId | undefined {
+    return this.#node.leader;
+  }
+
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#node.step;
+  }
+
+  /** Whether some other node is connected with this one. */
+  get isConnected(): boolean {
+    return this.#plane.isConnected;
+  }
+
   get isLeading(): boolean {
     return this.#node.isLeading;
   }
@@ -87,9 +102,9 @@ export class RunningNode implements AsyncDisposable {
     this.#node.join([await this.#plane.greet(address)]);
   }
 
-  /** The host has a state, and its contribution to the step behind it. */
-  ready(step: number, hash: string): void {
-    this.#node.ready(step, hash);
+  /** As {@link ClusterNode.ready}. */
+  ready(step: number, hash: string, work: string | null = null): void {
+    this.#node.ready(step, hash, work);
   }
 
   /** The host has come to an end with a step. */

@@ -47,6 +47,8 @@ export class ClusterNode {
   #beatAt = Number.NEGATIVE_INFINITY;
   #campaignedAt = Number.NEGATIVE_INFINITY;
   #now: number;
+  /** As the host was told. */
+  #wasLeading = false;
   /** Messages to itself, which are read when the call that wrote them is over. */
   #inbox: MembershipMessage[] = [];
 
@@ -66,6 +68,11 @@ export class ClusterNode {
   /** Where a node can be reached. */
   addressesOf(node: NodeId): NodeAddresses | undefined {
     return this.#addresses.get(node);
+  }
+
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#member.step;
   }
 
   /** Who leads, as far as the node knows. */
@@ -93,10 +100,13 @@ export class ClusterNode {
     });
   }
 
-  /** The host has a state, and its contribution to the step behind it. */
-  ready(step: number, hash: string): void {
+  /**
+   * The host has a state, and can begin the step after it. `work` is what the others are told of that step if this node leads;
+   * with `null` nothing begins before it is called again.
+   */
+  ready(step: number, hash: string, work: string | null = null): void {
     this.#do(() => {
-      this.#member.ready(step, hash);
+      this.#member.ready(step, hash, work);
       this.#tell();
     });
   }
@@ -148,6 +158,9 @@ export class ClusterNode {
     act();
     for (let message = this.#inbox.shift(); message; message = this.#inbox.shift())
       this.#read(this.node, message);
+    if (this.isLeading === this.#wasLeading) return;
+    this.#wasLeading = this.isLeading;
+    this.#parts.host.lead(this.isLeading);
   }
 
   #read(from: NodeId, message: MembershipMessage): void {

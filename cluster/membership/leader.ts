@@ -46,6 +46,8 @@ export class Leader {
   /** That is committed. */
   #step: number;
   #isMoving = false;
+  /** Of the step that is moving. */
+  #work = "";
   /** Whether something was moved in this epoch that was not committed: it is over then. At first nobody knows. */
   #isSpent = true;
   #now: number;
@@ -202,7 +204,15 @@ export class Leader {
     const isSame = next.length === members.length && next.every((id, i) => id === members[i]);
     if (!isSame || this.#isSpent)
       this.#proposer.propose({ version: version + 1, epoch: epoch + 1, members: next, step, hash });
-    else if (next.length >= minWorld) this.#isMoving = true;
+    else if (next.length >= minWorld) this.#begin();
+  }
+
+  /** Begins to move, once this node's own host has said what. */
+  #begin(): void {
+    const { status } = this.#peer(this.#parts.node);
+    if (typeof status?.work !== "string") return;
+    this.#work = status.work;
+    this.#isMoving = true;
   }
 
   #isHere(node: NodeId): boolean {
@@ -238,7 +248,7 @@ export class Leader {
     const { chosen: record } = acceptor;
     const order: Order = {
       ...{ type: "order", ballot, number: ++this.#orders, record },
-      isMoving: this.#isMoving,
+      ...{ isMoving: this.#isMoving, work: this.#isMoving ? this.#work : "" },
       sources: record.members.filter((member) => this.#isHere(member) && this.#hasState(member)),
       addresses: Object.fromEntries(
         [...this.#peers].flatMap(([id, { status }]) =>

@@ -22,6 +22,7 @@ export class Member {
   #step = -1;
   #hash = "";
   #isReady = false;
+  #work: string | null = null;
   #isLeaving = false;
   #attempt: Attempt | undefined;
   /** The state that is being fetched. */
@@ -39,6 +40,11 @@ export class Member {
     this.#addresses = addresses;
     this.#host = host;
     this.#acceptor = acceptor;
+  }
+
+  /** Of the state that the host has; −1 for none. */
+  get step(): number {
+    return this.#step;
   }
 
   /** Whether it is among those who train. */
@@ -64,14 +70,15 @@ export class Member {
       number: 0,
       ...{ address: this.#addresses.control, ring: this.#addresses.ring },
       version: this.#acceptor.chosen.version,
-      ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady },
+      ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady, work: this.#work },
       ...{ attempt: this.#attempt?.end ?? null, isLeaving: this.#isLeaving },
     };
   }
 
-  /** The host has a state, and its contribution to the step behind it. */
-  ready(step: number, hash: string): void {
-    [this.#step, this.#hash, this.#isReady, this.#fetching] = [step, hash, true, ""];
+  /** The host has a state, and can begin the step after it; `work` is what the others are to do there if this node leads. */
+  ready(step: number, hash: string, work: string | null): void {
+    [this.#step, this.#hash, this.#work] = [step, hash, work];
+    [this.#isReady, this.#fetching] = [true, ""];
   }
 
   /** The host has come to an end with a step. Of one that it was not asked for, or no longer, nobody wants to know. */
@@ -101,7 +108,7 @@ export class Member {
     if (record.version < this.#acceptor.chosen.version) return true;
     if (!isMoving || this.#attempt?.epoch !== record.epoch) this.#abort();
     if (this.#hasState(record)) {
-      if (isMoving && this.isMember && !this.#attempt) this.#move(record);
+      if (isMoving && this.isMember && !this.#attempt) this.#move(order);
     } else this.#fetch(order);
     return true;
   }
@@ -111,7 +118,7 @@ export class Member {
     const end = this.#attempt?.end;
     if (end?.epoch === epoch && end.step === step && end.hash === hash) {
       this.#attempt = undefined;
-      [this.#step, this.#hash, this.#isReady] = [step, hash, false];
+      [this.#step, this.#hash, this.#isReady, this.#work] = [step, hash, false, null];
       this.#host.commit(epoch, step);
     } else if (this.#attempt?.epoch !== epoch || step > this.#step) this.#abort();
     if (this.#isLeaving && !this.isMember) this.#host.end();
@@ -121,9 +128,9 @@ export class Member {
     return this.#step === step && this.#hash === hash;
   }
 
-  #move({ epoch, step, members }: ClusterRecord): void {
+  #move({ record: { epoch, step, members }, work, ballot }: Order): void {
     this.#attempt = { epoch, step: step + 1, end: undefined };
-    this.#host.move({ epoch, step: step + 1, members });
+    this.#host.move({ epoch, step: step + 1, members, work, leader: ballot.node });
   }
 
   #fetch({ record: { step, hash }, sources }: Order): void {
@@ -131,7 +138,7 @@ export class Member {
     const wanted = `${step} ${hash} ${others}`;
     if (others.length === 0 || this.#fetching === wanted || this.#isLeaving) return;
     this.#fetching = wanted;
-    this.#isReady = false;
+    [this.#isReady, this.#work] = [false, null];
     this.#host.fetch({ step, hash, sources: others });
   }
 

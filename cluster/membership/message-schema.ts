@@ -9,6 +9,7 @@ const MOST_MEMBERS = 4096;
 const node = z.string().refine(isNodeId);
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const hash = z.string().max(128);
+const work = z.string().max(1024);
 const address = z.string().max(256);
 const addresses = z.strictObject({ control: address, ring: address });
 const ballot = z.strictObject({ round: count, node: z.union([node, z.literal("")]) });
@@ -37,12 +38,12 @@ export const membershipSchema: z.ZodType<MembershipMessage> = z.discriminatedUni
   z.strictObject({ type: z.literal("accept"), ballot, chosen: record, record }),
   z.strictObject({ type: z.literal("accepted"), ballot, version: count }),
   z.strictObject({
-    ...{ type: z.literal("order"), ballot, number: count, record, isMoving: z.boolean() },
+    ...{ type: z.literal("order"), ballot, number: count, record, isMoving: z.boolean(), work },
     ...{ sources: z.array(node).max(MOST_MEMBERS), addresses: z.record(node, addresses) },
   }),
   z.strictObject({
     ...{ type: z.literal("status"), number: count, address, ring: address, version: count },
-    ...{ step: z.int().min(-1), hash, isReady: z.boolean() },
+    ...{ step: z.int().min(-1), hash, isReady: z.boolean(), work: work.nullable() },
     ...{ attempt: attempt.nullable(), isLeaving: z.boolean() },
   }),
   z.strictObject({ type: z.literal("redirect"), leader: node, addresses }),

@@ -61,6 +61,8 @@ export interface Order {
   readonly record: ClusterRecord;
   /** Whether the members are to move the next step, in the record's epoch; if not, nothing of it is to move. */
   readonly isMoving: boolean;
+  /** What the leader's host says of that step, for those of the others; "" as long as nothing moves. */
+  readonly work: string;
   /** Who has the state of the record, for those who have not. */
   readonly sources: readonly NodeId[];
   /** Where nodes can be reached, as far as the leader has heard. */
@@ -87,8 +89,10 @@ export interface Status {
   /** Of the state that it has. */
   readonly step: number;
   readonly hash: string;
-  /** Whether its contribution to the next step is there. */
+  /** Whether it can begin the next step. */
   readonly isReady: boolean;
+  /** What is to be done in that step, as far as it would say so if it led; `null` for nothing yet. */
+  readonly work: string | null;
   readonly attempt: AttemptStatus | null;
   readonly isLeaving: boolean;
 }

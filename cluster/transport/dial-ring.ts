@@ -3,22 +3,15 @@ import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import type { ClusterError } from "../error.ts";
+import { answererOf, refused, tlsTo, unreachable, wrongNode } from "./answering-node.ts";
 import { systemClock } from "./clock.ts";
-import {
-  addressOf,
-  answeringNode,
-  type DialOptions,
-  headersOf,
-  identityOf,
-  refused,
-  unreachable,
-  wrongNode,
-} from "./dialling.ts";
+import { type DialOptions, headersOf } from "./dialling.ts";
 import { FramedLink } from "./framed-link.ts";
 import { HEADER, PATHS, PROTOCOLS } from "./handshake.ts";
 import { type HttpHead, HttpHeadReader } from "./http-head.ts";
 import { Intake } from "./intake.ts";
 import { limitsOf } from "./limits.ts";
+import { addressOf } from "./node-address.ts";
 import { type RingOpener, RingReceiver } from "./ring-connection.ts";
 
 /** As {@link DialOptions}, for /ring. */
@@ -30,15 +23,15 @@ export interface DialRingOptions extends DialOptions {
 
 /** Opens the ring plane to the predecessor, whose chunks then come. Errors: as {@link dialControl}. */
 export async function dialRing(url: string, options: DialRingOptions): Promise<RingReceiver> {
-  const { signal, clock = systemClock, ticket, open } = options;
+  const { runId, token, role = "trainer", signal, clock = systemClock, ticket, open } = options;
   const limits = limitsOf(options.limits);
   const address = addressOf(url);
-  const nonce = randomBytes(16).toString("hex");
+  const key = randomBytes(16).toString("hex");
   const request = requestOf(address, {
     ...headersOf(options),
-    ...{ [HEADER.ticket]: ticket, [HEADER.nonce]: nonce },
+    ...{ [HEADER.ticket]: ticket, [HEADER.nonce]: key },
   });
-  const tls = address.protocol === "wss:" ? await identityOf(options) : undefined;
+  const tls = address.protocol === "wss:" ? await tlsTo(options.peer, options.tls) : undefined;
   if (signal?.aborted) throw unreachable(address.host, "given up");
   return new Promise((resolve, reject) => {
     const head = new HttpHeadReader();
@@ -69,7 +62,8 @@ export async function dialRing(url: string, options: DialRingOptions): Promise<R
     const onClose = (): void => giveUp(unreachable(address.host, "no node there"));
     socket.on("error", onError).on("close", onClose).write(request);
     const onAnswer = ({ status, headers, rest }: HttpHead): void => {
-      const nodeId = answeringNode({ plane: "ring", nonce, headers, socket }, options);
+      const asked = { key, what: "ring", runId } as const;
+      const nodeId = answererOf({ headers, socket }, token.bearer(role), asked, options.peer);
       if (status === 0) giveUp(unreachable(address.host, "no node there"));
       else if (status !== 101) giveUp(refused(address.host, status));
       else if (nodeId === undefined || headers["upgrade"] !== PROTOCOLS.ring) {

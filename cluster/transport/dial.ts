@@ -3,20 +3,13 @@ import { connect } from "node:tls";
 import { type ClientOptions, WebSocket } from "ws";
 import type { ClusterError } from "../error.ts";
 import type { ControlCodec } from "../protocol/control-message.ts";
+import { answererOf, refused, tlsTo, unreachable, wrongNode } from "./answering-node.ts";
 import { systemClock } from "./clock.ts";
 import { ControlConnection, type ControlOpener } from "./control-connection.ts";
-import {
-  addressOf,
-  answeringNode,
-  type DialOptions,
-  headersOf,
-  identityOf,
-  refused,
-  unreachable,
-  wrongNode,
-} from "./dialling.ts";
+import { type DialOptions, headersOf } from "./dialling.ts";
 import { PATHS } from "./handshake.ts";
 import { frameLimits, limitsOf } from "./limits.ts";
+import { addressOf } from "./node-address.ts";
 import { WebSocketLink } from "./web-socket-link.ts";
 
 /** As {@link DialOptions}, for /control. */
@@ -37,20 +30,20 @@ export async function dialControl<M>(
   url: string,
   options: DialControlOptions<M>,
 ): Promise<ControlConnection<M>> {
-  const { signal, clock = systemClock, codec, open } = options;
+  const { runId, token, role = "trainer", signal, clock = systemClock, codec, open } = options;
   const limits = limitsOf(options.limits);
   const address = addressOf(url);
   const headers = headersOf(options);
   const tls = address.protocol === "wss:" ? await tlsFor(options) : {};
   if (signal?.aborted) throw unreachable(address.host, "given up");
-  let nonce = "";
+  let key = "";
   const socket = new WebSocket(`${address.origin}${PATHS.control}`, {
     ...tls,
     ...frameLimits(limits.controlBytes, limits),
     followRedirects: false,
     headers,
     finishRequest: (request) => {
-      nonce = String(request.getHeader("sec-websocket-key"));
+      key = String(request.getHeader("sec-websocket-key"));
       request.end();
     },
   });
@@ -78,16 +71,16 @@ export async function dialControl<M>(
     socket.on("unexpected-response", (_request, response) => {
       giveUp(refused(address.host, response.statusCode ?? 0));
     });
-    socket.on("upgrade", ({ headers, socket }) => {
-      answering = answeringNode({ plane: "control", nonce, headers, socket }, options);
+    socket.on("upgrade", (response) => {
+      const asked = { key, what: "control", runId } as const;
+      answering = answererOf(response, token.bearer(role), asked, options.peer);
       if (answering === undefined) giveUp(wrongNode(address.host));
     });
     socket.on("open", () => {
       settle();
-      const role = "trainer" as const;
       const peer = {
         nodeId: answering ?? "",
-        role,
+        role: "trainer" as const,
         plane: "control" as const,
         address: address.host,
       };
@@ -97,8 +90,8 @@ export async function dialControl<M>(
   });
 }
 
-async function tlsFor(options: DialOptions): Promise<ClientOptions> {
-  const identity = await identityOf(options);
+async function tlsFor({ tls, peer }: DialOptions): Promise<ClientOptions> {
+  const identity = await tlsTo(peer, tls);
   // ws would hand these on as they are, but for its types, in which the check of names says yes or no
   return {
     ...identity,

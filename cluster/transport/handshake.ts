@@ -23,7 +23,7 @@ export const HEADER = {
   run: "x-forge-run",
   node: "x-forge-node",
   ticket: "x-forge-ticket",
-  /** 16 bytes in hex, for the proof; a WebSocket has its key. */
+  /** 16 random bytes in hex, over which the answering node proves itself; a WebSocket has its key. */
   nonce: "x-forge-nonce",
   /** The answering node's proof that it too knows the token. */
   proof: "x-forge-proof",
@@ -49,15 +49,19 @@ export interface Door {
   readonly hasRoom: () => boolean;
 }
 
-export interface Admission {
-  readonly plane: Plane;
+/** Who knocks. */
+export interface Caller {
   readonly role: Role;
   readonly nodeId: string;
 }
 
+export interface Admission extends Caller {
+  readonly plane: Plane;
+}
+
 /** An HTTP status and what it is for. */
 export interface Refusal {
-  readonly status: 401 | 403 | 404 | 425 | 426 | 429 | 503;
+  readonly status: 401 | 403 | 404 | 405 | 413 | 425 | 426 | 429 | 503;
   readonly reason: string;
 }
 
@@ -82,19 +86,13 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   if (!isUpgrade(request, plane)) {
     return { status: 426, reason: "version 1 over WebSocket 13, or forge-ring, only" };
   }
-  if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
-  const role = roleOf(headers.authorization, door.token);
-  if (!role) return { status: 401, reason: "bad token" };
-  if (!isEqual(text(headers[HEADER.run]), door.runId)) return { status: 403, reason: "wrong run" };
-  const nodeId = text(headers[HEADER.node]);
-  if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
-  if (request.names && !request.names.includes(nodeId)) {
-    return { status: 403, reason: "certificate of another node" };
-  }
+  const caller = callerOf(request, door);
+  if ("status" in caller) return caller;
+  const { role, nodeId } = caller;
   if (plane === "ring" && role !== "trainer") return { status: 403, reason: "trainers only" };
   if (!door.hasRoom()) return { status: 503, reason: "too many connections" };
   if (plane === "ring") {
-    const verdict = door.tickets.use(text(headers[HEADER.ticket]), nodeId);
+    const verdict = door.tickets.use(headerText(headers[HEADER.ticket]), nodeId);
     if (verdict !== "good") return TICKET_REFUSALS[verdict];
   }
   return { plane, role, nodeId };
@@ -102,17 +100,39 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
 
 /** What a request says that no other has said, so that no proof is good for another. */
 export function nonceOf(plane: Plane, headers: IncomingHttpHeaders): string {
-  return text(headers[plane === "control" ? "sec-websocket-key" : HEADER.nonce]);
+  return headerText(headers[plane === "control" ? "sec-websocket-key" : HEADER.nonce]);
+}
+
+/** Who knocks, or why that is not enough. */
+export function callerOf(
+  { headers, names }: Pick<HandshakeRequest, "headers" | "names">,
+  door: Pick<Door, "token" | "runId">,
+): Caller | Refusal {
+  if (headers.origin !== undefined) return { status: 403, reason: "no browsers" };
+  const role = roleOf(headers.authorization, door.token);
+  if (!role) return { status: 401, reason: "bad token" };
+  if (!isEqual(headerText(headers[HEADER.run]), door.runId))
+    return { status: 403, reason: "wrong run" };
+  const nodeId = headerText(headers[HEADER.node]);
+  if (!isNodeId(nodeId)) return { status: 403, reason: "no node id" };
+  if (names && !names.includes(nodeId)) {
+    return { status: 403, reason: "certificate of another node" };
+  }
+  return { role, nodeId };
+}
+
+/** What is proved: that who answers knows the token, to who has asked this. */
+export interface Asked {
+  /** What who asks has drawn at random. */
+  readonly key: string;
+  /** A plane, or the method and the path of a plain request. */
+  readonly what: Plane | `${"GET" | "POST"} /${string}`;
+  readonly runId: string;
 }
 
 /** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
-export function proofOf(
-  bearer: Secret,
-  request: { readonly nonce: string; readonly plane: Plane; readonly runId: string },
-  nodeId: string,
-): string {
-  const { nonce, plane, runId } = request;
-  return Buffer.from(bearer.hmac(`proof:${runId}:${plane}:${nonce}:${nodeId}`)).toString("hex");
+export function proofOf(bearer: Secret, { key, what, runId }: Asked, nodeId: string): string {
+  return Buffer.from(bearer.hmac(`proof:${runId}:${what}:${key}:${nodeId}`)).toString("hex");
 }
 
 /** Undefined for any other path; nothing is ever said in a query. */
@@ -140,6 +160,6 @@ function roleOf(authorization: string | undefined, token: Token): Role | undefin
 }
 
 /** A header that came twice is none. */
-function text(header: string | string[] | undefined): string {
+export function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }

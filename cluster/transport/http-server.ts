@@ -6,18 +6,22 @@ import { ClusterError } from "../error.ts";
 import type { TransportLimits } from "./limits.ts";
 import { type TlsFiles, tlsOf } from "./tls.ts";
 
-/** Bytes of a request's headers. */
-const HEADERS_BYTES = 8 * 2 ** 10;
+/** Bytes of the headers of a request, or of an answer. */
+export const HEADERS_BYTES: number = 8 * 2 ** 10;
 
-/** A server that does nothing yet but refuse. Errors: `tls_invalid`. */
+/** Milliseconds that a socket may idle between two plain requests; who asks lets it go well before. */
+const IDLE_MS = 10_000;
+
+/** A server that does nothing yet. Errors: `tls_invalid`. */
 export async function httpServer(
-  { handshakeMs, connections, pending }: TransportLimits,
+  { handshakeMs, requestMs, connections, requests, pending }: TransportLimits,
   tls: TlsFiles | undefined,
 ): Promise<Server> {
   const options: ServerOptions = {
     maxHeaderSize: HEADERS_BYTES,
     headersTimeout: handshakeMs,
-    requestTimeout: handshakeMs,
+    requestTimeout: Math.max(requestMs, handshakeMs),
+    keepAliveTimeout: IDLE_MS,
     // the timeouts are looked at no more often; 30 s by default
     connectionsCheckingInterval: Math.min(500, handshakeMs),
   };
@@ -31,10 +35,7 @@ export async function httpServer(
       })
     : createServer(options);
   // some more than are let in, so that they can be told
-  server.maxConnections = connections + 2 * pending;
-  server.on("request", (_request, response) => {
-    response.writeHead(426, { Connection: "close", Upgrade: "websocket" }).end();
-  });
+  server.maxConnections = connections + 2 * (requests + pending);
   return server;
 }
 

@@ -22,6 +22,14 @@ export interface TransportLimits {
   readonly pending: number;
   /** As {@link pending}, from one address. */
   readonly pendingPerAddress: number;
+  /** Sockets of a role that plain requests come over, one at a time on each. */
+  readonly requests: number;
+  /** As {@link requests}, of one node. */
+  readonly requestsPerNode: number;
+  /** Bytes of the bodies of all plain requests that are not yet answered. */
+  readonly requestBytes: number;
+  /** Milliseconds until a plain request has come whole. */
+  readonly requestMs: number;
   /** Milliseconds until a socket has said who it is. */
   readonly handshakeMs: number;
   /** Milliseconds until its first message. */
@@ -30,7 +38,7 @@ export interface TransportLimits {
   readonly heartbeatMs: number;
   /** Heartbeats without an answer after which a peer is dead. */
   readonly heartbeatMisses: number;
-  /** Milliseconds that a chunk may wait while the receiver takes nothing at all. */
+  /** Milliseconds that a chunk, or a slice of an answer, may wait while the receiver takes nothing at all. */
   readonly stallMs: number;
   /** Milliseconds that a peer has to take note that we are closing. */
   readonly closeMs: number;
@@ -47,6 +55,10 @@ export const DEFAULT_LIMITS: TransportLimits = {
   connections: 1_024,
   pending: 128,
   pendingPerAddress: 64,
+  requests: 256,
+  requestsPerNode: 16,
+  requestBytes: 2 ** 28,
+  requestMs: 30_000,
   handshakeMs: 2_000,
   firstMessageMs: 2_000,
   heartbeatMs: 500,

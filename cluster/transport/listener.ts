@@ -25,7 +25,9 @@ import { httpServer, interfaceOf, isWildcard } from "./http-server.ts";
 import { checkNodeId, checkRunId, type Plane } from "./identity.ts";
 import { Intake } from "./intake.ts";
 import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
+import { Reception } from "./reception.ts";
 import { RingSender } from "./ring-connection.ts";
+import type { Route } from "./route.ts";
 import { TicketBook } from "./ticket.ts";
 import { namesOf, type TlsFiles } from "./tls.ts";
 import type { Token } from "./token.ts";
@@ -58,6 +60,10 @@ export interface ListenOptions<M> extends DoorOptions {
   readonly control?: { readonly codec: ControlCodec<M>; readonly open: ControlOpener<M> };
   /** Serves /ring, from the first {@link Listener.openEpoch} on. */
   readonly ring?: { readonly open: (sender: RingSender) => void };
+  /** What plain HTTP requests are answered. Default: none are. */
+  readonly routes?: readonly Route[];
+  /** Told what a route has thrown. Default: a warning of the process. */
+  readonly onFault?: (error: unknown, route: Route) => void;
   /** Told of everyone who was not let in, less those whose HTTP itself was wrong. */
   readonly onRefusal?: (refusal: Refusal, address: string) => void;
 }
@@ -85,6 +91,8 @@ export interface Listener {
   readonly connections: ReadonlySet<Connection>;
   /** Sockets that have not yet said who they are. */
   readonly strangers: number;
+  /** Sockets that have made a plain request, as long as they are there. */
+  readonly guests: number;
   /** The epoch whose tickets are taken; −1 before the first. */
   readonly epoch: number;
   /**
@@ -104,13 +112,14 @@ class Room<M> implements Listener {
   readonly #tickets: TicketBook;
   readonly #door: Door;
   readonly #doorkeeper: Doorkeeper;
+  readonly #reception: Reception;
   readonly #webSockets: WebSocketServer;
   readonly #connections = new Set<Connection>();
   #bound: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ListenOptions<M>, server: Server) {
-    const { runId, nodeId, token, lane = 0, control, ring } = options;
+    const { runId, nodeId, token, lane = 0, control, ring, routes = [] } = options;
     this.#options = options;
     this.#server = server;
     this.#limits = limitsOf(options.limits);
@@ -131,6 +140,14 @@ class Room<M> implements Listener {
     };
     this.#doorkeeper = new Doorkeeper(this.#limits, this.#clock);
     this.#webSockets = this.#webSocketServer();
+    this.#reception = new Reception({
+      ...{ routes, runId, nodeId, token, limits: this.#limits, clock: this.#clock },
+      namesAt: (socket) => this.#namesAt(socket),
+      onKnown: (socket) => this.#doorkeeper.known(socket),
+      onRefusal: (refusal, socket) => options.onRefusal?.(refusal, socket.remoteAddress ?? ""),
+      onFault: options.onFault ?? warn,
+    });
+    server.on("request", (request, response) => this.#reception.receive(request, response));
     server.on("connection", (socket: Socket) => this.#onConnection(socket));
     server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#onUpgrade(request, socket, head),
@@ -156,6 +173,10 @@ class Room<M> implements Listener {
 
   get strangers(): number {
     return this.#doorkeeper.strangers;
+  }
+
+  get guests(): number {
+    return this.#reception.guests;
   }
 
   get epoch(): number {
@@ -211,8 +232,7 @@ class Room<M> implements Listener {
   #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     this.#doorkeeper.known(socket);
     const { url = "", method = "", headers } = request;
-    const isMutual = this.#options.tls?.ca !== undefined;
-    const names = isMutual ? namesOf((socket as TLSSocket).getPeerCertificate()) : undefined;
+    const names = this.#namesAt(socket);
     const answer = admit({ url, method, headers, ...(names && { names }) }, this.#door);
     if ("status" in answer) {
       this.#options.onRefusal?.(answer, socket.remoteAddress ?? "");
@@ -225,6 +245,11 @@ class Room<M> implements Listener {
         if (control) this.#keep(new ControlConnection(parts, control.codec, control.open));
       });
     } else this.#openRing(answer, headers, socket, head);
+  }
+
+  #namesAt(socket: Socket): readonly string[] | undefined {
+    if (this.#options.tls?.ca === undefined) return undefined;
+    return namesOf((socket as TLSSocket).getPeerCertificate());
   }
 
   #openRing(
@@ -288,9 +313,13 @@ class Room<M> implements Listener {
     const role = token.bearer("trainer").isRevealedBy(presented) ? "trainer" : "rollout";
     const proof = proofOf(
       token.bearer(role),
-      { nonce: nonceOf(plane, asked), plane, runId },
+      { key: nonceOf(plane, asked), what: plane, runId },
       nodeId,
     );
     return [`${HEADER.node}: ${nodeId}`, `${HEADER.proof}: ${proof}`];
   }
+}
+
+function warn(error: unknown, { method, path }: Route): void {
+  process.emitWarning(`${method} ${path} failed: ${error}`, { code: "FORGE_ROUTE_FAILED" });
 }

@@ -106,6 +106,14 @@ export class GradientAccumulator implements Disposable {
     return this.#optimizer.step(latestValue(this.#total));
   }
 
+  /** What has been added since the last step, on the host, in the layout of the flat parameters; it is forgotten. Zeros for nothing. */
+  async take(): Promise<Float32Array> {
+    const isEmpty = this.#count === 0;
+    this.#count = 0;
+    if (isEmpty) return new Float32Array(this.#total.size);
+    return (await this.#total.read()) as Float32Array;
+  }
+
   /** Forgets what has been added, as after a step: where a later micro-batch failed. */
   reset(): void {
     this.#count = 0;

@@ -168,6 +168,38 @@ export class State extends Tensor implements Disposable {
     state.#upload(device, state.buffer(device), from, data);
   }
 
+  /**
+   * The elements from `from` to before `to`, on the host, of a state of 4-byte elements; what was called before has been done by
+   * then.
+   *
+   * Errors    `argument_invalid` for elements that there are not, or of another size.
+   */
+  async readPart(device: Device, from: number, to: number): Promise<HostArray> {
+    const isPart = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to;
+    if (!isPart || to > this.size || bytesOf(this.dtype) !== 4) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: `readPart: state "${this.name}" has no such part.`,
+        got: `elements ${from} to ${to} of ${this.size}, ${this.dtype}`,
+        fix: "read a part of a state of 4-byte elements",
+      });
+    }
+    const part = hostArray(this.dtype, to - from);
+    if (to === from) return part;
+    const { state, offset } = this.home;
+    const sizeBytes = part.byteLength;
+    const staging = device.takeStaging(sizeBytes);
+    const encoder = device.gpu.createCommandEncoder();
+    const source = state.buffer(device);
+    encoder.copyBufferToBuffer(source, 4 * (offset + from), staging, 0, sizeBytes);
+    device.submit(`read ${this.name}`, encoder.finish());
+    await device.readMapped(staging, sizeBytes, (bytes) => {
+      new Uint8Array(part.buffer).set(new Uint8Array(bytes));
+    });
+    device.returnStaging(staging);
+    return part;
+  }
+
   /** Takes the value of a state that lies in another buffer, bit by bit. Errors: `shape_mismatch`; `dtype_mismatch`. */
   copyFrom(device: Device, source: State): void {
     const isAlike = source.shape.join() === this.shape.join();

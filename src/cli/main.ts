@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { ForgeError } from "../../engine/error.ts";
 import { benchCommand } from "./bench.ts";
 import { chatCommand } from "./chat.ts";
+import { clusterCommand } from "./cluster.ts";
 import { dashboardCommand } from "./dashboard.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -15,6 +16,7 @@ import { generateCommand } from "./generate.ts";
 import { initCommand } from "./init.ts";
 import { logprobsCommand } from "./logprobs.ts";
 import { manifest } from "./manifest.ts";
+import { nodeCommand } from "./node.ts";
 import { pullCommand } from "./pull.ts";
 import { trainCommand } from "./train.ts";
 import { tuningCommand } from "./tuning.ts";
@@ -24,6 +26,12 @@ const SUBCOMMANDS = [
   doctorCommand,
   initCommand,
   trainCommand,
+  () =>
+    nodeCommand(async (...node) => {
+      const { runClusterNode } = await import("./cluster-node.ts");
+      await runClusterNode(...node);
+    }),
+  clusterCommand,
   evalCommand,
   dashboardCommand,
   exportCommand,

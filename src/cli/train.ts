@@ -1,10 +1,11 @@
 /**
  * `forge-gpu train`: trains a policy as a configuration says.
  */
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { WIRE_TYPES } from "../../cluster/index.ts";
 import { CONFIG_ARGUMENT, configPath } from "./config-path.ts";
 import type { TrainFlags } from "./training.ts";
-import { repeated } from "./values.ts";
+import { repeated, wholeNumber } from "./values.ts";
 
 /** The `train` command. */
 export function trainCommand(): Command {
@@ -21,6 +22,21 @@ export function trainCommand(): Command {
       "go on with a run, or from one of its checkpoints (default: the newest run of this name)",
     )
     .option("--print-config", "print the whole configuration with every default, and stop")
+    .option(
+      "--nodes <count>",
+      "train in so many processes on this machine, which share each step",
+      wholeNumber(1),
+    )
+    .addOption(
+      new Option("--sync <way>", "with --nodes: who updates what")
+        .choices(["zero1", "ddp"])
+        .default("zero1"),
+    )
+    .addOption(
+      new Option("--wire <type>", "with --nodes: gradients as they travel")
+        .choices(WIRE_TYPES)
+        .default("f32"),
+    )
     .option("--adapter <name>", "part of the GPU's name (default: hardware before software)")
     .option("-q, --quiet", "show warnings and nothing else")
     .option("--json", "print one JSON document on stdout at the end")

@@ -11,15 +11,14 @@ import { type TrainResult, train } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
+import { type LocalClusterFlags, startLocalCluster } from "./local-cluster.ts";
 import { manifest } from "./manifest.ts";
 import { shellWord } from "./shell-word.ts";
 
 /** Options of the command. */
-export interface TrainFlags {
-  readonly set?: readonly string[];
+export interface TrainFlags extends LocalClusterFlags {
   readonly resume?: string | true;
   readonly printConfig?: boolean;
-  readonly adapter?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -41,9 +40,10 @@ export async function runTrain(path: string, flags: TrainFlags): Promise<void> {
 
 async function trainWith(
   loaded: LoadedConfig,
-  { adapter, quiet = false, resume }: TrainFlags,
+  flags: TrainFlags,
   signal: AbortSignal,
 ): Promise<TrainResult> {
+  const { adapter, quiet = false, resume, nodes = 1 } = flags;
   // drivers speak while they are opened, into whatever is drawn then
   const device = await openDevice(adapter === undefined ? {} : { adapter });
   const view = createTrainView({ isQuiet: quiet, steps: loaded.config.train.steps });
@@ -54,10 +54,14 @@ async function trainWith(
   try {
     keepTuning(device);
     setDefaultDevice(device);
+    await using local =
+      nodes > 1 ? await startLocalCluster(loaded, flags, { device, view }) : undefined;
     const result = await train({
       ...{ loaded, device, view, signal, version: manifest.version },
       ...(resume !== undefined && { resume }),
+      ...(local && { cluster: local.session }),
     });
+    if (result.ended === "done") await local?.finish();
     view.end("");
     return result;
   } catch (error) {

@@ -2,6 +2,8 @@
 import { ForgeError } from "../../engine/error.ts";
 import {
   type Completion,
+  type CompletionInput,
+  completionOf,
   type GroupRecord,
   type RewardRecord,
   refuse,
@@ -62,8 +64,7 @@ export function openGroup(input: GroupInput, now: number): OpenGroup {
   const { groupId, taskId, sessions, awaits = ["outcome"], deadline } = input;
   if (!Number.isSafeInteger(sessions) || sessions < 1)
     refuse("group", "sessions", sessions, "it is a positive integer");
-  if (deadline !== undefined && !Number.isFinite(deadline))
-    refuse("group", "deadline", deadline, "it is a time");
+  if (deadline !== undefined) checkDeadline(deadline);
   const group: OpenGroup = {
     groupId,
     taskId,
@@ -75,6 +76,11 @@ export function openGroup(input: GroupInput, now: number): OpenGroup {
   };
   for (let i = 0; i < sessions; i++) group.sessions.push(openSession(group, i, now));
   return group;
+}
+
+/** Errors    `argument_invalid` for what is no time. */
+export function checkDeadline(deadline: number): void {
+  if (!Number.isFinite(deadline)) refuse("group", "deadline", deadline, "it is a time");
 }
 
 export function openSession(group: OpenGroup, sampleIndex: number, now: number): OpenSession {
@@ -94,6 +100,38 @@ export function openSession(group: OpenGroup, sampleIndex: number, now: number):
     startedAt: now,
     endedAt: undefined,
   };
+}
+
+/** Counts a request to a session, and gives its completion, which is to be stored. Errors: as `DataPool.add`. */
+export function acceptCompletion(session: OpenSession, input: CompletionInput): Completion {
+  const completion = completionOf(session, input);
+  const { requestIndex, parent } = completion;
+  if (session.requests.has(requestIndex))
+    refuse("completion", "requestIndex", requestIndex, "the session has that request");
+  if (parent !== null && !session.requests.has(parent))
+    refuse("completion", "parent", parent, "the session has no such request");
+  session.requests.add(requestIndex);
+  return completion;
+}
+
+/** Adds a reward to a session unless it is there. Errors: as `DataPool.reward`. */
+export function acceptReward(session: OpenSession, reward: RewardRecord): void {
+  const { requestIndex, kind, name, value } = reward;
+  if (requestIndex !== null && !session.requests.has(requestIndex))
+    refuse("reward", "requestIndex", requestIndex, "the session has no such request");
+  const there = session.rewards.find(
+    (r) => r.requestIndex === requestIndex && r.kind === kind && r.name === name,
+  );
+  if (there && there.value !== value) {
+    throw new ForgeError({
+      code: "state_conflict",
+      what: `pool: session "${session.sessionId}" has another reward "${name}".`,
+      got: `${value}, after ${there.value}`,
+      why: "which of them holds cannot be known",
+      fix: "post each reward once, or give components names of their own",
+    });
+  }
+  if (!there) session.rewards.push(reward);
 }
 
 /** Whether nothing more is to come: a session that failed is not waited for. */

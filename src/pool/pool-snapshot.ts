@@ -32,6 +32,8 @@ export interface SessionSnapshot {
   readonly endedAt: number | null;
   /** Absent in checkpoints of before there were any. */
   readonly details?: unknown;
+  /** Also without its rewards, after a deadline. Absent where it follows from the rest. */
+  readonly isSettled?: true;
   readonly completions: readonly CompletionSnapshot[];
   readonly rewards: readonly RewardRecord[];
 }
@@ -73,6 +75,7 @@ function sessionSnapshot(session: OpenSession): SessionSnapshot {
     startedAt,
     endedAt: end.endedAt,
     details: end.details,
+    ...(session.isSettled && !isComplete(session) && { isSettled: true as const }),
     completions: completions.map(completionSnapshot),
     rewards: [...rewards],
   };
@@ -120,7 +123,8 @@ export function readGroup(
 }
 
 function fill(session: OpenSession, snapshot: SessionSnapshot, shift: number): void {
-  const { status, startedAt, endedAt, details = null, completions, rewards } = snapshot;
+  const { status, startedAt, endedAt, details = null, isSettled = false } = snapshot;
+  const { completions, rewards } = snapshot;
   if (status !== null && !STATUSES.includes(status)) throw new TypeError(`no status: ${status}`);
   session.completions = completions.map((completion) => readCompletion(session, completion));
   for (const { requestIndex } of completions) session.requests.add(requestIndex);
@@ -129,7 +133,7 @@ function fill(session: OpenSession, snapshot: SessionSnapshot, shift: number): v
   session.status = status ?? undefined;
   session.endedAt = endedAt === null ? undefined : endedAt + shift;
   session.details = details;
-  session.isSettled = isComplete(session);
+  session.isSettled = isSettled || isComplete(session);
 }
 
 function readCompletion(key: SessionKey, snapshot: CompletionSnapshot): Completion {

@@ -3,6 +3,9 @@ import { ForgeError } from "../../engine/error.ts";
 import { type Clock, wallClock } from "./clock.ts";
 import { GroupTable } from "./group-table.ts";
 import {
+  acceptCompletion,
+  acceptReward,
+  checkDeadline,
   ended,
   type GroupInput,
   isComplete,
@@ -11,17 +14,17 @@ import {
   openSession,
   sealIfSettled,
 } from "./open-group.ts";
+import { type PlayedSession, settledSession } from "./played-session.ts";
 import { checkPoolSnapshot, groupSnapshot, type PoolSnapshot, readGroup } from "./pool-snapshot.ts";
 import {
   type CompletionInput,
-  completionOf,
+  checkStatus,
   detailsOf,
   type GroupRecord,
   type RewardInput,
   refuse,
   rewardOf,
   type SessionStatus,
-  STATUSES,
 } from "./record.ts";
 import { Room } from "./room.ts";
 
@@ -111,13 +114,7 @@ export class DataPool {
     signal?.throwIfAborted();
     const session = this.#groups.session(sessionId);
     if (!session || session.status) throw ended(sessionId, "completion");
-    const completion = completionOf(session, input);
-    const { requestIndex, parent } = completion;
-    if (session.requests.has(requestIndex))
-      refuse("completion", "requestIndex", requestIndex, "the session has that request");
-    if (parent !== null && !session.requests.has(parent))
-      refuse("completion", "parent", parent, "the session has no such request");
-    session.requests.add(requestIndex);
+    const completion = acceptCompletion(session, input);
     const parcel = { session, completion };
     if (this.#room.store(parcel)) return;
     session.waiting++;
@@ -125,7 +122,7 @@ export class DataPool {
       await this.#room.wait(parcel, signal);
     } catch (error) {
       // aborted: as if it had never been handed in
-      session.requests.delete(requestIndex);
+      session.requests.delete(completion.requestIndex);
       if (session.waiting > 0 && !session.isSettled) this.#left(session);
       throw error;
     }
@@ -144,22 +141,7 @@ export class DataPool {
       this.#lateRewards++;
       return false;
     }
-    const { requestIndex, kind, name, value } = reward;
-    if (requestIndex !== null && !session.requests.has(requestIndex))
-      refuse("reward", "requestIndex", requestIndex, "the session has no such request");
-    const there = session.rewards.find(
-      (r) => r.requestIndex === requestIndex && r.kind === kind && r.name === name,
-    );
-    if (there && there.value !== value) {
-      throw new ForgeError({
-        code: "state_conflict",
-        what: `pool: session "${sessionId}" has another reward "${name}".`,
-        got: `${value}, after ${there.value}`,
-        why: "which of them holds cannot be known",
-        fix: "post each reward once, or give components names of their own",
-      });
-    }
-    if (!there) session.rewards.push(reward);
+    acceptReward(session, reward);
     this.#settleIfComplete(session);
     return true;
   }
@@ -173,12 +155,47 @@ export class DataPool {
    * @param details plain JSON, kept with the session
    */
   end(sessionId: string, status: SessionStatus, details: unknown = null): void {
-    if (!STATUSES.includes(status)) refuse("session", "status", status, STATUSES.join(", "));
+    checkStatus(status);
     const session = this.#groups.session(sessionId);
     if (!session || session.status) throw ended(sessionId, "status");
     session.details = detailsOf(sessionId, details);
     this.#close(session, status);
     this.#settleIfComplete(session);
+  }
+
+  /**
+   * Finishes a group with what was made of it elsewhere: all of it or, where something is wrong, nothing. What was handed in
+   * here makes way. It is taken in beyond the capacity: it is made already, and producers wait for as long.
+   *
+   * Errors    `argument_invalid`; `non_finite`; `state_conflict` unless the group is unfinished.
+   */
+  adopt(groupId: number, played: readonly PlayedSession[]): void {
+    const group = this.#unfinished(groupId, "be taken over");
+    if (played.length !== group.sessions.length)
+      refuse("group", "sessions", played.length, `group ${groupId} has ${group.sessions.length}`);
+    const settled = played.map((session, i) => settledSession(group, i, session));
+    for (const [i, session] of settled.entries()) {
+      const before = group.sessions[i] as OpenSession;
+      this.#room.turnAway(before);
+      before.waiting = 0;
+      this.#room.free(before);
+      group.sessions[i] = session;
+      this.#room.occupy(session);
+    }
+    this.#finishIfSettled(group);
+  }
+
+  /**
+   * Sets when the pool stops waiting for a group, in place of the deadline that it had.
+   *
+   * Errors    `argument_invalid`; `state_conflict` unless the group is unfinished.
+   */
+  limit(groupId: number, deadline: number): void {
+    checkDeadline(deadline);
+    const group = this.#unfinished(groupId, "have a deadline");
+    group.callOff();
+    group.deadline = deadline;
+    this.#arm(group);
   }
 
   /** The record of a finished group, which leaves the pool. Errors: `state_conflict` unless it is finished and here. */
@@ -189,29 +206,21 @@ export class DataPool {
       this.#serve();
       return group.record;
     }
-    throw new ForgeError({
-      code: "state_conflict",
-      what: `pool: group ${groupId} cannot be taken.`,
-      why: group ? "it is not finished" : "it is not in the pool",
-      fix: "take a group once, after onFinished has named it and found it trainable",
-    });
+    const fix = "take a group once, after onFinished has named it and found it trainable";
+    throw conflict(groupId, "be taken", group && "it is not finished", fix);
   }
 
   /**
-   * Begins an unfinished group again, with nothing but the same sessions: its agents are gone since the run was
-   * stopped.
+   * Begins an unfinished group again, with nothing but the same sessions: its agents are gone, since the run was stopped or
+   * their node was.
    *
    * Errors    `state_conflict` unless it is unfinished and no completion of it waits.
    */
   restart(groupId: number, deadline?: number): readonly string[] {
     const group = this.#groups.get(groupId);
     if (!group || group.record || group.sessions.some((session) => session.waiting > 0)) {
-      throw new ForgeError({
-        code: "state_conflict",
-        what: `pool: group ${groupId} cannot begin again.`,
-        why: group ? "it is finished, or its agents are at work" : "it is not in the pool",
-        fix: "restart the groups in `unfinished`, right after a restore",
-      });
+      const why = group && "it is finished, or its agents are at work";
+      throw conflict(groupId, "begin again", why, "restart the groups in `unfinished`");
     }
     for (const [i, session] of group.sessions.entries()) {
       this.#room.free(session);
@@ -233,6 +242,12 @@ export class DataPool {
       lateRewards: this.#lateRewards,
       groups: [...this.#groups].map(groupSnapshot),
     };
+  }
+
+  #unfinished(groupId: number, what: string): OpenGroup {
+    const group = this.#groups.get(groupId);
+    if (group && !group.record) return group;
+    throw conflict(groupId, what, group && "it is finished", "choose one in `unfinished`");
   }
 
   #open(input: GroupInput): OpenGroup {
@@ -292,4 +307,14 @@ export class DataPool {
     this.#groups.delete(group.groupId);
     for (const session of group.sessions) this.#room.free(session);
   }
+}
+
+/** @param why undefined where the pool has no such group */
+function conflict(groupId: number, what: string, why: string | undefined, fix: string): ForgeError {
+  return new ForgeError({
+    code: "state_conflict",
+    what: `pool: group ${groupId} cannot ${what}.`,
+    why: why ?? "it is not in the pool",
+    fix,
+  });
 }

@@ -179,6 +179,11 @@ export function detailsOf(sessionId: string, details: unknown): unknown {
   }
 }
 
+/** Errors    `argument_invalid` for what is no status. */
+export function checkStatus(status: SessionStatus): void {
+  if (!STATUSES.includes(status)) refuse("session", "status", status, STATUSES.join(", "));
+}
+
 /** Tokens that a completion occupies. */
 export function tokensOf(completion: Completion): number {
   return completion.promptIds.length + completion.responseIds.length;
@@ -200,7 +205,8 @@ function checkIndex(what: string, field: string, value: number): void {
     refuse(what, field, value, "it is an integer, 0 or more");
 }
 
-function checkFinite(what: string, field: string, value: number): void {
+/** Errors    `non_finite` naming the field. */
+export function checkFinite(what: string, field: string, value: number): void {
   if (Number.isFinite(value)) return;
   throw new ForgeError({
     code: "non_finite",

@@ -12,6 +12,11 @@ import type { Environment } from "../agent/environment.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
 import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
+import { type ClusterSession, clusterSteps, ringExchange } from "./cluster/cluster-session.ts";
+import type { ClusterSteps } from "./cluster/cluster-steps.ts";
+import type { JobSource } from "./cluster/job-source.ts";
+import { Player } from "./cluster/player.ts";
+import type { RingExchange } from "./cluster/ring-exchange.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodeTimeoutOf, openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
@@ -20,12 +25,14 @@ import { rolloutRecords } from "./episode/rollout-records.ts";
 import { Learner } from "./learner/learner.ts";
 import { optimizerOptions } from "./learner/optimizer-options.ts";
 import { stepMetrics } from "./learner/step-metrics.ts";
+import { LoneSteps } from "./lone-steps.ts";
 import type { OpenedPolicy } from "./policy/create-policy.ts";
 import type { Metrics } from "./run/metrics.ts";
+import type { Stepper } from "./stepper.ts";
 import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";
 import { type WarmStartStep, warmStart } from "./supervised/warm-start.ts";
-import { Trainer, type TrainerSnapshot } from "./trainer.ts";
+import { Trainer, type TrainerOptions, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
 
 /** Options of {@link RlTraining}. */
@@ -37,6 +44,8 @@ export interface RlTrainingOptions {
   readonly environment: Environment<any>;
   readonly algorithm: Algorithm;
   readonly isDeterministic: boolean;
+  /** Together with other nodes. */
+  readonly cluster?: ClusterSession;
 }
 
 /** What a checkpoint holds of it, beside weights and moments. */
@@ -51,8 +60,9 @@ export class RlTraining implements Training {
   readonly #rollout: Rollout;
   readonly #sampling: EpisodeSampling;
   #learner: Learner | undefined;
+  #exchange: RingExchange | undefined;
   #isLearning = false;
-  #trainer: Trainer<unknown> | undefined;
+  #stepper: Stepper | undefined;
   #reference: CausalLM | undefined;
 
   constructor(options: RlTrainingOptions) {
@@ -62,7 +72,11 @@ export class RlTraining implements Training {
   }
 
   get steps(): number {
-    return this.#trainer?.steps ?? 0;
+    return this.#stepper?.steps ?? 0;
+  }
+
+  get isLeading(): boolean {
+    return this.#options.cluster?.cluster.isLeading ?? true;
   }
 
   get trained(): Trained {
@@ -80,12 +94,17 @@ export class RlTraining implements Training {
   }
 
   async begin(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
+    const { cluster } = this.#options;
+    if (cluster?.contact !== undefined) {
+      onPhase("waiting", "to be let in");
+      return this.#clusterSteps(cluster).join(cluster.contact, signal);
+    }
     const steps = this.#options.config.train.warmStart?.steps;
     for await (const { done, loss } of this.warmStart()) {
       onPhase("training", `warm start ${done} of ${steps}, loss ${loss.toFixed(3)}`);
       if (signal.aborted) break;
     }
-    this.#start();
+    await this.#start(undefined);
   }
 
   /**
@@ -111,20 +130,19 @@ export class RlTraining implements Training {
   }
 
   async step(onPhase: OnPhase): Promise<TrainingStep> {
-    const { trainer } = this.#started();
+    const { stepper } = this.#started();
     const { algorithm, config, policy } = this.#options;
-    onPhase("sampling");
     this.#isLearning = false;
-    const report = await trainer.step(undefined, () => {
-      this.#isLearning = true;
-      onPhase("training");
+    const report = await stepper.step((phase, detail) => {
+      this.#isLearning = phase === "training";
+      onPhase(phase, detail);
     });
     const started = performance.now();
-    const { bound } = trainer.lag.steps;
+    const { lagBound: bound } = stepper;
     const metrics: Metrics = {
       ...stepMetrics(report, algorithm),
       // greedy bounds nothing
-      ...(Number.isFinite(bound) && { "lag/bound": bound }),
+      ...(bound !== undefined && Number.isFinite(bound) && { "lag/bound": bound }),
     };
     const { rolloutsEvery } = config.run;
     const isKept = rolloutsEvery > 0 && report.step % rolloutsEvery === 0;
@@ -153,9 +171,9 @@ export class RlTraining implements Training {
   }
 
   async checkpoint(): Promise<RlState> {
-    const { trainer } = this.#started();
+    const { stepper } = this.#started();
     const memory = this.#options.algorithm.memory?.read() ?? null;
-    return { trainer: await trainer.checkpoint(), memory };
+    return { trainer: await stepper.checkpoint(), memory };
   }
 
   prepare(): void {
@@ -165,8 +183,7 @@ export class RlTraining implements Training {
   async resume(state: unknown): Promise<void> {
     const { trainer, memory } = state as RlState;
     this.#options.algorithm.memory?.write(memory);
-    this.#trainer = this.#makeTrainer(trainer);
-    await this.#trainer.resume();
+    await this.#start(trainer);
   }
 
   offendingBatch(): OffendingBatch | undefined {
@@ -185,20 +202,40 @@ export class RlTraining implements Training {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#trainer?.close();
+    await this.#stepper?.close();
     await this.#rollout.close();
     this.#learner?.[Symbol.dispose]();
     this.#reference?.[Symbol.dispose]();
   }
 
-  #started(): { trainer: Trainer<unknown>; learner: Learner } {
-    this.#start();
-    return { trainer: this.#trainer as Trainer<unknown>, learner: this.#learner as Learner };
+  #started(): { stepper: Stepper; learner: Learner } {
+    this.#startLearner();
+    this.#stepper ??= new LoneSteps(this.#makeTrainer(undefined));
+    return { stepper: this.#stepper, learner: this.#learner as Learner };
   }
 
-  #start(): void {
+  /** From a snapshot, or from the first step on. */
+  async #start(snapshot: TrainerSnapshot | undefined): Promise<void> {
     this.#startLearner();
-    this.#trainer ??= this.#makeTrainer(undefined);
+    const { cluster } = this.#options;
+    if (cluster) return this.#clusterSteps(cluster).found(snapshot);
+    const steps = new LoneSteps(this.#makeTrainer(snapshot));
+    this.#stepper = steps;
+    if (snapshot) await steps.resume();
+  }
+
+  #clusterSteps(session: ClusterSession): ClusterSteps {
+    this.#startLearner();
+    const steps = clusterSteps(session, {
+      learner: this.#learner as Learner,
+      exchange: this.#exchange as RingExchange,
+      rollout: this.#rollout,
+      slots: this.#options.config.rollout.slots,
+      openTrainer: (snapshot, others) => this.#makeTrainer(snapshot, others),
+      openPlayer: (source) => this.#makePlayer(source),
+    });
+    this.#stepper = steps;
+    return steps;
   }
 
   /** After the warm start: the reference is the policy that RL begins with. */
@@ -209,6 +246,8 @@ export class RlTraining implements Training {
     const { model } = policy;
     const needsReference = algorithm.kl !== undefined && train.reference !== "none";
     const reference = needsReference ? this.#referenceOf(model) : undefined;
+    const { cluster } = this.#options;
+    this.#exchange = cluster && ringExchange(cluster, config);
     this.#learner = new Learner({
       ...{ device, model, algorithm, seed, tokenBudget: train.tokenBudget },
       optimizer: {
@@ -217,7 +256,9 @@ export class RlTraining implements Training {
       },
       temperature: rollout.temperature,
       ...(reference && { reference }),
+      ...(this.#exchange && { exchange: this.#exchange }),
     });
+    this.#exchange?.attach(this.#learner.optimizer);
   }
 
   /** The policy as it is now: what its adapters leave alone, or a copy. */
@@ -228,7 +269,24 @@ export class RlTraining implements Training {
     return copy;
   }
 
-  #makeTrainer(snapshot: TrainerSnapshot | undefined): Trainer<unknown> {
+  /** Plays for another node. */
+  #makePlayer(source: JobSource): Player<unknown> {
+    const { environment, config, isDeterministic } = this.#options;
+    const { groupSize, batch, groupDeadlineMs } = config.rollout;
+    return new Player({
+      ...{ source, environment, groupSize, rollout: this.#rollout },
+      ...{ seed: config.seed, sampling: this.#sampling },
+      groups: Math.max(1, Math.ceil(batch / groupSize)),
+      ...episodeTimeoutOf(this.#rollout, environment, config),
+      ...(!isDeterministic && groupDeadlineMs !== null && { groupTimeout: groupDeadlineMs }),
+    });
+  }
+
+  /** @param others that play, and how many groups are played here at once */
+  #makeTrainer(
+    snapshot: TrainerSnapshot | undefined,
+    others: Pick<TrainerOptions<unknown>, "elsewhere" | "localGroups"> = {},
+  ): Trainer<unknown> {
     const { environment, config, isDeterministic } = this.#options;
     const { rollout, reward, seed } = config;
     return new Trainer(
@@ -246,6 +304,7 @@ export class RlTraining implements Training {
         ...episodeTimeoutOf(this.#rollout, environment, config),
         ...(!isDeterministic &&
           rollout.groupDeadlineMs !== null && { groupTimeout: rollout.groupDeadlineMs }),
+        ...others,
       },
       snapshot,
     );

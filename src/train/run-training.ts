@@ -132,7 +132,7 @@ export class TrainingRun {
   async #begin(): Promise<void> {
     const { training, config, view, signal, run } = this.#options;
     await training.begin((phase, detail) => view.phase(phase, detail), signal);
-    if (config.eval.every === 0 || signal.aborted) return;
+    if (config.eval.every === 0 || signal.aborted || training.isLeading === false) return;
     // nothing is lost with it yet
     const evaluated = await this.#evaluate(signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
@@ -151,7 +151,8 @@ export class TrainingRun {
     const number = training.steps;
     const isLast = number === config.train.steps;
     const { every } = config.eval;
-    const isEvaluated = every > 0 && (isLast || number % every === 0);
+    const isDue = every > 0 && (isLast || number % every === 0);
+    const isEvaluated = isDue && training.isLeading !== false;
     const evaluated = isEvaluated ? await this.#evaluate() : undefined;
     this.#after = evaluated?.report;
     const metrics = {

@@ -7,6 +7,7 @@ import { forgetBest, rewindCheckpoints } from "./checkpoint/keep.ts";
 import { stepOf } from "./checkpoint/place.ts";
 import { latestCheckpoint, readCheckpoint } from "./checkpoint/read.ts";
 import { restoreTrained } from "./checkpoint/restore.ts";
+import type { ClusterSession } from "./cluster/cluster-session.ts";
 import { configWarnings } from "./config/cross-checks.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { loadEnvironment } from "./config/load-environment.ts";
@@ -46,6 +47,8 @@ export interface TrainOptions {
   readonly resume?: string | true;
   /** Aborted: the step under way is finished and saved. */
   readonly signal?: AbortSignal;
+  /** Trains together with other nodes, which have the same configuration. Only rl. */
+  readonly cluster?: ClusterSession;
 }
 
 /** How a run ended, and where it lies. */
@@ -97,6 +100,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await using training = await trainingOf({
       ...{ device, config, policy, environment, directory: loaded.directory },
       isDeterministic: place.isDeterministic,
+      ...(options.cluster && { cluster: options.cluster }),
     });
     if (run) await goBack(run, { place, checkpoint, view });
     else run = RunDirectory.create(config.run.directory, describe(loaded, place), { tensorboard });

@@ -10,8 +10,10 @@ import type { SchedulerSnapshot } from "../pool/scheduler-snapshot.ts";
 import { type SpeedBaselineState, SpeedBaselines } from "../rl/reward/speed.ts";
 import { zeroVarianceGroups } from "../rl/reward/zero-variance.ts";
 import { Collector } from "./episode/collector.ts";
+import type { Dispatcher } from "./episode/dispatcher.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodesOf, type RecordedEpisode, type RewardOptions } from "./episode/episodes.ts";
+import { reasonOf } from "./episode/group-player.ts";
 import type { Rollout } from "./episode/rollout.ts";
 import type { Learner, LearnerReport } from "./learner/learner.ts";
 
@@ -31,16 +33,15 @@ export interface TrainerOptions<Task> {
   /** How long an episode, and a group, may take, in milliseconds. Only in runs that are not deterministic. */
   readonly episodeTimeout?: number;
   readonly groupTimeout?: number;
+  /** Others that play, and groups that are played here at once; see `CollectorOptions`. */
+  readonly elsewhere?: Dispatcher;
+  readonly localGroups?: () => number;
 }
 
-/** What a step did. */
-export interface StepReport {
-  /** Number of the step, from 1 on. */
-  readonly step: number;
+/** What a step is made of. */
+export interface CollectedStep {
   /** Of all groups taken, those without a part too. */
   readonly episodes: readonly RecordedEpisode[];
-  /** Undefined when no episode took part. */
-  readonly learned: LearnerReport | undefined;
   /** Of each group, in steps. */
   readonly lags: readonly number[];
   /** Groups that were dropped since all their rewards were equal, and ones that came to nothing. */
@@ -48,10 +49,19 @@ export interface StepReport {
   readonly buriedGroups: number;
   /** What the last agent that failed meanwhile threw, in one line. */
   readonly agentError: string | undefined;
+  /** Here, and in groups that came from elsewhere meanwhile. */
   readonly sampledTokens: number;
   readonly rolloutMs: number;
   /** From the last group to the first pass: rewards. */
   readonly dataMs: number;
+}
+
+/** What a step did. */
+export interface StepReport extends CollectedStep {
+  /** Number of the step, from 1 on. */
+  readonly step: number;
+  /** Undefined when no episode took part. */
+  readonly learned: LearnerReport | undefined;
   readonly trainMs: number;
   readonly ms: number;
 }
@@ -99,13 +109,15 @@ export class Trainer<Task> {
     const { speedWindow: window = 32, speedMinimum: minimum = 1 } = options.reward;
     this.#baselines = new SpeedBaselines({ window, minimum }, snapshot?.speedBaselines);
     this.#steps = snapshot?.steps ?? 0;
-    const { episodeTimeout, groupTimeout } = options;
+    const { episodeTimeout, groupTimeout, elsewhere, localGroups } = options;
     this.#collector = new Collector({
       ...{ environment, language: rollout.language, sampling, groupSize, seed },
       ...{ scheduler: this.#scheduler, pool: this.#pool },
       ...{ desk: rollout.desk, clock: rollout.clock },
       ...(episodeTimeout !== undefined && { episodeTimeout }),
       ...(groupTimeout !== undefined && { groupTimeout }),
+      ...(elsewhere && { elsewhere }),
+      ...(localGroups !== undefined && { localGroups }),
     });
     rollout.sampler.policyVersion = this.#scheduler.version;
     options.learner.resume(this.#steps);
@@ -130,28 +142,48 @@ export class Trainer<Task> {
    * @param onLearning called when the groups are there
    */
   async step(signal?: AbortSignal, onLearning?: () => void): Promise<StepReport> {
-    const { rollout, learner } = this.#options;
+    const { learner } = this.#options;
     const started = performance.now();
-    const before = { ms: rollout.ms, tokens: rollout.sampler.stats.sampledTokens };
+    const collected = await this.collect(signal);
+    onLearning?.();
+    const learning = performance.now();
+    const learned = await learnFrom(learner, this.#steps, collected.episodes);
+    this.stepped();
+    const ended = performance.now();
+    const ms = { trainMs: ended - learning, ms: ended - started };
+    return { ...collected, step: this.#steps, learned, ...ms };
+  }
+
+  /** Takes the groups of a step. Then {@link stepped}, when its weights are live. Errors: as {@link step}. */
+  async collect(signal?: AbortSignal): Promise<CollectedStep> {
+    const { rollout } = this.#options;
+    const before = { ms: rollout.ms, tokens: this.#sampledTokens };
     this.#buried = 0;
     this.#dataMs = 0;
     const { episodes, lags, droppedGroups } = await this.#collect(signal);
-    onLearning?.();
-    const rolloutMs = rollout.ms - before.ms;
-    const sampledTokens = rollout.sampler.stats.sampledTokens - before.tokens;
-    const learning = performance.now();
-    const takesPart = episodes.some((episode) => episode.takesPart);
-    // a step in which nobody took part counts too: a resumed run knows of no other number
-    learner.resume(this.#steps);
-    const learned = takesPart ? await learner.step(episodes) : undefined;
-    rollout.sampler.policyVersion = this.#scheduler.stepped();
-    this.#steps++;
-    const ended = performance.now();
     return {
-      ...{ step: this.#steps, episodes, learned, lags, droppedGroups, sampledTokens, rolloutMs },
-      ...{ buriedGroups: this.#buried, dataMs: this.#dataMs, agentError: this.#takeAgentError() },
-      trainMs: ended - learning,
-      ms: ended - started,
+      ...{ episodes, lags, droppedGroups, buriedGroups: this.#buried, dataMs: this.#dataMs },
+      agentError: this.#takeAgentError(),
+      sampledTokens: this.#sampledTokens - before.tokens,
+      rolloutMs: rollout.ms - before.ms,
+    };
+  }
+
+  /** The weights of the step that was collected are live. */
+  stepped(): void {
+    this.#options.rollout.sampler.policyVersion = this.#scheduler.stepped();
+    this.#steps++;
+  }
+
+  /** What has to be kept to go on from here, with episodes under way as they are: a trainer restored from it begins them again. */
+  snapshot(): TrainerSnapshot {
+    return {
+      format: 1,
+      steps: this.#steps,
+      now: this.#options.rollout.clock.now(),
+      scheduler: this.#scheduler.snapshot(),
+      pool: this.#pool.snapshot(),
+      speedBaselines: this.#baselines.state,
     };
   }
 
@@ -161,14 +193,7 @@ export class Trainer<Task> {
    */
   async checkpoint(): Promise<TrainerSnapshot> {
     if (this.#options.rollout.isDeterministic) await this.#restart();
-    return {
-      format: 1,
-      steps: this.#steps,
-      now: this.#options.rollout.clock.now(),
-      scheduler: this.#scheduler.snapshot(),
-      pool: this.#pool.snapshot(),
-      speedBaselines: this.#baselines.state,
-    };
+    return this.snapshot();
   }
 
   /** Begins the episodes that were under way in the snapshot that this was made from. Once, before the first step. */
@@ -180,6 +205,10 @@ export class Trainer<Task> {
   async close(): Promise<void> {
     const { rollout } = this.#options;
     await this.#collector.close(() => rollout.drain());
+  }
+
+  get #sampledTokens(): number {
+    return this.#options.rollout.sampler.stats.sampledTokens + this.#collector.adoptedTokens;
   }
 
   async #restart(): Promise<void> {
@@ -233,8 +262,7 @@ export class Trainer<Task> {
   }
 
   #finish(group: GroupRecord): void {
-    if (group.sessions.some(({ status }) => status === "cancelled"))
-      this.#collector.cancel(group.groupId);
+    this.#collector.finished(group);
     this.#options.rollout.desk.wake();
     if (group.isTrainable) {
       this.#buriedInRow = 0;
@@ -265,6 +293,17 @@ export class Trainer<Task> {
   }
 }
 
+/** One step of a learner, the first being 0; undefined where no episode takes part. Errors: those of {@link Learner.step}. */
+export async function learnFrom(
+  learner: Learner,
+  step: number,
+  episodes: readonly RecordedEpisode[],
+): Promise<LearnerReport | undefined> {
+  // a step in which nobody took part counts too: a resumed run knows of no other number
+  learner.resume(step);
+  return episodes.some(({ takesPart }) => takesPart) ? learner.step(episodes) : undefined;
+}
+
 /** Whether all episodes of a group that take part have one reward. */
 function zeroVariance(episodes: readonly RecordedEpisode[]): boolean {
   const rewards = episodes.map(({ reward }) => reward);
@@ -274,12 +313,6 @@ function zeroVariance(episodes: readonly RecordedEpisode[]): boolean {
       episodes.map(() => 0),
     ).length > 0
   );
-}
-
-/** What an agent threw, in one line. */
-function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n", 1)[0] as string;
 }
 
 function unknownFormat(format: unknown): ForgeError {

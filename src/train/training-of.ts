@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { type Device, ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
+import type { ClusterSession } from "./cluster/cluster-session.ts";
 import { algorithmOf } from "./config/algorithm-section.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { OpenedPolicy } from "./policy/create-policy.ts";
@@ -27,6 +28,7 @@ export interface TrainingOptions {
   /** From which the path of the data is meant. */
   readonly directory: string;
   readonly isDeterministic: boolean;
+  readonly cluster?: ClusterSession;
 }
 
 /**
@@ -35,7 +37,8 @@ export interface TrainingOptions {
  * Errors    `config_invalid` for what the method lacks; `file_invalid` for data that cannot be trained on; `out_of_memory`.
  */
 export async function trainingOf(options: TrainingOptions): Promise<Training> {
-  const { config, environment } = options;
+  const { config, environment, cluster } = options;
+  if (cluster) checkClustered(config);
   if (config.method === "sft") return sftTraining(options);
   if (config.method === "dpo") return dpoTraining(options);
   if (!environment) throw lacking("an environment", "environment");
@@ -72,6 +75,24 @@ async function dpoTraining(options: TrainingOptions): Promise<Training> {
     ...{ ...split, rows: listed(split.trained) },
     learner: () => new DpoLearner(options),
   });
+}
+
+/** What several nodes cannot do together yet. */
+function checkClustered({ method, train, algorithm }: TrainConfig): void {
+  const refuse = (got: string, fix: string): never => {
+    throw new ForgeError({
+      code: "config_invalid",
+      what: "the configuration cannot be trained by several nodes.",
+      ...{ got, fix },
+    });
+  };
+  if (method !== "rl") refuse(`method ${method}`, "train on one node");
+  const { kl } = algorithmOf(algorithm);
+  if (kl && train.reference !== "none" && train.warmStart && train.warmStart.steps > 0)
+    refuse(
+      "a divergence from a policy that is warm-started",
+      "save the warm-started policy as a model and start from it, or train on one node",
+    );
 }
 
 function lacking(what: string, key: string): ForgeError {

@@ -37,6 +37,8 @@ export type OnPhase = (phase: Phase, detail?: string) => void;
 export interface Training extends AsyncDisposable {
   /** Steps so far. */
   readonly steps: number;
+  /** Whether this process speaks for the run: the others of its cluster train with it, and evaluate nothing. Default: it does. */
+  readonly isLeading?: boolean;
   /** What checkpoints hold of the GPU's states. */
   readonly trained: Trained;
   /** Makes what {@link trained} has, for its states to be restored before {@link resume}. */

@@ -35,7 +35,7 @@ class CountingNode implements ClusterHost {
     if (contact) await node.running.join(contact.running.listener.url);
     else {
       node.running.found(0, "0");
-      node.running.ready(0, "0");
+      node.running.ready(0, "0", "count");
     }
     return node;
   }
@@ -43,6 +43,8 @@ class CountingNode implements ClusterHost {
   get running(): RunningNode {
     return this.#running as RunningNode;
   }
+
+  lead(): void {}
 
   move({ epoch, step }: Move): void {
     setTimeout(() => this.running.ended({ epoch, step, hash: String(step), suspect: null }), STEP);
@@ -52,12 +54,12 @@ class CountingNode implements ClusterHost {
 
   commit(_: number, step: number): void {
     this.step = step;
-    setTimeout(() => this.running.ready(step, String(step)), STEP);
+    setTimeout(() => this.running.ready(step, String(step), "count"), STEP);
   }
 
   fetch({ step, hash }: Fetch): void {
     this.step = step;
-    setTimeout(() => this.running.ready(step, hash), 2);
+    setTimeout(() => this.running.ready(step, hash, "count"), 2);
   }
 
   end(): void {

@@ -68,6 +68,8 @@ class SummingNode implements ClusterHost {
     }
   }
 
+  lead(): void {}
+
   move(move: Move): void {
     const turn = ++this.#turn;
     const { epoch, step } = move;
@@ -155,7 +157,7 @@ class SummingNode implements ClusterHost {
     await sleep(COMPUTE);
     if (state !== this.#state) return;
     this.#contribution.set(contributionOf(this.#config.id, step + 1));
-    this.#running?.ready(step, hashOf(state));
+    this.#running?.ready(step, hashOf(state), "sum");
   }
 
   async #publish(): Promise<void> {

@@ -1,83 +1,85 @@
-/** Plays the episodes that the scheduler admits, and hands what they come to in to the pool. */
+/** Has the groups played that the scheduler admits: here, or elsewhere. */
 
-import type { Environment } from "../../agent/environment.ts";
-import type { PolicyLanguage } from "../../agent/policy.ts";
-import type { Clock } from "../../pool/clock.ts";
-import { sessionIdOf } from "../../pool/open-group.ts";
 import type { DataPool } from "../../pool/pool.ts";
+import { type GroupRecord, refuse } from "../../pool/record.ts";
 import type { Scheduler } from "../../pool/scheduler.ts";
-import { PURPOSE, TaskOrder } from "../seeds.ts";
-import { type EpisodeSampling, type PlayedEpisode, playEpisode } from "./episode.ts";
-import type { RequestDesk } from "./request-desk.ts";
-import { GroupScores, SUCCESS } from "./scores.ts";
-import { sessionDetails } from "./session-details.ts";
+import type { PlayedGroup } from "../cluster/played-group.ts";
+import type { Dispatcher, GroupHome, Verdict } from "./dispatcher.ts";
+import { GroupPlayer, type GroupPlayerOptions } from "./group-player.ts";
 
 /** Options of {@link Collector}. */
-export interface CollectorOptions<Task> {
-  readonly environment: Environment<Task>;
-  readonly language: PolicyLanguage;
+export interface CollectorOptions<Task> extends Omit<GroupPlayerOptions<Task>, "onOver"> {
   readonly scheduler: Scheduler;
   readonly pool: DataPool;
-  readonly desk: RequestDesk;
-  readonly clock: Clock;
-  readonly sampling: EpisodeSampling;
-  /** Episodes of each task. */
-  readonly groupSize: number;
-  readonly seed: number;
-  /** How long an episode, and a group, may take; on the clock. Default: no end. */
-  readonly episodeTimeout?: number;
+  /** How long a group may take; on the clock. Default: no end. */
   readonly groupTimeout?: number;
+  /** Others that play. Default: nobody. */
+  readonly elsewhere?: Dispatcher;
+  /** Groups that are to be played here at once, for now; others go elsewhere, or wait. Default: all. */
+  readonly localGroups?: () => number;
 }
 
-/** Turns of the event loop that aborted episodes have to end in; a score that is waited for may take longer, and is dropped. */
-const MOST_DRAINS = 1000;
-
-/** A group under way. */
-interface Group<Task> {
+/** A group that nobody has begun yet. */
+interface Unplaced<Task> {
   readonly groupId: number;
-  readonly task: Task;
-  readonly abort: AbortController;
-  readonly scores: GroupScores<Task>;
+  /** Undefined until it is asked for. */
+  readonly task: Task | undefined;
 }
 
-/** Episodes of groups, many at once, each at its own pace. */
-export class Collector<Task> {
+/** An unfinished group that others were given. */
+interface Away {
+  /** The first hand-out whose result is still wanted, and its version. */
+  readonly attempt: number;
+  readonly version: number;
+  /** Whether somebody has it now. */
+  isOut: boolean;
+}
+
+/**
+ * A group is played whole by one node. Where it is taken back and handed out again, the first whole result counts: all are alike
+ * to training.
+ */
+export class Collector<Task> implements GroupHome {
   readonly #options: CollectorOptions<Task>;
-  readonly #tasks: TaskOrder;
-  readonly #groups = new Map<number, Group<Task>>();
+  readonly #local: GroupPlayer<Task>;
+  /** The oldest first. */
+  #unplaced: Unplaced<Task>[] = [];
+  readonly #away = new Map<number, Away>();
+  #attempts = 0;
+  #adoptedTokens = 0;
   #failure: { readonly error: unknown } | undefined;
   #agentError: unknown;
 
   constructor(options: CollectorOptions<Task>) {
     this.#options = options;
-    this.#tasks = new TaskOrder(options.environment.trainCount, options.seed);
+    this.#local = new GroupPlayer({ ...options, onOver: () => this.offer() });
+    options.elsewhere?.attach(this);
   }
 
-  /** Groups under way. */
-  get size(): number {
-    return this.#groups.size;
+  /** Tokens sampled elsewhere, of all results taken. */
+  get adoptedTokens(): number {
+    return this.#adoptedTokens;
   }
 
-  /** What the last agent that failed threw, since this was last asked. */
+  /** What the last agent that failed threw, since this was last asked; a line of text of one elsewhere. */
   takeAgentError(): unknown {
-    const error = this.#agentError;
+    const error = this.#local.takeAgentError() ?? this.#agentError;
     this.#agentError = undefined;
     return error;
   }
 
   /** Begins groups while the scheduler has slots. Errors: what a task or a component of the reward threw. */
   admit(): void {
-    if (this.#failure) throw this.#failure.error;
-    const { scheduler, pool, clock, groupSize, groupTimeout, environment } = this.#options;
+    const failure = this.#failure ?? this.#local.failure;
+    if (failure) throw failure.error;
+    const { scheduler, pool } = this.#options;
     for (let ticket = scheduler.admit(); ticket; ticket = scheduler.admit()) {
-      const task = this.#taskOf(ticket.id);
-      const taskId = environment.taskId(task, this.#tasks.taskOf(ticket.id));
-      pool.open({
-        ...{ groupId: ticket.id, taskId, sessions: groupSize, awaits: [SUCCESS] },
-        ...(groupTimeout !== undefined && { deadline: clock.now() + groupTimeout }),
-      });
-      this.#begin(ticket.id, task);
+      const { id: groupId } = ticket;
+      const task = this.#local.taskOf(groupId);
+      this.#local.open(groupId, task, pool);
+      this.#unplaced.push({ groupId, task });
     }
+    this.#place();
   }
 
   /**
@@ -87,84 +89,102 @@ export class Collector<Task> {
    * @param drain lets the sampler end what was aborted; called until all have ended
    */
   async restart(drain: () => Promise<unknown>): Promise<void> {
-    const { pool, clock, groupTimeout } = this.#options;
+    const { pool } = this.#options;
     await this.close(drain);
     for (const groupId of pool.unfinished) {
-      pool.restart(groupId, groupTimeout === undefined ? undefined : clock.now() + groupTimeout);
-      this.#begin(groupId, this.#taskOf(groupId));
+      pool.restart(groupId);
+      this.#unplaced.push({ groupId, task: undefined });
     }
+    this.#place();
   }
 
-  /** Calls off what is left of a group that the pool has given up. */
-  cancel(groupId: number): void {
-    this.#groups.get(groupId)?.abort.abort();
+  /** The pool has finished a group: what is left of it is called off, where it has given that up. */
+  finished({ groupId, sessions }: GroupRecord): void {
+    if (sessions.some(({ status }) => status === "cancelled")) this.#local.cancel(groupId);
+    if (this.#away.delete(groupId)) this.#options.elsewhere?.cancel(groupId);
   }
 
-  /** Ends all that is under way. See {@link restart} for `drain`. */
-  async close(drain: () => Promise<unknown>): Promise<void> {
-    for (const { abort } of this.#groups.values()) abort.abort();
-    for (let turn = 0; this.#groups.size > 0 && turn < MOST_DRAINS; turn++) await drain();
-    this.#groups.clear();
+  /** See `GroupHome.adopt`. */
+  adopt(group: PlayedGroup): Verdict {
+    const { groupId, attempt, sessions, agentError } = group;
+    const away = this.#away.get(groupId);
+    if (!away || attempt < away.attempt) return "unwanted";
+    this.#check(group, away);
+    this.#options.pool.adopt(groupId, sessions);
+    // it was begun here since, or is about to be
+    this.#local.cancel(groupId);
+    this.#unplaced = this.#unplaced.filter((unplaced) => unplaced.groupId !== groupId);
+    if (agentError !== null) this.#agentError = agentError;
+    for (const { completions } of sessions)
+      for (const { responseIds } of completions) this.#adoptedTokens += responseIds.length;
+    return "taken";
   }
 
-  #taskOf(groupId: number): Task {
-    return this.#options.environment.train(this.#tasks.taskOf(groupId));
+  /** See `GroupHome.takeBack`. */
+  takeBack(groupId: number): void {
+    const away = this.#away.get(groupId);
+    if (!away?.isOut) return;
+    away.isOut = false;
+    this.#options.pool.restart(groupId);
+    this.#unplaced.push({ groupId, task: undefined });
+    this.#unplaced.sort((a, b) => a.groupId - b.groupId);
+    this.offer();
   }
 
-  #begin(groupId: number, task: Task): void {
-    const { groupSize, environment } = this.#options;
-    const abort = new AbortController();
-    const group = { groupId, task, abort, scores: new GroupScores(environment, groupSize) };
-    this.#groups.set(groupId, group);
-    const plays = Array.from({ length: groupSize }, (_, sample) => this.#play(group, sample));
-    void Promise.all(plays).then(() => {
-      if (this.#groups.get(groupId) === group) this.#groups.delete(groupId);
-    });
-  }
-
-  async #play(group: Group<Task>, sample: number): Promise<void> {
-    const { desk: desks, pool, clock, episodeTimeout, ...rest } = this.#options;
-    const { groupId, task, abort } = group;
-    const place = [PURPOSE.train, groupId, sample];
-    const sessionId = sessionIdOf(groupId, sample);
-    using desk = desks.open(place);
-    const timer = new AbortController();
-    const callOff =
-      episodeTimeout === undefined
-        ? () => {}
-        : clock.at(clock.now() + episodeTimeout, () => timer.abort());
-    const signal = AbortSignal.any([abort.signal, timer.signal]);
+  /** See `GroupHome.offer`. */
+  offer(): void {
     try {
-      const played = await playEpisode({
-        ...{ ...rest, task, desk, place, signal },
-        now: () => clock.now(),
-        onCompletion: (completion) => pool.add(sessionId, completion, signal),
-      });
-      if (!abort.signal.aborted) await this.#settle(group, sample, played);
+      this.#place();
     } catch (error) {
-      // what a group throws that was called off is of no interest
-      if (!abort.signal.aborted) this.#failure ??= { error };
-    } finally {
-      callOff();
+      // for whoever admits next: nobody else can tell what it means
+      this.#failure ??= { error };
+      this.#options.desk.wake();
     }
   }
 
-  /**
-   * Ends the session of an episode, and posts the rewards that are known by this: its own, or those of the group. All rewards of
-   * a session are posted at once, so that at a deadline it has all of them or none.
-   */
-  async #settle(
-    { groupId, abort, scores }: Group<Task>,
-    sample: number,
-    { status, trace, details, error }: PlayedEpisode<Task>,
-  ): Promise<void> {
-    const { pool, environment } = this.#options;
-    if (status.endsWith("_error")) this.#agentError = error;
-    pool.end(sessionIdOf(groupId, sample), status, sessionDetails(details, environment));
-    const isScored = status === "completed" || status === "truncated";
-    const known = await scores.end(sample, isScored ? trace : undefined);
-    if (abort.signal.aborted) return;
-    for (const [scored, { records }] of known)
-      for (const record of records) pool.reward(sessionIdOf(groupId, scored), record);
+  /** Ends all that is under way, here and elsewhere. See {@link restart} for `drain`. */
+  async close(drain: () => Promise<unknown>): Promise<void> {
+    this.#unplaced = [];
+    for (const groupId of this.#away.keys()) this.#options.elsewhere?.cancel(groupId);
+    this.#away.clear();
+    await this.#local.close(drain);
+  }
+
+  /** Has groups begun that wait for it, in their order, while somebody has room. */
+  #place(): void {
+    for (let [next] = this.#unplaced; next && this.#begin(next); [next] = this.#unplaced)
+      this.#unplaced.shift();
+  }
+
+  #begin({ groupId, task }: Unplaced<Task>): boolean {
+    const { pool, clock, groupTimeout, localGroups } = this.#options;
+    const isHere = !localGroups || this.#local.size < localGroups();
+    if (!isHere && !this.#handOut(groupId)) return false;
+    // who plays it elsewhere keeps its time too, and what came of it by then has as long again to get here
+    if (groupTimeout !== undefined)
+      pool.limit(groupId, clock.now() + (isHere ? 1 : 2) * groupTimeout);
+    if (isHere) this.#local.begin(groupId, task ?? this.#local.taskOf(groupId), pool);
+    return true;
+  }
+
+  #handOut(groupId: number): boolean {
+    const { scheduler, elsewhere } = this.#options;
+    const { version } = scheduler;
+    const attempt = this.#attempts + 1;
+    if (!elsewhere?.dispatch({ groupId, attempt, version })) return false;
+    this.#attempts = attempt;
+    const first = this.#away.get(groupId) ?? { attempt, version };
+    this.#away.set(groupId, { ...first, isOut: true });
+    return true;
+  }
+
+  /** Errors    `argument_invalid` unless the group is what was asked for. */
+  #check({ groupId, taskId, sessions }: PlayedGroup, { version }: Away): void {
+    const expected = this.#local.taskIdOf(groupId, this.#local.taskOf(groupId));
+    if (taskId !== expected) refuse("played group", "taskId", taskId, `it is "${expected}" here`);
+    for (const { completions } of sessions)
+      for (const { policyVersions } of completions)
+        if (policyVersions[0] < version)
+          refuse("played group", "policyVersions", policyVersions, `${version} was asked for`);
   }
 }

@@ -7,6 +7,7 @@ import {
   type Optimizer,
   type Tensor,
   type Tree,
+  tensor,
 } from "../../../engine/index.ts";
 import { KEPT_PLANS } from "./padded-batch.ts";
 
@@ -32,6 +33,7 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   readonly #accumulator: GradientAccumulator;
   readonly #add: Compiled<A, R>;
   readonly #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
+  readonly #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
 
   /** The optimizer stays the caller's: it is neither saved nor freed here. */
   constructor(optimizer: Optimizer, label: string, lossOf: (...batch: A) => BatchLoss<R>) {
@@ -47,6 +49,9 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
       { device, label, maxPlans: KEPT_PLANS },
     );
     this.#step = compile(() => ({ ...accumulator.step() }), { device, label: `${label}: step` });
+    this.#stepWith = compile((gradient: Tensor) => ({ ...optimizer.step(gradient) }), {
+      ...{ device, label: `${label}: step of all` },
+    });
   }
 
   /** Forgets what has been added: of a step that failed half-way. */
@@ -61,17 +66,31 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
 
   /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
   async step(): Promise<StepOutcome> {
-    const done = await this.#step();
-    const [gradNorm, isSkipped] = await Promise.all([
-      // one that is not finite is for the caller to report
-      done.gradNorm.item({ allowNonFinite: true }),
-      done.isSkipped.item(),
-    ]);
-    return { gradNorm, isSkipped: isSkipped !== 0 };
+    return outcomeOf(await this.#step());
+  }
+
+  /** What has been added, on the host [flat parameters], to be put together with that of other nodes. It is forgotten. */
+  take(): Promise<Float32Array> {
+    return this.#accumulator.take();
+  }
+
+  /** Steps with a gradient [flat parameters]. */
+  async stepWith(gradient: Float32Array): Promise<StepOutcome> {
+    return outcomeOf(await this.#stepWith(tensor(gradient, [gradient.length])));
   }
 
   /** Frees the plans and the sum. */
   [Symbol.dispose](): void {
-    for (const part of [this.#add, this.#step, this.#accumulator]) part[Symbol.dispose]();
+    for (const part of [this.#add, this.#step, this.#stepWith, this.#accumulator])
+      part[Symbol.dispose]();
   }
+}
+
+async function outcomeOf(done: { gradNorm: Tensor; isSkipped: Tensor }): Promise<StepOutcome> {
+  const [gradNorm, isSkipped] = await Promise.all([
+    // one that is not finite is for the caller to report
+    done.gradNorm.item({ allowNonFinite: true }),
+    done.isSkipped.item(),
+  ]);
+  return { gradNorm, isSkipped: isSkipped !== 0 };
 }

@@ -12,8 +12,9 @@ import type { Algorithm } from "../../rl/algorithm/algorithm.ts";
 import type { RecordedEpisode } from "../episode/episodes.ts";
 import { PURPOSE, seedOf, shuffled } from "../seeds.ts";
 import { Critic } from "./critic.ts";
-import { ForestPass } from "./forest-pass.ts";
-import { PolicyUpdate, type UpdateLosses, type UpdateOutcome } from "./policy-update.ts";
+import { ForestPass, type ForestPassResult } from "./forest-pass.ts";
+import { exchangeFacts, type GradientExchange } from "./gradient-exchange.ts";
+import { PolicyUpdate, shareOf, type UpdateLosses, type UpdateOutcome } from "./policy-update.ts";
 import { prepareSamples, type TrainedSample, withTrainerRows } from "./trained-samples.ts";
 
 /** Options of {@link Learner}. */
@@ -41,6 +42,8 @@ export interface LearnerOptions {
   readonly reference?: CausalLM;
   /** Whether samples share the prefixes that they have in common. Default true; false is for comparisons. */
   readonly isMerged?: boolean;
+  /** With other nodes, each of which learns from a share of the samples. Clips as the optimizer is to. */
+  readonly exchange?: GradientExchange;
 }
 
 /** One step of the optimizer. */
@@ -57,8 +60,10 @@ export interface LearnerReport {
   readonly samples: readonly TrainedSample[];
   /** Those of the first update: what the policy said of them, it said with the weights that the step began with. */
   readonly first: readonly TrainedSample[];
-  /** Of the first pass. */
+  /** Of the first pass, of this node's shares. */
   readonly forests: readonly ForestReport[];
+  /** Of the first pass, at all nodes. */
+  readonly trainedTokens: number;
   /** Trained tokens, samples' prefixes included, over all passes; and those that went through the layers. */
   readonly sampleTokens: number;
   readonly forestTokens: number;
@@ -80,8 +85,8 @@ export class Learner implements Disposable {
   /** Errors: `argument_invalid` for an algorithm with a divergence and no reference; `out_of_memory`. */
   constructor(options: LearnerOptions) {
     const { device, model, algorithm, reference } = options;
-    const { tokenBudget, temperature = 1, isMerged = true } = options;
-    const { criticLrScale = 1, ...optimizer } = options.optimizer;
+    const { tokenBudget, temperature = 1, isMerged = true, exchange } = options;
+    const { criticLrScale = 1, clipNorm, ...optimizer } = options.optimizer;
     if (algorithm.kl && !reference) throw withoutReference(algorithm.name);
     this.#options = options;
     this.algorithm = algorithm;
@@ -91,6 +96,8 @@ export class Learner implements Disposable {
     const critics = new Set(critic?.parameters);
     this.optimizer = new AdamW(device, [...parametersOf(model.transformer), ...critics], {
       ...optimizer,
+      // what each node has of a gradient says nothing of its norm
+      ...(clipNorm !== undefined && !exchange && { clipNorm }),
       lrScale: (parameter) => (critics.has(parameter) ? criticLrScale : 1),
     });
     const pass = { temperature, tokenBudget, isMerged };
@@ -99,6 +106,7 @@ export class Learner implements Disposable {
     this.#updates = new PolicyUpdate({
       ...pass,
       ...{ model, algorithm, critic, optimizer: this.optimizer },
+      ...(exchange && { exchange }),
     });
   }
 
@@ -134,20 +142,24 @@ export class Learner implements Disposable {
     const updates: Update[] = [];
     const forests: ForestReport[] = [];
     let first: readonly TrainedSample[] = [];
-    let [sampleTokens, forestTokens] = [0, 0];
+    let [trainedTokens, sampleTokens, forestTokens] = [0, 0, 0];
     for (let epoch = 0; epoch < epochs; epoch++) {
       const order = seedOf(seed, PURPOSE.minibatches, this.#steps, epoch);
       for (const part of partsOf(prepared, minibatches, order)) {
         if (updates.length === 0) first = part;
-        const { forest, ...update } = await this.#update(part, epoch === 0);
+        const { forest, cost, ...update } = await this.#update(part, epoch === 0);
         updates.push(update);
-        if (epoch === 0) forests.push(forest);
-        sampleTokens += forest.perRequest.tokens;
-        forestTokens += forest.tree.tokens;
+        if (epoch === 0) {
+          forests.push(forest);
+          trainedTokens += cost.trained;
+        }
+        sampleTokens += cost.sampled;
+        forestTokens += cost.computed;
       }
     }
     this.#steps++;
-    return { updates, forests, samples: prepared, first, sampleTokens, forestTokens };
+    const tokens = { trainedTokens, sampleTokens, forestTokens };
+    return { updates, forests, samples: prepared, first, ...tokens };
   }
 
   [Symbol.dispose](): void {
@@ -163,15 +175,32 @@ export class Learner implements Disposable {
   ): Promise<TrainedSample[]> {
     const { algorithm } = this;
     const needsPass = algorithm.old === "trainer" || this.critic || algorithm.kl?.in === "reward";
-    const own = needsPass ? await this.#policyPass.read(samples) : undefined;
-    const reference = algorithm.kl ? await this.#referencePass?.read(samples) : undefined;
+    const own = needsPass ? await this.#read(this.#policyPass, samples) : undefined;
+    const reference =
+      algorithm.kl && this.#referencePass
+        ? await this.#read(this.#referencePass, samples)
+        : undefined;
     return withTrainerRows(samples, episodes, algorithm, { own, reference });
+  }
+
+  /** What a pass says of all samples, each of which one node reads. */
+  async #read(pass: ForestPass, samples: readonly TrainedSample[]): Promise<ForestPassResult> {
+    const { exchange } = this.#options;
+    if (!exchange) return pass.read(samples);
+    const share = shareOf(samples, exchange);
+    const own = await pass.read(samples.slice(share.from, share.to));
+    const complete = (rows: readonly Float64Array[]): Float64Array[] =>
+      samples.map(({ old }, s) => rows[s - share.from] ?? new Float64Array(old.length));
+    const [logprobs, values] = [complete(own.logprobs), own.values && complete(own.values)];
+    const rows = values ? [logprobs, values] : [logprobs];
+    await exchangeFacts(exchange, { sums: [], rows, share, isSound: true });
+    return values ? { logprobs, values } : { logprobs };
   }
 
   async #update(
     part: readonly TrainedSample[],
     isFirst: boolean,
-  ): Promise<Update & Pick<UpdateOutcome, "forest">> {
+  ): Promise<Update & Pick<UpdateOutcome, "forest" | "cost">> {
     const { lr } = this.#options.optimizer;
     const learningRate = typeof lr === "number" ? lr : lr(this.optimizer.flat.stepCount);
     return { ...(await this.#updates.step(part, isFirst)), learningRate };

@@ -21,6 +21,12 @@ import { policyObjective } from "../../rl/loss/policy-loss.ts";
 import { valueLoss } from "../../rl/loss/value-loss.ts";
 import type { Critic } from "./critic.ts";
 import { forestLogprobs } from "./forest-logprobs.ts";
+import {
+  exchangeFacts,
+  type GradientExchange,
+  isAddable,
+  type Share,
+} from "./gradient-exchange.ts";
 import { type BatchLoss, GradientStep } from "./gradient-step.ts";
 import { type BatchTensors, batchTensors, type PaddedBatch, padBatch } from "./padded-batch.ts";
 import { readBehind } from "./read-behind.ts";
@@ -44,6 +50,8 @@ export interface PolicyUpdateOptions {
   /** Tokens of a batch at most. */
   readonly tokenBudget: number;
   readonly isMerged: boolean;
+  /** With other nodes. Its optimizer does not clip by itself. */
+  readonly exchange?: GradientExchange;
 }
 
 /** The losses of an update, each summed over its batches. */
@@ -60,7 +68,16 @@ export interface UpdateLosses {
 export interface UpdateOutcome extends UpdateLosses {
   /** Global L2 norm of the gradients before clipping. */
   readonly gradNorm: number;
+  /** Of this node's share. */
   readonly forest: ForestReport;
+  readonly cost: UpdateCost;
+}
+
+/** Tokens of an update, at all nodes: trained ones, those of samples, and those that went through the layers. */
+export interface UpdateCost {
+  readonly trained: number;
+  readonly sampled: number;
+  readonly computed: number;
 }
 
 /** A batch that is trained on. */
@@ -97,15 +114,17 @@ export class PolicyUpdate implements Disposable {
     const { algorithm, tokenBudget, isMerged } = this.#options;
     const samples = withWeights(part, algorithm);
     const hasWholeTrajectories = algorithm.per === "episode" && readsSequences(algorithm);
-    const { batches, report } = buildForest(samples, {
+    const share = shareOf(samples, this.#options.exchange);
+    const own = samples.slice(share.from, share.to);
+    const { batches, report } = buildForest(own, {
       ...{ tokenBudget, isMerged, hasWholeTrajectories },
     });
     try {
-      const losses = await this.#accumulate(batches, samples, isFirst);
-      if (!Number.isFinite(losses.loss)) throw notFinite(`loss ${losses.loss}`);
-      const { gradNorm, isSkipped } = await this.#gradients.step();
-      if (isSkipped) throw notFinite(`gradient norm ${gradNorm}`);
-      return { ...losses, gradNorm, forest: report };
+      const losses = await this.#accumulate(batches, own, isFirst);
+      const { trainedTokens: trained, perRequest, tree } = report;
+      const cost = { trained, sampled: perRequest.tokens, computed: tree.tokens };
+      const known = { losses, cost, share, isFirst };
+      return { ...(await this.#step(samples, known)), forest: report };
     } catch (error) {
       this.#gradients.reset();
       throw error;
@@ -114,6 +133,49 @@ export class PolicyUpdate implements Disposable {
 
   [Symbol.dispose](): void {
     this.#gradients[Symbol.dispose]();
+  }
+
+  /** Steps with what was accumulated, alone or with the other nodes. */
+  async #step(
+    samples: readonly TrainedSample[],
+    known: { losses: UpdateLosses; cost: UpdateCost; share: Share; isFirst: boolean },
+  ): Promise<Omit<UpdateOutcome, "forest">> {
+    const { losses, cost } = known;
+    const { exchange } = this.#options;
+    if (exchange) return this.#stepTogether(exchange, samples, known);
+    if (!Number.isFinite(losses.loss)) throw notFinite(`loss ${losses.loss}`);
+    const { gradNorm, isSkipped } = await this.#gradients.step();
+    if (isSkipped) throw notFinite(`gradient norm ${gradNorm}`);
+    return { ...losses, gradNorm, cost };
+  }
+
+  async #stepTogether(
+    exchange: GradientExchange,
+    samples: readonly TrainedSample[],
+    {
+      losses,
+      cost,
+      share,
+      isFirst,
+    }: { losses: UpdateLosses; cost: UpdateCost; share: Share; isFirst: boolean },
+  ): Promise<Omit<UpdateOutcome, "forest">> {
+    const gradient = await this.#gradients.take();
+    const updated = samples.map(({ updatedLogprobs }) => updatedLogprobs);
+    const first = isFirst
+      ? [samples.map((s) => s.trainerLogprobs), samples.map(({ entropies }) => entropies)]
+      : [];
+    const sums = await exchangeFacts(exchange, {
+      sums: [...LOSSES.map((name) => losses[name]), cost.trained, cost.sampled, cost.computed],
+      rows: [updated, ...first],
+      ...{ share, isSound: gradient.every(isAddable) },
+    });
+    const [loss = 0, policyLoss = 0, kl = 0, value = 0, trained = 0, sampled = 0, computed = 0] =
+      sums;
+    const step = (all: Float32Array): Promise<unknown> => this.#gradients.stepWith(all);
+    const gradNorm = await exchange.step({ gradient, step });
+    if (!Number.isFinite(gradNorm)) throw notFinite(`gradient norm ${gradNorm}`);
+    const all = { loss, policyLoss, kl, valueLoss: value };
+    return { ...all, gradNorm, cost: { trained, sampled, computed } };
   }
 
   /** Adds the gradients of all batches up. */
@@ -174,6 +236,18 @@ export class PolicyUpdate implements Disposable {
     const result = concat([...losses.map((t) => reshape(t, [1])), logprobs, entropies]);
     return { loss: total, result };
   }
+}
+
+/** All samples of a node that is alone. */
+export function shareOf(
+  samples: readonly TrainedSample[],
+  exchange: GradientExchange | undefined,
+): Share {
+  if (!exchange) return { from: 0, to: samples.length };
+  return exchange.shareOf(
+    samples.map(({ ids }) => ids.length),
+    samples.map(({ episode }) => episode),
+  );
 }
 
 /** Batches that are trained on, padded as they are needed. */

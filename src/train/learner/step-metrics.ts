@@ -43,14 +43,13 @@ function rewardMetrics(episodes: readonly RecordedEpisode[]): Metrics {
 
 /** @param version of the weights that the step began with */
 function learnerMetrics(
-  { updates, samples, first, forests, sampleTokens, forestTokens }: LearnerReport,
+  { updates, samples, first, trainedTokens, sampleTokens, forestTokens }: LearnerReport,
   version: number,
   algorithm: Algorithm,
 ): Metrics {
   const over = (of: (update: Update) => number): number => mean(updates.map(of));
   const row = (of: (sample: TrainedSample) => ArrayLike<number>): number[] =>
     samples.flatMap((sample) => Array.from(of(sample)));
-  const trainedTokens = forests.reduce((sum, forest) => sum + forest.trainedTokens, 0);
   return {
     "losses/loss": over(({ loss }) => loss),
     "losses/policy_loss": over(({ policyLoss }) => policyLoss),

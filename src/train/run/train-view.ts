@@ -10,7 +10,7 @@ import { figureRows, figuresOf } from "./figures.ts";
 import type { Metrics, StepMetrics } from "./metrics.ts";
 
 /** What a run is doing. */
-export type Phase = "loading" | "sampling" | "training" | "evaluating" | "saving";
+export type Phase = "loading" | "waiting" | "sampling" | "training" | "evaluating" | "saving";
 
 /** Settings of {@link createTrainView}. */
 export interface TrainViewOptions {

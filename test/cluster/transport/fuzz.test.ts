@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fuzzChunks, fuzzFrames, fuzzRequests } from "./fuzz.ts";
+import { fuzzChunks, fuzzFrames, fuzzPlainRequests, fuzzRequests } from "./fuzz.ts";
 
 const MIB = 2 ** 20;
 
@@ -18,6 +18,16 @@ test("500 requests with bytes that chance has changed let nobody in without the 
   const { statuses, wrong } = await fuzzRequests(500, 6);
   expect(wrong).toEqual([]);
   expect([...statuses.keys()]).toEqual(expect.arrayContaining([101, 400, 401, 403, 426]));
+});
+
+test("20,000 plain requests that chance has changed are answered or refused, and disturb nobody", async () => {
+  const before = process.memoryUsage().arrayBuffers;
+  const { statuses, wrong } = await fuzzPlainRequests(20_000, 6);
+  expect(wrong).toEqual([]);
+  const all = [200, 400, 401, 403, 404, 405, 413, 417, 426];
+  expect([...statuses.keys()]).toEqual(expect.arrayContaining(all));
+  expect(statuses.has(500)).toBe(false);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * MIB);
 });
 
 test("chunks that chance has changed end in a code, and are never longer than they may be", async () => {

@@ -2,11 +2,14 @@
 import { dialRing } from "../../../cluster/transport/dial-ring.ts";
 import { FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
+import { isNodeId } from "../../../cluster/transport/identity.ts";
+import type { Route } from "../../../cluster/transport/route.ts";
 import { Token } from "../../../cluster/transport/token.ts";
 import {
   creditFrame,
   frame,
   headersFor,
+  plainHeadersFor,
   RawClient,
   RUN_ID,
   requestOf,
@@ -213,6 +216,85 @@ export async function fuzzRequests(
   }
   await innocent.leave();
   await house.listener.close();
+  return { statuses, wrong };
+}
+
+/** Where a mutated request may be cut, and what is put there. */
+const SPLICES: readonly string[] = [
+  ...["\r\n", "\r\n\r\n", "\n", ":", " ", "\0", "%00", "..", "?a=b", "HTTP/1.0", "chunked", "-1"],
+  ...["Transfer-Encoding: chunked\r\n", "Content-Length: 7\r\n", "Connection: Upgrade\r\n"],
+  ...["Expect: 100-continue\r\n", "Expect: other\r\n", "Range: bytes=0-1\r\n", "ffffffff\r\n"],
+];
+
+/** A good plain request, less what chance has flipped, put in, cut out or said twice. */
+function mutated(token: Token, chance: Chance): Buffer {
+  const isPost = chance(2) === 0;
+  const body = "x".repeat(chance(40));
+  const headers = plainHeadersFor(token, isPost ? { "Content-Length": `${body.length}` } : {});
+  const path = ["/echo", "/blobs/abc", "/status", "/control"][chance(4)] ?? "";
+  let bytes = Buffer.from(requestOf(path, headers, isPost ? "POST" : "GET") + (isPost ? body : ""));
+  for (let changes = chance(4); changes > 0; changes--) {
+    const at = chance(bytes.length + 1);
+    const start = bytes.subarray(0, at);
+    const kind = chance(4);
+    const splice = Buffer.from(SPLICES[chance(SPLICES.length)] ?? "");
+    if (kind === 0 && at < bytes.length) bytes[at] = chance(256);
+    else if (kind === 1) bytes = Buffer.concat([start, splice, bytes.subarray(at)]);
+    else if (kind === 2) bytes = Buffer.concat([start, bytes.subarray(at + chance(20))]);
+    else bytes = Buffer.concat([bytes, bytes.subarray(0, at)]);
+  }
+  return bytes;
+}
+
+/** Sends so many plain requests that are nearly right, some at once; statuses by how often, and what else was amiss. */
+export async function fuzzPlainRequests(
+  count: number,
+  seed: number,
+): Promise<{ statuses: ReadonlyMap<number, number>; wrong: readonly string[] }> {
+  const wrong: string[] = [];
+  const answer: Route["answer"] = async ({ body, role, nodeId, segment }) => {
+    if (role !== "trainer" || !isNodeId(nodeId)) wrong.push(`${role} ${nodeId}`);
+    return { status: 200, body: { length: body.length, segment } };
+  };
+  const roles = ["trainer"] as const;
+  const routes: readonly Route[] = [
+    { method: "POST", path: "/echo", roles, bodyBytes: 32, answer },
+    { method: "GET", path: "/blobs/", roles, answer },
+    { method: "GET", path: "/status", roles, answer },
+  ];
+  const limits = { ...PATIENT, requestsPerNode: 64, pendingPerAddress: 128 };
+  const house = await openHouse({
+    limits,
+    routes,
+    onFault: (error) => void wrong.push(`${error}`),
+  });
+  const innocent = await Innocent.join(house);
+  const chance = chanceOf(seed);
+  const statuses = new Map<number, number>();
+  const bearer = house.token.bearer("trainer").reveal();
+  let sent = 0;
+  const one = async (): Promise<void> => {
+    const requests = Array.from({ length: 1 + chance(7) }, () => mutated(house.token, chance));
+    sent += requests.length;
+    const bytes = Buffer.concat(requests);
+    const client = new RawClient(house.listener.port);
+    client.write(bytes);
+    client.socket.end();
+    const text = (await client.rest()).toString("latin1");
+    for (const [, status] of text.matchAll(/HTTP\/1\.1 (\d{3}) /g)) {
+      statuses.set(Number(status), (statuses.get(Number(status)) ?? 0) + 1);
+    }
+    const isKnown = bytes.toString("latin1").includes(bearer);
+    if (text.includes(HEADER.proof) && !isKnown) wrong.push(bytes.toString("latin1"));
+  };
+  while (sent < count) {
+    await Promise.all(Array.from({ length: 4 * ABREAST }, one));
+    await innocent.talk();
+  }
+  if (house.listener.connections.size !== 2) wrong.push("somebody is left");
+  await innocent.leave();
+  await house.listener.close();
+  if (house.listener.guests + house.listener.strangers > 0) wrong.push("a socket is left");
   return { statuses, wrong };
 }
 

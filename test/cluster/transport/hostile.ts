@@ -124,9 +124,28 @@ export function headersFor(
   );
 }
 
-export function requestOf(path: string, headers: Readonly<Record<string, string>>): string {
+export function requestOf(
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  method = "GET",
+): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+  return `${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+}
+
+/** As {@link headersFor}, of a plain request. */
+export function plainHeadersFor(
+  token: Token,
+  given: Readonly<Record<string, string | undefined>> = {},
+): Record<string, string> {
+  return headersFor(token, {
+    Connection: undefined,
+    Upgrade: undefined,
+    "Sec-WebSocket-Version": undefined,
+    "Sec-WebSocket-Key": undefined,
+    [HEADER.nonce]: randomBytes(16).toString("hex"),
+    ...given,
+  });
 }
 
 /** Asks to be let in, and tells the status of the answer. */

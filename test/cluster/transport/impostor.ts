@@ -22,9 +22,9 @@ export async function openImpostor(
   const server = createServer();
   const sockets = new WebSocketServer({ server, perMessageDeflate: false, ...options });
   sockets.on("headers", (headers, request) => {
-    const nonce = request.headers["sec-websocket-key"] ?? "";
+    const key = request.headers["sec-websocket-key"] ?? "";
     const proof = token
-      ? proofOf(token.bearer("trainer"), { nonce, plane: "control", runId: RUN_ID }, "house")
+      ? proofOf(token.bearer("trainer"), { key, what: "control", runId: RUN_ID }, "house")
       : "0".repeat(64);
     headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${proof}`);
   });
@@ -61,13 +61,13 @@ export async function openRingImpostor(
     },
   };
   server.on("upgrade", (request, socket: Socket) => {
-    const nonce = String(request.headers[HEADER.nonce]);
+    const key = String(request.headers[HEADER.nonce]);
     const bearer = token.bearer("trainer");
     const headers = {
       Connection: "Upgrade",
       Upgrade: RING_PROTOCOL,
       [HEADER.node]: "house",
-      [HEADER.proof]: proofOf(bearer, { nonce, plane: "ring", runId: RUN_ID }, "house"),
+      [HEADER.proof]: proofOf(bearer, { key, what: "ring", runId: RUN_ID }, "house"),
       ...given,
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

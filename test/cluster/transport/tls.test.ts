@@ -8,6 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { dialControl } from "../../../cluster/transport/dial.ts";
 import { dialRing } from "../../../cluster/transport/dial-ring.ts";
 import type { DialOptions } from "../../../cluster/transport/dialling.ts";
+import { NodeClient, type NodeClientOptions } from "../../../cluster/transport/node-client.ts";
+import type { Route } from "../../../cluster/transport/route.ts";
 import { namesOf, type TlsFiles } from "../../../cluster/transport/tls.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RawClient, RUN_ID } from "./hostile.ts";
@@ -133,6 +135,76 @@ describe.skipIf(!hasOpenssl)(
         "peer_unreachable",
       );
       expect(house.controls.length).toBe(2);
+    });
+
+    /** The status, or the code of why there is none. */
+    async function asking(
+      house: House,
+      given: Partial<NodeClientOptions> = {},
+      peer?: string,
+    ): Promise<string> {
+      using client = new NodeClient({
+        ...{ runId: RUN_ID, nodeId: "member", token: house.token, limits: { stallMs: 20_000 } },
+        ...given,
+      });
+      const request = { method: "GET", path: "/who", ...(peer && { peer }) } as const;
+      const ask = (): Promise<string> =>
+        client.ask(house.listener.url, request).then(
+          ({ status }) => String(status),
+          (error: { code: string }) => error.code,
+        );
+      const first = await ask();
+      // on the socket that was kept, if it was
+      expect(await ask()).toBe(first);
+      return first;
+    }
+
+    const routes: readonly Route[] = [
+      {
+        ...{ method: "GET", path: "/who", roles: ["trainer"] },
+        answer: async ({ nodeId }) => ({ status: 200, body: { nodeId } }),
+      },
+    ];
+
+    test("plain requests are made over TLS, of nodes that go by the names of their certificates", async () => {
+      const { key, cert, ca } = filesOf("house");
+      const house = await houseWith({ key, cert }, { routes });
+      expect(await asking(house, { tls: { ca } })).toBe("200");
+      expect(await asking(house, { tls: { ca } }, "house")).toBe("200");
+      expect(await asking(house, { tls: { ca } }, "member")).toBe("peer_unreachable");
+      expect(await asking(house, { tls: { ca: at("other-ca.crt") } })).toBe("peer_unreachable");
+      expect(await asking(house)).toBe("peer_unreachable");
+      expect(await asking(house, { tls: { ca: at("none") } })).toBe("tls_invalid");
+      const palace = await houseWith({ key, cert }, { routes, nodeId: "palace" });
+      expect(await asking(palace, { tls: { ca } })).toBe("peer_invalid");
+    });
+
+    test("a socket to one node is not another's, however often it is asked", async () => {
+      const { key, cert, ca } = filesOf("house");
+      const house = await houseWith({ key, cert }, { routes });
+      using client = new NodeClient({
+        ...{ runId: RUN_ID, nodeId: "member", token: house.token, tls: { ca } },
+      });
+      const ask = (peer: string): Promise<unknown> =>
+        client.ask(house.listener.url, { method: "GET", path: "/who", peer });
+      await ask("house");
+      // the request does not even leave: it would show the token to who was not meant
+      await expect(ask("member")).rejects.toMatchObject({ code: "peer_unreachable" });
+      await ask("house");
+      expect(house.listener.guests).toBe(1);
+    });
+
+    test("with mutual TLS, requests are answered to the names of a certificate only", async () => {
+      const house = await houseWith(filesOf("house"), { routes });
+      const tls = filesOf("member");
+      expect(await asking(house, { tls }, "house")).toBe("200");
+      expect(await asking(house, { tls: filesOf("spiffe") })).toBe("200");
+      expect(await asking(house, { tls, nodeId: "mallory" })).toBe("peer_forbidden");
+      expect(house.refusals.at(-1)).toBe("403 certificate of another node");
+      expect(await asking(house, { tls: { ca: tls.ca } })).toBe("peer_unreachable");
+      const outsider = { ...filesOf("outsider"), ca: tls.ca };
+      expect(await asking(house, { tls: outsider })).toBe("peer_unreachable");
+      await until(() => house.listener.strangers === 0 && house.listener.guests === 0);
     });
 
     test("the ring runs over TLS", async () => {

@@ -261,6 +261,44 @@ describe("copyFrom", () => {
   });
 });
 
+describe("readPart", () => {
+  test("reads elements from within, of a state in a flat buffer and of one that nobody has used", async () => {
+    const [first, second] = [state(1, 2, 3), state(4, Number.NaN, 6)];
+    const flat = State.flatten(gpu, [first, second], "flat");
+    expect(await second.readPart(gpu, 0, 2)).toEqual(Float32Array.of(4, Number.NaN));
+    expect(await flat.readPart(gpu, 64, 67)).toEqual(Float32Array.of(4, Number.NaN, 6));
+    expect(await first.readPart(gpu, 1, 1)).toEqual(new Float32Array());
+    const unused = new State([5], "u32", 7, "unused");
+    expect(await unused.readPart(gpu, 3, 5)).toEqual(Uint32Array.of(7, 7));
+  });
+
+  test("has what was called before", async () => {
+    const counter = state(1, 2);
+    using step = compile(() => {
+      counter.assign(mul(counter, 3));
+      return sum(counter);
+    });
+    await step();
+    expect(await counter.readPart(gpu, 1, 2)).toEqual(Float32Array.of(6));
+  });
+
+  test.each([
+    [-1, 2],
+    [0, 4],
+    [2, 1],
+    [0.5, 1],
+  ])("refuses elements %d to %d of 3", async (from, to) => {
+    await expect(state(1, 2, 3).readPart(gpu, from, to)).rejects.toMatchObject({
+      code: "argument_invalid",
+    });
+  });
+
+  test("refuses elements of two bytes", async () => {
+    const half = new State([4], "f16", 0, "half");
+    await expect(half.readPart(gpu, 0, 2)).rejects.toMatchObject({ code: "argument_invalid" });
+  });
+});
+
 describe("flatten", () => {
   test("moves states into one buffer, values and functions included", async () => {
     const [a, b] = [state(1, 2, 3), parameter([65], 4, "b")];

@@ -285,11 +285,17 @@ export class SimulatedNode implements ClusterHost {
     this.isAlive = false;
   }
 
-  /** The gradient of the next step takes its time. */
+  lead(isLeading: boolean): void {
+    if (isLeading && this.step >= 0 && !this.#move && !this.#fetch) this.#contribute();
+  }
+
+  /** What comes before a step takes its time; whoever leads says what is to be done in it, and nobody else knows. */
   #contribute(): void {
     const { step, hash } = this;
     this.#world.after(COMPUTE * this.#world.random.next(), this, () => {
-      if (this.step === step && this.hash === hash && !this.#fetch) this.#node.ready(step, hash);
+      if (this.step !== step || this.hash !== hash || this.#fetch) return;
+      this.#node.ready(step, hash, this.isLeading ? `work of ${this.id}` : null);
+      this.#noted();
     });
   }
 
@@ -318,7 +324,7 @@ export class SimulatedNode implements ClusterHost {
     const move = this.#move as MoveUnderWay;
     const { epoch, step, members, shares } = move;
     if (shares.size === members.length) {
-      const sum = members.map((member) => shares.get(member)).join("+");
+      const sum = `${move.work} ${members.map((member) => shares.get(member)).join("+")}`;
       move.hash = createHash("sha1").update(`${this.hash} ${sum}`).digest("hex").slice(0, 12);
       this.#world.after(0, this, () => {
         this.#node.ended({ epoch, step, hash: move.hash, suspect: null });

@@ -1,0 +1,63 @@
+/** A cluster on this machine: this process, which keeps the run, and others that train with it. */
+import { randomBytes } from "node:crypto";
+import { Token, type WireType } from "../../cluster/index.ts";
+import type { Device } from "../../engine/index.ts";
+import type { ClusterSession } from "../train/cluster/cluster-session.ts";
+import { PoolDoor } from "../train/cluster/pool-door.ts";
+import type { Sync } from "../train/cluster/ring-exchange.ts";
+import type { LoadedConfig } from "../train/config/load.ts";
+import type { TrainView } from "../train/run/train-view.ts";
+import { openCluster } from "./cluster-opening.ts";
+import { LocalNodes } from "./local-nodes.ts";
+
+/** What `forge-gpu train` is told of it. */
+export interface LocalClusterFlags {
+  readonly nodes?: number;
+  readonly sync: Sync;
+  readonly wire: WireType;
+  readonly set?: readonly string[];
+  readonly adapter?: string;
+}
+
+/** A cluster, and what ends it. */
+export interface LocalCluster extends AsyncDisposable {
+  readonly session: ClusterSession;
+  /** All steps are made: the others are given the time to hear of it. */
+  finish(): Promise<void>;
+}
+
+/** Milliseconds that the others have to leave, when all is done. */
+const FINISH = 5_000;
+
+/** Starts `flags.nodes` nodes, of which this is one. */
+export async function startLocalCluster(
+  { file }: LoadedConfig,
+  { nodes = 1, sync, wire, set = [], adapter }: LocalClusterFlags,
+  { device, view }: { readonly device: Device; readonly view: TrainView },
+): Promise<LocalCluster> {
+  const token = Token.create();
+  const runId = randomBytes(16).toString("hex");
+  const world = { min: 1, max: nodes };
+  const door = new PoolDoor();
+  const { routes } = door;
+  const cluster = await openCluster({ nodeId: "node-0", runId, token, world, routes }, device);
+  const onEvent = (text: string): void => view.warn(text);
+  const local = await LocalNodes.start({
+    ...{ token, onEvent },
+    names: Array.from({ length: nodes - 1 }, (_, i) => `node-${i + 1}`),
+    args: [
+      ...[file, "--rdzv", cluster.address, "--run-id", runId],
+      ...["--world", `1:${nodes}`, "--sync", sync, "--wire", wire],
+      ...set.flatMap((override) => ["--set", override]),
+      ...(adapter === undefined ? [] : ["--adapter", adapter]),
+    ],
+  });
+  return {
+    session: { cluster, door, sync, wire, onEvent },
+    finish: () => cluster.finish(FINISH),
+    [Symbol.asyncDispose]: async () => {
+      await local[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}

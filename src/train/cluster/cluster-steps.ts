@@ -1,0 +1,326 @@
+/** The steps of a training that several nodes make together. */
+import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
+import { wallClock } from "../../pool/clock.ts";
+import type { Dispatcher } from "../episode/dispatcher.ts";
+import type { Rollout } from "../episode/rollout.ts";
+import type { Learner } from "../learner/learner.ts";
+import type { Stepper } from "../stepper.ts";
+import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
+import type { OnPhase } from "../training.ts";
+import { type Collecting, HttpJobSource } from "./http-job-source.ts";
+import { JobBoard } from "./job-board.ts";
+import type { JobSource } from "./job-source.ts";
+import type { Player } from "./player.ts";
+import type { PoolDoor } from "./pool-door.ts";
+import type { RingExchange } from "./ring-exchange.ts";
+import type { SharedState } from "./shared-state.ts";
+import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
+
+/** What {@link ClusterSteps} is made with. */
+export interface ClusterStepsOptions {
+  readonly cluster: Cluster;
+  readonly state: SharedState;
+  readonly exchange: RingExchange;
+  readonly learner: Learner;
+  readonly rollout: Rollout;
+  readonly door: PoolDoor;
+  /** Groups in flight, at all nodes. */
+  readonly slots: number;
+  /** A trainer that goes on from a snapshot, and has groups played elsewhere too. */
+  readonly openTrainer: (
+    snapshot: TrainerSnapshot | undefined,
+    others: { readonly elsewhere: Dispatcher; readonly localGroups: () => number },
+  ) => Trainer<unknown>;
+  /** Plays for whoever leads. */
+  readonly openPlayer: (source: JobSource) => Player<unknown>;
+  /** What people should know. */
+  readonly onEvent: (text: string) => void;
+}
+
+/** The work of a step, and where it lies. */
+interface Offered {
+  readonly work: StepWork;
+  readonly ref: BlobRef;
+}
+
+type MoveOrder = Extract<Order, { type: "move" }>;
+
+/** Milliseconds that a player may be silent: it trains meanwhile, too. One whose process is gone is silent as well. */
+const LEASE_MS = 30_000;
+
+/** Milliseconds that the moments of all others may take. */
+const GATHER_MS = 60_000;
+
+/**
+ * Each node learns from its share of a step's episodes. Whoever leads collects them; the others go on when it says so. A step
+ * that fails anywhere comes to nothing everywhere, and is made again by those who are left, with the same episodes.
+ */
+export class ClusterSteps implements Stepper {
+  readonly #options: ClusterStepsOptions;
+  #trainer: Trainer<unknown> | undefined;
+  #player: Player<unknown> | undefined;
+  /** Of the step that is next. */
+  #offered: Offered | undefined;
+  /** Of the step before: what a trainer goes on from. */
+  #last: StepWork | undefined;
+  /** Where there was no step in a cluster yet. */
+  #first: TrainerSnapshot | undefined;
+
+  constructor(options: ClusterStepsOptions) {
+    this.#options = options;
+  }
+
+  /** Steps that are committed. */
+  get steps(): number {
+    return this.#options.state.manifest.step;
+  }
+
+  /** Known where episodes are collected. */
+  get lagBound(): number | undefined {
+    return this.#trainer?.lag.steps.bound;
+  }
+
+  /** Begins a cluster with what is on the GPU. */
+  async found(snapshot: TrainerSnapshot | undefined): Promise<void> {
+    const { state, cluster } = this.#options;
+    const { steps = 0 } = snapshot ?? {};
+    this.#first = snapshot;
+    await state.capture(steps, null);
+    cluster.found(steps, state.hash);
+    cluster.ready(steps, state.hash, null);
+  }
+
+  /** Asks to be let in, and has the state of the others when this is fulfilled. Errors: `ClusterError`; the signal's reason. */
+  async join(address: string, signal: AbortSignal): Promise<void> {
+    const { cluster } = this.#options;
+    await cluster.join(address);
+    for (;;) {
+      const order = cluster.orders.take();
+      if (order?.type === "fetch" && (await this.#fetch(order))) return;
+      if (order?.type === "end") throw gone();
+      if (order === undefined) await until(AbortSignal.any([cluster.orders.news, signal]));
+      signal.throwIfAborted();
+    }
+  }
+
+  /** The next step that is committed. Errors: those of learning; `cluster_left` when the node has been left out for good. */
+  async step(onPhase: OnPhase): Promise<StepReport> {
+    const started = performance.now();
+    for (;;) {
+      const order = await this.#nextOrder(onPhase);
+      if (order.type === "end") throw gone();
+      if (order.type === "fetch") await this.#fetch(order);
+      else {
+        onPhase("training");
+        const learning = performance.now();
+        const report = await this.#move(order);
+        const ended = performance.now();
+        if (report) return { ...report, trainMs: ended - learning, ms: ended - started };
+      }
+    }
+  }
+
+  /** What a checkpoint has to say of the trainer. All moments are on the GPU then. */
+  async checkpoint(): Promise<TrainerSnapshot> {
+    await this.#options.state.gatherMoments(AbortSignal.timeout(GATHER_MS));
+    this.#trainer ??= this.#openTrainer();
+    return this.#trainer.checkpoint();
+  }
+
+  async close(): Promise<void> {
+    await this.#dropTrainer();
+    await this.#dropPlayer();
+  }
+
+  /** Waits for an order, and does meanwhile what there is to do. */
+  async #nextOrder(onPhase: OnPhase): Promise<Order> {
+    const { cluster } = this.#options;
+    for (;;) {
+      const order = cluster.orders.take();
+      if (order) return order;
+      const { news } = cluster.orders;
+      if (cluster.isLeading && !this.#offered) {
+        onPhase("sampling");
+        await this.#collect(news);
+        continue;
+      }
+      // what a leader that is gone has collected need not be collected again
+      if (cluster.isLeading && this.#offered)
+        cluster.ready(this.steps, this.#options.state.hash, workText(this.#offered.ref));
+      if (cluster.isLeading) await until(news);
+      else await this.#play(news, onPhase);
+    }
+  }
+
+  /** Plays what whoever leads hands out. */
+  async #play(news: AbortSignal, onPhase: OnPhase): Promise<void> {
+    const { cluster, openPlayer } = this.#options;
+    onPhase("sampling");
+    this.#player ??= openPlayer(new HttpJobSource(cluster.client, () => this.#leader));
+    await this.#player.play(news);
+  }
+
+  get #leader(): Collecting | undefined {
+    const { cluster } = this.#options;
+    const { leader: node } = cluster;
+    const address =
+      node === undefined || node === cluster.nodeId ? undefined : cluster.addressOf(node);
+    return node !== undefined && address !== undefined ? { node, address } : undefined;
+  }
+
+  /** Collects the episodes of the next step, and says so. */
+  async #collect(news: AbortSignal): Promise<void> {
+    await this.#dropPlayer();
+    if (!this.#trainer) {
+      this.#trainer = this.#openTrainer();
+      await this.#trainer.resume();
+    }
+    const trainer = this.#trainer;
+    const { cluster, door } = this.#options;
+    // they have trained, and could not ask
+    for (const member of cluster.record.members)
+      if (member !== cluster.nodeId) door.board?.alive(member);
+    try {
+      const collected = await trainer.collect(news);
+      const memory = this.#options.learner.algorithm.memory?.read() ?? null;
+      const about = { step: this.steps, collected, memory, trainer: trainer.snapshot() };
+      const work: StepWork = { format: 1, ...about };
+      this.#offer(work, encodeWork(work));
+    } catch (error) {
+      if (!news.aborted) throw error;
+      await this.#dropTrainer();
+    }
+  }
+
+  /** One attempt at a step; undefined when it has come to nothing. */
+  async #move({
+    move,
+    signal,
+    isCommitted,
+  }: MoveOrder): Promise<Omit<StepReport, "trainMs" | "ms"> | undefined> {
+    const { cluster, state, exchange, learner } = this.#options;
+    const { members, step } = move;
+    try {
+      const { work, ref } = await this.#workOf(move.work, move.leader, signal);
+      const ring = await cluster.collectives(move);
+      signal.throwIfAborted();
+      await state.holdMoments(ring, members, signal);
+      exchange.begin(ring, signal);
+      // an attempt that came to nothing has left its mark there
+      if (work.memory !== null) learner.algorithm.memory?.write(work.memory);
+      const learned = await learnFrom(learner, work.step, work.collected.episodes);
+      const hash = await state.stage(ring, { step, members, work: ref }, signal);
+      cluster.moved(move, hash);
+      if (await isCommitted) {
+        await this.#commit(work);
+        return { ...work.collected, step, learned };
+      }
+    } catch (error) {
+      const isLost = signal.aborted || error instanceof ClusterError;
+      if (!isLost) state.rollback();
+      if (!isLost) throw error;
+      if (!signal.aborted) this.#options.onEvent(`step ${step} is made again: ${firstLine(error)}`);
+      cluster.failed(move, error);
+    }
+    state.rollback();
+    return undefined;
+  }
+
+  async #commit(work: StepWork): Promise<void> {
+    const { state, exchange, cluster, rollout } = this.#options;
+    state.commit();
+    exchange.commit();
+    this.#last = work;
+    this.#withdraw();
+    if (this.#trainer) this.#trainer.stepped();
+    else rollout.sampler.policyVersion = this.steps;
+    cluster.ready(this.steps, state.hash, null);
+  }
+
+  /** The work of an order: this node's own, or that of whoever leads. */
+  async #workOf(text: string, leader: string, signal: AbortSignal): Promise<Offered> {
+    const { cluster } = this.#options;
+    const ref = readWorkText(text);
+    const known = this.#offered;
+    if (known?.ref.hash === ref.hash) return known;
+    await this.#dropTrainer();
+    const bytes = await cluster.fetchBlob(ref, [leader], { signal });
+    return this.#offer(decodeWork(bytes), bytes);
+  }
+
+  #offer(work: StepWork, bytes: Uint8Array): Offered {
+    this.#withdraw();
+    const offered = { work, ref: this.#options.cluster.blobs.put(bytes) };
+    this.#offered = offered;
+    return offered;
+  }
+
+  #withdraw(): void {
+    if (this.#offered) this.#options.cluster.blobs.delete(this.#offered.ref.hash);
+    this.#offered = undefined;
+  }
+
+  /** Whether the state is there. */
+  async #fetch({ fetch, signal }: Extract<Order, { type: "fetch" }>): Promise<boolean> {
+    const { cluster, state, rollout } = this.#options;
+    try {
+      await state.fetch(fetch, signal);
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof ClusterError)) throw error;
+      return false;
+    }
+    await this.#dropTrainer();
+    const { work, step } = state.manifest;
+    const bytes = work && cluster.blobs.get(work.hash);
+    this.#last = bytes ? decodeWork(bytes) : undefined;
+    rollout.sampler.policyVersion = step;
+    cluster.ready(step, state.hash, null);
+    return true;
+  }
+
+  #openTrainer(): Trainer<unknown> {
+    const { openTrainer, slots, door } = this.#options;
+    const board = new JobBoard({ clock: wallClock(), leaseMs: LEASE_MS });
+    // as many for each: who is done sooner is handed more
+    const localGroups = (): number => Math.ceil(slots / (1 + board.players));
+    const from = this.#last?.trainer ?? this.#first;
+    const trainer = openTrainer(from, { elsewhere: board, localGroups });
+    if (this.#last) trainer.stepped();
+    door.board = board;
+    return trainer;
+  }
+
+  async #dropPlayer(): Promise<void> {
+    const player = this.#player;
+    this.#player = undefined;
+    await player?.close();
+  }
+
+  async #dropTrainer(): Promise<void> {
+    const trainer = this.#trainer;
+    const { door } = this.#options;
+    this.#trainer = undefined;
+    this.#withdraw();
+    door.board?.[Symbol.dispose]();
+    door.board = undefined;
+    await trainer?.close();
+  }
+}
+
+/** Fulfilled when a signal is aborted. */
+async function until(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] as string;
+}
+
+function gone(): ClusterError {
+  return new ClusterError({
+    code: "connection_closed",
+    what: "the node has left its cluster.",
+    fix: "start it again to join anew",
+  });
+}

@@ -1,0 +1,182 @@
+/** An update of several nodes, whose gradients are summed in a ring. */
+import {
+  type Collectives,
+  type ElementRange,
+  ownedRange,
+  RingVector,
+  type WireType,
+} from "../../../cluster/index.ts";
+import type { AdamW } from "../../../engine/index.ts";
+import type { ExchangedGradient, GradientExchange, Share } from "../learner/gradient-exchange.ts";
+
+/** Who updates what. `zero1`: the owner of a segment, and parameters are gathered; `ddp`: everybody everything. */
+export type Sync = "zero1" | "ddp";
+
+/** What {@link RingExchange} is made with. */
+export interface RingExchangeOptions {
+  readonly sync: Sync;
+  /** What gradients are rounded to on their way. Parameters never are. */
+  readonly wire: WireType;
+  /** Clips gradients to this global norm. Default: no clipping. */
+  readonly clipNorm?: number;
+}
+
+/** As `torch.nn.utils.clip_grad_norm_` has it, and the optimizer's kernel. */
+const CLIP_EPSILON = 1e-6;
+
+/**
+ * See the file's head. Between {@link begin} and the end of a step it belongs to the ring of an epoch.
+ *
+ * Norms are summed on the host, in f64 and in the order of the segments, so that all nodes clip alike whatever their GPUs round.
+ * With `zero1` the same holds for the parameters themselves: nodes have what the owners have computed.
+ */
+export class RingExchange implements GradientExchange {
+  readonly sync: Sync;
+  readonly #options: RingExchangeOptions;
+  #optimizer: AdamW | undefined;
+  #gradient: RingVector | undefined;
+  #gathered: RingVector | undefined;
+  #ring: Collectives | undefined;
+  #signal: AbortSignal | undefined;
+  #parameters: Float32Array | undefined;
+
+  constructor(options: RingExchangeOptions) {
+    this.sync = options.sync;
+    this.#options = options;
+  }
+
+  /** The parameters after the last step since {@link begin} [flat]; undefined before one. */
+  get parameters(): Float32Array | undefined {
+    return this.#parameters;
+  }
+
+  /** The optimizer whose steps these are. Once. */
+  attach(optimizer: AdamW): void {
+    this.#optimizer = optimizer;
+  }
+
+  /** A step begins, in a ring. */
+  begin(ring: Collectives, signal: AbortSignal): void {
+    [this.#ring, this.#signal, this.#parameters] = [ring, signal, undefined];
+  }
+
+  /** What is lost in rounding is of the steps that count. */
+  commit(): void {
+    this.#gradient?.keepResidual();
+  }
+
+  /** The elements of the flat parameters that a node updates. */
+  rangeOf(rank: number, world: number): ElementRange {
+    const length = this.#state.flat.flat.size;
+    if (this.sync === "ddp") return { from: 0, to: length };
+    return ownedRange(length, { rank, world });
+  }
+
+  shareOf(tokens: readonly number[], episodes: readonly number[]): Share {
+    const { rank, world } = this.#place;
+    return shareOf(tokens, episodes, { rank, world });
+  }
+
+  sum(values: Float32Array): Promise<Float32Array> {
+    return this.#place.sum(values, this.#signal);
+  }
+
+  async step({ gradient, step }: ExchangedGradient): Promise<number> {
+    const ring = this.#place;
+    const { length } = gradient;
+    this.#gradient ??= new RingVector(length, this.#options.wire);
+    const vector = this.#gradient;
+    vector.contribution.set(gradient);
+    const isSharded = this.sync === "zero1";
+    if (isSharded) await ring.reduce(vector, this.#signal);
+    else await ring.allReduce(vector, this.#signal);
+    const range = this.rangeOf(ring.rank, ring.world);
+    const norm = await this.#norm(vector.result, range);
+    if (!Number.isFinite(norm)) return norm;
+    const { clipNorm } = this.#options;
+    const factor = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (norm + CLIP_EPSILON));
+    const own = new Float32Array(length);
+    for (let i = range.from; i < range.to; i++) own[i] = factor * (vector.result[i] as number);
+    await step(own);
+    const { flat, device } = this.#state.flat;
+    const stepped = (await flat.readPart(device, range.from, range.to)) as Float32Array;
+    this.#parameters = isSharded ? await this.#gather(stepped, length, range) : stepped;
+    if (isSharded) flat.write(device, this.#parameters);
+    return norm;
+  }
+
+  /** The parameters of all, of which this node has stepped a range. */
+  async #gather(
+    stepped: Float32Array,
+    length: number,
+    { from }: ElementRange,
+  ): Promise<Float32Array> {
+    const isPlain = this.#options.wire === "f32";
+    // the gradient has served its turn
+    if (!isPlain) this.#gathered ??= new RingVector(length, "f32");
+    const vector = (isPlain ? this.#gradient : this.#gathered) as RingVector;
+    vector.result.set(stepped, from);
+    await this.#place.gather(vector, this.#signal);
+    return Float32Array.from(vector.result);
+  }
+
+  /** The global norm of a gradient of which this node has a segment, or all. */
+  async #norm(gradient: Float32Array, { from, to }: ElementRange): Promise<number> {
+    const ring = this.#place;
+    let squares = 0;
+    for (let i = from; i < to; i++) squares += (gradient[i] as number) ** 2;
+    const own = Math.sqrt(squares);
+    if (this.sync === "ddp") return own;
+    const all = new Float32Array(2 * ring.world);
+    // two floats are nearly a double
+    const high = Math.fround(own);
+    if (Number.isFinite(high)) all.set([high, own - high], 2 * ring.rank);
+    else all.set([0, -1], 2 * ring.rank);
+    const summed = await this.sum(all);
+    let total = 0;
+    for (let rank = 0; rank < ring.world; rank++) {
+      const [root, rest] = [summed[2 * rank] as number, summed[2 * rank + 1] as number];
+      if (root === 0 && rest < 0) return Number.POSITIVE_INFINITY;
+      total += (root + rest) ** 2;
+    }
+    return Math.sqrt(total);
+  }
+
+  get #place(): Collectives {
+    if (!this.#ring) throw new Error("a ring exchange is used outside of a step");
+    return this.#ring;
+  }
+
+  get #state(): AdamW {
+    if (!this.#optimizer) throw new Error("a ring exchange has no optimizer");
+    return this.#optimizer;
+  }
+}
+
+/**
+ * A node's share of samples that lie one behind the other: whole episodes, as many tokens for each node as can be, in the order
+ * of the ranks, so that samples with common beginnings stay together.
+ */
+export function shareOf(
+  tokens: readonly number[],
+  episodes: readonly number[],
+  { rank, world }: { readonly rank: number; readonly world: number },
+): Share {
+  const total = tokens.reduce((sum, count) => sum + count, 0);
+  const shares: number[] = [];
+  let before = 0;
+  for (let from = 0; from < tokens.length; ) {
+    let to = from + 1;
+    while (to < tokens.length && episodes[to] === episodes[from]) to++;
+    const own = tokens.slice(from, to).reduce((sum, count) => sum + count, 0);
+    const middle = before + own / 2;
+    const share = total === 0 ? 0 : Math.min(world - 1, Math.floor((world * middle) / total));
+    for (let i = from; i < to; i++) shares.push(share);
+    before += own;
+    from = to;
+  }
+  const from = shares.findIndex((share) => share >= rank);
+  const to = shares.findIndex((share) => share > rank);
+  const end = to < 0 ? shares.length : to;
+  return { from: from < 0 ? end : from, to: end };
+}

@@ -1,0 +1,359 @@
+/** The state that all nodes of a cluster have: parameters whole, and the optimizer's moments segment by segment. */
+import { createHash } from "node:crypto";
+import type {
+  BlobRef,
+  Cluster,
+  Collectives,
+  ElementRange,
+  Fetch,
+  NodeId,
+} from "../../../cluster/index.ts";
+import { type AdamW, ForgeError } from "../../../engine/index.ts";
+import type { RingExchange, Sync } from "./ring-exchange.ts";
+import { type Manifest, manifestOf, readManifest } from "./state-manifest.ts";
+import { weightPatch } from "./weight-patch.ts";
+
+/** Two bytes of a digest, as a value that sums keep whole. */
+const DIGITS = 16;
+
+/** Attempts at a step after which moments that nobody sends are given up. */
+const MOST_TRIES = 5;
+
+/** Moments of a range of the flat parameters: m, then u. */
+interface Moments {
+  readonly range: ElementRange;
+  readonly bytes: Uint8Array;
+}
+
+/** A state with all that this node has of it on the host. */
+interface HeldState {
+  readonly manifest: Manifest;
+  /** Of the manifest: the hash of the state. */
+  readonly ref: BlobRef;
+  readonly parameters: Float32Array;
+  readonly moments: Moments;
+  /** In the store because of this state. */
+  readonly blobs: readonly BlobRef[];
+}
+
+/** What {@link SharedState} is made with. */
+export interface SharedStateOptions {
+  readonly cluster: Cluster;
+  readonly exchange: RingExchange;
+  readonly optimizer: AdamW;
+  /** Told of what was lost with nodes that are gone. */
+  readonly onLoss: (text: string) => void;
+}
+
+/**
+ * See the file's head. A state is a manifest of blobs, and its hash is the manifest's: whoever fetches one knows each byte of it.
+ *
+ * A node has the moments of its own segment, and a copy of those that its predecessor owns, so that no death loses any; where both die
+ * at once they begin at 0 again, and people are told. A state is staged beside the one before it, which is there again when the step comes to nothing.
+ */
+export class SharedState {
+  readonly #options: SharedStateOptions;
+  #held: HeldState | undefined;
+  #staged: HeldState | undefined;
+  /** Of the state before the last: those who are behind may still fetch it. */
+  #past: readonly BlobRef[] = [];
+  /** Fetches that have failed, by hash. */
+  readonly #tries = new Map<string, number>();
+  /** Whose moments are on the GPU. */
+  #onDevice: ElementRange = { from: 0, to: 0 };
+
+  constructor(options: SharedStateOptions) {
+    this.#options = options;
+  }
+
+  get manifest(): Manifest {
+    return this.#current.manifest;
+  }
+
+  get hash(): string {
+    return this.#current.ref.hash;
+  }
+
+  /** Makes what is on the GPU the state of a step, all of it this node's. */
+  async capture(step: number, work: BlobRef | null): Promise<void> {
+    const { cluster, optimizer } = this.#options;
+    const parameters = (await optimizer.flat.flat.read()) as Float32Array;
+    const range = { from: 0, to: parameters.length };
+    const moments = await this.#readMoments(range);
+    this.#held = this.#put({ step, work, members: [cluster.nodeId], parameters }, moments, [
+      digestOf(moments.bytes),
+    ]);
+    this.#onDevice = range;
+  }
+
+  /** Fetches a state in place of what there was, but for the moments. Errors: `peer_unreachable`; the signal's reason. */
+  async fetch({ hash, sources }: Fetch, signal: AbortSignal): Promise<void> {
+    const { cluster, optimizer } = this.#options;
+    const bytes = await cluster.fetchBlob({ hash, size: undefined }, sources, { signal });
+    const manifest = readManifest(bytes);
+    const { size } = optimizer.flat.flat;
+    if (manifest.parameters.size !== 4 * size) throw foreign(manifest.parameters.size, 4 * size);
+    const parameters = await cluster.fetchBlob(manifest.parameters, sources, { signal });
+    const work = manifest.work && (await cluster.fetchBlob(manifest.work, sources, { signal }));
+    signal.throwIfAborted();
+    const blobs = [bytes, parameters, ...(work ? [work] : [])].map((b) => cluster.blobs.put(b));
+    this.#release();
+    this.#held = {
+      ...{ manifest, blobs, ref: blobs[0] as BlobRef },
+      parameters: floatsOf(parameters),
+      moments: { range: { from: 0, to: 0 }, bytes: new Uint8Array() },
+    };
+    this.#restore();
+  }
+
+  /** Has the moments of the segment that is this node's in a ring, from whoever has them. Errors: those of fetching. */
+  async holdMoments(
+    ring: Collectives,
+    members: readonly NodeId[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { exchange } = this.#options;
+    const range = exchange.rangeOf(ring.rank, ring.world);
+    if (range.from === this.#onDevice.from && range.to === this.#onDevice.to) return;
+    const moments = await this.#momentsOf(range, members, signal);
+    this.#held = { ...this.#current, moments };
+    this.#writeMoments(moments);
+  }
+
+  /** Stages what is on the GPU as the state of the next step. All nodes of the ring call it. */
+  async stage(
+    ring: Collectives,
+    { step, members, work }: { step: number; members: readonly NodeId[]; work: BlobRef | null },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { exchange } = this.#options;
+    const parameters = exchange.parameters ?? this.#current.parameters;
+    const range = exchange.rangeOf(ring.rank, ring.world);
+    const moments = exchange.parameters ? await this.#readMoments(range) : this.#current.moments;
+    const own = digestOf(moments.bytes);
+    const digests = exchange.sync === "zero1" ? await gatherDigests(ring, own, signal) : [own];
+    this.#staged = this.#put({ step, work, members, parameters }, moments, digests);
+    await this.#mirror(this.#staged, signal);
+    return this.#staged.ref.hash;
+  }
+
+  /** The staged state is that of all. */
+  commit(): void {
+    const { cluster } = this.#options;
+    for (const blob of this.#past) cluster.blobs.delete(blob.hash);
+    this.#past = this.#held?.blobs ?? [];
+    this.#held = this.#staged;
+    this.#staged = undefined;
+    this.#tries.clear();
+  }
+
+  /** The GPU has the state again that it had before the step. */
+  rollback(): void {
+    const { cluster } = this.#options;
+    for (const blob of this.#staged?.blobs ?? []) cluster.blobs.delete(blob.hash);
+    this.#staged = undefined;
+    this.#restore();
+  }
+
+  /** Puts all moments on the GPU, for a checkpoint. Errors: those of fetching. */
+  async gatherMoments(signal: AbortSignal): Promise<void> {
+    const { members } = this.manifest;
+    const all = { from: 0, to: this.#current.parameters.length };
+    const own = this.#onDevice;
+    this.#writeMoments(await this.#momentsOf(all, members, signal));
+    // beyond its own they are not kept up to date
+    this.#onDevice = own;
+  }
+
+  get #current(): HeldState {
+    if (!this.#held) throw new Error("a shared state is used before there is one");
+    return this.#held;
+  }
+
+  #put(
+    state: Pick<Manifest, "step" | "work"> & {
+      readonly members: readonly NodeId[];
+      readonly parameters: Float32Array;
+    },
+    moments: Moments,
+    digests: readonly string[],
+  ): HeldState {
+    const { cluster, exchange, optimizer } = this.#options;
+    const { parameters, members, step, work } = state;
+    const blobs = [
+      cluster.blobs.put(bytesOf(parameters)),
+      cluster.blobs.put(moments.bytes, { readers: "trainers" }),
+    ];
+    const before = this.#held;
+    const patch = before && weightPatch(before.parameters, parameters);
+    const { length } = parameters;
+    const sparse = patch && cluster.blobs.put(patch);
+    const manifest: Manifest = {
+      ...{ format: 1, step, work, members: [...members], sync: exchange.sync },
+      updates: optimizer.flat.stepCount,
+      parameters: blobs[0] as BlobRef,
+      patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,
+      moments: digests.map((hash, segment) => {
+        const world = digests.length;
+        const { from, to } = exchange.rangeOf((segment + world - 1) % world, world);
+        return { hash, size: 8 * (exchange.sync === "ddp" ? length : to - from) };
+      }),
+    };
+    const ref = cluster.blobs.put(manifestOf(manifest));
+    const about = work && cluster.blobs.get(work.hash);
+    if (about) blobs.push(cluster.blobs.put(about));
+    if (sparse) blobs.push(sparse);
+    return { manifest, ref, parameters, moments, blobs: [ref, ...blobs] };
+  }
+
+  /**
+   * Has a copy of the moments that the predecessor owns, before the step counts: whoever dies after that, they are there.
+   */
+  async #mirror(staged: HeldState, signal: AbortSignal): Promise<void> {
+    const { cluster, exchange } = this.#options;
+    const { members, moments } = staged.manifest;
+    const rank = members.indexOf(cluster.nodeId);
+    if (exchange.sync === "ddp" || members.length < 2) return;
+    const owner = members[(rank + members.length - 1) % members.length] as NodeId;
+    const bytes = await cluster.fetchBlob(moments[rank] as BlobRef, [owner], { signal });
+    const copy = cluster.blobs.put(bytes, { readers: "trainers" });
+    this.#staged = { ...staged, blobs: [...staged.blobs, copy] };
+  }
+
+  async #readMoments({ from, to }: ElementRange): Promise<Moments> {
+    const { m, u, flat } = this.#options.optimizer;
+    const all = new Float32Array(2 * (to - from));
+    const parts = await Promise.all([m, u].map((moment) => moment.readPart(flat.device, from, to)));
+    for (const [i, part] of parts.entries()) all.set(part as Float32Array, i * (to - from));
+    return { range: { from, to }, bytes: bytesOf(all) };
+  }
+
+  #writeMoments({ range, bytes }: Moments): void {
+    const { m, u, flat } = this.#options.optimizer;
+    const length = range.to - range.from;
+    const all = floatsOf(bytes);
+    if (length > 0) m.write(flat.device, all.subarray(0, length), range.from);
+    if (length > 0) u.write(flat.device, all.subarray(length), range.from);
+    this.#onDevice = range;
+  }
+
+  /** The moments of a range, put together from the segments of the state. What nobody has any more is 0, and said. */
+  async #momentsOf(
+    range: ElementRange,
+    there: readonly NodeId[],
+    signal: AbortSignal,
+  ): Promise<Moments> {
+    const { exchange, onLoss } = this.#options;
+    const { members, moments, sync } = this.manifest;
+    const world = sync === "ddp" ? 1 : members.length;
+    const length = range.to - range.from;
+    const all = new Float32Array(2 * length);
+    for (const [segment, ref] of moments.entries()) {
+      const whole = exchange.rangeOf((segment + world - 1) % world, world);
+      const [from, to] = [Math.max(range.from, whole.from), Math.min(range.to, whole.to)];
+      if (from >= to) continue;
+      const holders = holdersOf(members, segment, sync);
+      const bytes = await this.#fetchMoments(ref, holders, there, signal);
+      if (!bytes) {
+        onLoss(
+          `the moments of ${to - from} parameters are lost with ${holders.join(" and ")}: they begin at 0 again`,
+        );
+        continue;
+      }
+      const own = floatsOf(bytes);
+      const size = whole.to - whole.from;
+      for (const part of [0, 1]) {
+        const piece = own.subarray(part * size + from - whole.from, part * size + to - whole.from);
+        all.set(piece, part * length + from - range.from);
+      }
+    }
+    return { range, bytes: bytesOf(all) };
+  }
+
+  /** Undefined when none of the holders is there any more. */
+  async #fetchMoments(
+    ref: BlobRef,
+    holders: readonly NodeId[],
+    there: readonly NodeId[],
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const { cluster } = this.#options;
+    const own = cluster.blobs.get(ref.hash);
+    if (own) return own;
+    try {
+      return await cluster.fetchBlob(ref, holders, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      const tries = (this.#tries.get(ref.hash) ?? 0) + 1;
+      this.#tries.set(ref.hash, tries);
+      // who is there can be asked again at the next attempt
+      if (holders.some((holder) => there.includes(holder)) && tries < MOST_TRIES) throw error;
+      return undefined;
+    }
+  }
+
+  #restore(): void {
+    const { optimizer } = this.#options;
+    const { parameters, moments, manifest } = this.#current;
+    optimizer.flat.flat.write(optimizer.flat.device, parameters);
+    optimizer.flat.stepCount = manifest.updates;
+    this.#writeMoments(moments);
+  }
+
+  #release(): void {
+    const { cluster } = this.#options;
+    const blobs = [...this.#past, ...(this.#held?.blobs ?? []), ...(this.#staged?.blobs ?? [])];
+    for (const { hash } of blobs) cluster.blobs.delete(hash);
+    [this.#past, this.#held, this.#staged] = [[], undefined, undefined];
+  }
+}
+
+/** The owner of a segment, and who has its copy. */
+function holdersOf(members: readonly NodeId[], segment: number, sync: Sync): readonly NodeId[] {
+  if (sync === "ddp") return members;
+  const world = members.length;
+  const holders = [members[(segment + world - 1) % world], members[segment]];
+  return [...new Set(holders as NodeId[])];
+}
+
+/** The digests of the segments, each of which its owner has. */
+async function gatherDigests(
+  ring: Collectives,
+  own: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { rank, world } = ring;
+  const values = new Float32Array(DIGITS * world);
+  const bytes = Buffer.from(own, "hex");
+  const segment = (rank + 1) % world;
+  for (let i = 0; i < DIGITS; i++) values[DIGITS * segment + i] = bytes.readUInt16BE(2 * i);
+  const all = await ring.sum(values, signal);
+  return Array.from({ length: world }, (_, at) => {
+    const digest = Buffer.alloc(2 * DIGITS);
+    for (let i = 0; i < DIGITS; i++) digest.writeUInt16BE(all[DIGITS * at + i] as number, 2 * i);
+    return digest.toString("hex");
+  });
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** A copy where the bytes do not lie as floats have to. */
+function floatsOf(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
+
+function foreign(got: number, wanted: number): ForgeError {
+  return new ForgeError({
+    code: "config_invalid",
+    what: "cluster: the policy of the others is another one.",
+    got: `${got} bytes of parameters, for ${wanted}`,
+    fix: "start all nodes with the same configuration",
+  });
+}
