@@ -213,18 +213,26 @@ export class Cluster implements AsyncDisposable {
     this.#node.leave();
   }
 
+  /** Leaves, and waits until the others go on without it, or for so many milliseconds. */
+  async depart(ms = 5_000): Promise<void> {
+    this.leave();
+    await this.#until(() => !this.record.members.includes(this.nodeId), ms);
+  }
+
   /**
    * Leaves at the end of a run, and goes on answering until all others have left too, or are gone: what was committed last is known
    * to all then, and nobody needs anything more of this node. Waits no longer than it is told, in milliseconds.
    */
   async finish(ms = 30_000): Promise<void> {
     this.leave();
+    await this.#until(() => this.record.members.length === 0 || !this.#node.isConnected, ms);
+    await this.#until(() => this.#node.listener.guests === 0, FAREWELL);
+  }
+
+  async #until(holds: () => boolean, ms: number): Promise<void> {
     const end = performance.now() + ms;
-    const isOver = (): boolean => this.record.members.length === 0 || !this.#node.isConnected;
-    const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, LOOK));
-    while (!isOver() && performance.now() < end) await wait();
-    const farewell = performance.now() + FAREWELL;
-    while (this.#node.listener.guests > 0 && performance.now() < farewell) await wait();
+    while (!holds() && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -99,7 +99,7 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
 }
 
 /** What a request says that no other has said, so that no proof is good for another. */
-export function nonceOf(plane: Plane, headers: IncomingHttpHeaders): string {
+function nonceOf(plane: Plane, headers: IncomingHttpHeaders): string {
   return headerText(headers[plane === "control" ? "sec-websocket-key" : HEADER.nonce]);
 }
 
@@ -133,6 +133,19 @@ export interface Asked {
 /** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
 export function proofOf(bearer: Secret, { key, what, runId }: Asked, nodeId: string): string {
   return Buffer.from(bearer.hmac(`proof:${runId}:${what}:${key}:${nodeId}`)).toString("hex");
+}
+
+/** Headers that say who answers, and prove it. */
+export function proofHeaders(
+  plane: Plane,
+  asked: IncomingHttpHeaders,
+  { token, runId, nodeId }: Pick<Door, "token" | "runId"> & { readonly nodeId: string },
+): string[] {
+  const presented = asked.authorization?.slice("Bearer ".length) ?? "";
+  const role = token.bearer("trainer").isRevealedBy(presented) ? "trainer" : "rollout";
+  const key = nonceOf(plane, asked);
+  const proof = proofOf(token.bearer(role), { key, what: plane, runId }, nodeId);
+  return [`${HEADER.node}: ${nodeId}`, `${HEADER.proof}: ${proof}`];
 }
 
 /** Undefined for any other path; nothing is ever said in a query. */

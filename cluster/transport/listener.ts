@@ -15,14 +15,12 @@ import {
   type Admission,
   admit,
   type Door,
-  HEADER,
-  nonceOf,
   PROTOCOLS,
-  proofOf,
+  proofHeaders,
   type Refusal,
 } from "./handshake.ts";
 import { httpServer, interfaceOf, isWildcard } from "./http-server.ts";
-import { checkNodeId, checkRunId, type Plane } from "./identity.ts";
+import { checkNodeId, checkRunId } from "./identity.ts";
 import { Intake } from "./intake.ts";
 import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
 import { Reception } from "./reception.ts";
@@ -267,7 +265,7 @@ class Room<M> implements Listener {
       [
         "HTTP/1.1 101 Switching Protocols",
         ...["Connection: Upgrade", `Upgrade: ${PROTOCOLS.ring}`],
-        ...this.#proofFor("ring", headers),
+        ...proofHeaders("ring", headers, this.#options),
         "\r\n",
       ].join("\r\n"),
     );
@@ -301,22 +299,9 @@ class Room<M> implements Listener {
       ...frameLimits(this.#limits.controlBytes, this.#limits),
     });
     server.on("headers", (headers, request) => {
-      headers.push(...this.#proofFor("control", request.headers));
+      headers.push(...proofHeaders("control", request.headers, this.#options));
     });
     return server;
-  }
-
-  /** Headers that say who answers, and prove it. */
-  #proofFor(plane: Plane, asked: IncomingHttpHeaders): string[] {
-    const { token, runId, nodeId } = this.#options;
-    const presented = asked.authorization?.slice("Bearer ".length) ?? "";
-    const role = token.bearer("trainer").isRevealedBy(presented) ? "trainer" : "rollout";
-    const proof = proofOf(
-      token.bearer(role),
-      { key: nonceOf(plane, asked), what: plane, runId },
-      nodeId,
-    );
-    return [`${HEADER.node}: ${nodeId}`, `${HEADER.proof}: ${proof}`];
   }
 }
 

@@ -53,6 +53,7 @@ export async function runClusterNode(
         ...{ loaded: config, device, view, signal, cluster: session, version: manifest.version },
       });
       if (result.ended === "done") await cluster.finish();
+      else await cluster.depart();
       view.end(`run  ${result.directory}`);
       if (flags.json) printJson(result);
     } finally {

@@ -180,6 +180,33 @@ describe("Player", () => {
     await playing;
   });
 
+  it("does not begin anew what it is told of twice, and calls off what a later hand-out replaces", async () => {
+    const begun: AbortSignal[] = [];
+    let go = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const environment = counting({
+      play: async ({ policy, signal }) => {
+        begun.push(signal);
+        await gate;
+        await policy.generate({ prompt: "ab" });
+      },
+    });
+    const { board, player, stop } = playerOf({ environment }, false);
+    const playing = player.play(stop.signal);
+    for (const attempt of [1, 1, 2]) {
+      board.tell([{ attempt }]);
+      await turns();
+    }
+    expect(begun.map(({ aborted }) => aborted)).toEqual([true, true, false, false]);
+    go();
+    await board.whenGiven(1);
+    expect(board.given.map(({ attempt }) => attempt)).toEqual([2]);
+    stop.abort();
+    await playing;
+  });
+
   it("gives nothing of a group that was called off", async () => {
     const { board, player, rollout, stop } = playerOf();
     const playing = player.play(stop.signal);

@@ -141,6 +141,17 @@ describe("JobBoard", () => {
     expect(board.stats.players[0]).toMatchObject({ name: "a", isHere: true });
   });
 
+  it("hands the oldest out first also where it was taken back, and each once", async () => {
+    const { board, collector, pass } = bound(worldOf(2));
+    collector.admit();
+    expect(groupsOf(await board.take("a", { room: 1, holds: [] }))).toEqual([0]);
+    await pass(LEASE);
+    // nobody has them
+    for (const groupId of [0, 1, 7]) collector.takeBack(groupId);
+    expect(groupsOf(await board.take("b", { room: 1, holds: [] }))).toEqual([0]);
+    expect(groupsOf(await board.take("c", { room: 9, holds: [] }))).toEqual([1]);
+  });
+
   it("hands nothing to who was lost while its question was open", async () => {
     const { board, collector, clock } = worldOf(1);
     collector.admit();
