@@ -52,6 +52,7 @@ export class ClusterError extends Error {
   readonly hint: string | undefined;
   /** The node that may be to blame, if it is another's fault. */
   readonly suspect: string | undefined;
+  readonly #parts: ClusterErrorParts;
 
   constructor(parts: ClusterErrorParts) {
     const lines = [`[${parts.code}] ${parts.what}`];
@@ -62,5 +63,12 @@ export class ClusterError extends Error {
     this.code = parts.code;
     this.hint = parts.fix;
     this.suspect = parts.suspect;
+    this.#parts = parts;
+  }
+
+  /** What it was made of, less the error underneath: to be posted to another thread, and made an error again there. */
+  get parts(): ClusterErrorParts {
+    const { cause, ...parts } = this.#parts;
+    return parts;
   }
 }

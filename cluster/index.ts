@@ -20,6 +20,7 @@ export { allocateMemory, type WasmMemory } from "./ring/wasm.ts";
 export { BLOCK, bytesOf, WIRE_TYPES, type WireType } from "./ring/wire-type.ts";
 export { type Phases, type Places, Workspace } from "./ring/workspace.ts";
 export { RingPlane, type RingPlaneOptions } from "./ring-plane/ring-plane.ts";
+export { RingThreads, type RingThreadsOptions } from "./ring-plane/ring-threads.ts";
 export { RingVector } from "./ring-vector.ts";
 export type { TransportLimits } from "./transport/limits.ts";
 export { NodeClient, type NodeClientOptions } from "./transport/node-client.ts";

@@ -4,7 +4,7 @@
  *   0 magic "FGC1"      u32      24 epoch     u32      44 offset, in blocks      u32
  *   4 protocol version  u16      28 op        u32      48 elements               u32
  *   6 phase             u8       32 attempt   u32      52 bytes of the payload   u32
- *   7 wire type         u8       36 bucket    u32      56 crc32 of the payload   u32
+ *   7 wire type         u8       36 bucket    u32      56 checksum of payload    u32
  *   8 run id       16 bytes      40 hop       u16      60 crc32 of bytes 0 … 59  u32
  *                                42 segment   u16
  */
@@ -42,8 +42,8 @@ export interface ChunkHeader {
   readonly offset: number;
   /** One or more. */
   readonly elements: number;
-  /** crc32 of the payload. */
-  readonly payloadCrc: number;
+  /** Of the payload: `ring/checksum.ts`. */
+  readonly checksum: number;
 }
 
 /** What a receiver lets a header ask for. */
@@ -71,7 +71,7 @@ export function encodeChunkHeader(header: ChunkHeader): Uint8Array<ArrayBuffer> 
     view.setUint16(at, checked(field, header[field], 0, U16), true);
   const put32 = (
     at: number,
-    field: "epoch" | "op" | "attempt" | "bucket" | "offset" | "elements" | "payloadCrc",
+    field: "epoch" | "op" | "attempt" | "bucket" | "offset" | "elements" | "checksum",
   ): void => view.setUint32(at, checked(field, header[field], 0, U32), true);
   view.setUint32(0, MAGIC, true);
   view.setUint16(4, PROTOCOL_VERSION, true);
@@ -88,7 +88,7 @@ export function encodeChunkHeader(header: ChunkHeader): Uint8Array<ArrayBuffer> 
   put32(48, "elements");
   const payloadBytes = bytesOf(header.elements, header.wire);
   view.setUint32(52, checked("the payload's length", payloadBytes, 1, U32), true);
-  put32(56, "payloadCrc");
+  put32(56, "checksum");
   view.setUint32(60, crc32(bytes.subarray(0, 60)), true);
   return bytes;
 }
@@ -132,20 +132,21 @@ export function decodeChunkHeader(bytes: Uint8Array, limits: ChunkLimits): Chunk
     segment: u16(42),
     offset,
     elements,
-    payloadCrc: u32(56),
+    checksum: u32(56),
   };
 }
 
-/** Errors: `frame_invalid` unless the payload is the one that its header announces. */
-export function checkPayload(header: ChunkHeader, payload: Uint8Array): void {
+/** Errors: `frame_invalid` unless the payload is as long as its header announces. */
+export function checkLength(header: ChunkHeader, payload: Uint8Array): void {
   const announced = bytesOf(header.elements, header.wire);
-  if (payload.length !== announced) {
-    reject("the payload's length is wrong", `${payload.length} bytes`, `${announced} announced`);
-  }
-  const crc = crc32(payload);
-  if (crc !== header.payloadCrc) {
-    reject("the payload's checksum is wrong", `${crc}`, `${header.payloadCrc} announced`);
-  }
+  if (payload.length === announced) return;
+  reject("the payload's length is wrong", `${payload.length} bytes`, `${announced} announced`);
+}
+
+/** Errors: `frame_invalid` unless the payload's checksum is the one that its header announces. */
+export function checkChecksum(header: ChunkHeader, checksum: number): void {
+  if (checksum === header.checksum) return;
+  reject("the payload's checksum is wrong", `${checksum}`, `${header.checksum} announced`);
 }
 
 function checkLengths(

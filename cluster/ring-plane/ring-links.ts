@@ -3,7 +3,8 @@ import { ClusterError } from "../error.ts";
 import type { NodeId } from "../membership/record.ts";
 import type { Clock } from "../transport/clock.ts";
 import { CLOSE } from "../transport/close-code.ts";
-import { type DialOptions, dialRing } from "../transport/dial.ts";
+import { dialRing } from "../transport/dial-ring.ts";
+import type { DialOptions } from "../transport/dialling.ts";
 import type { RingHandlers, RingReceiver, RingSender } from "../transport/ring-connection.ts";
 import { expiryOf, mintTicket } from "../transport/ticket.ts";
 import { lost, stalled, unreached } from "./failure.ts";
@@ -14,12 +15,13 @@ const BACK_OFF = { first: 10, most: 200 };
 /** What the connections of an epoch are made of. */
 export interface RingLinksParts {
   readonly epoch: number;
+  readonly lane: number;
   readonly predecessor: { readonly node: NodeId; readonly address: string };
   readonly successor: NodeId;
   readonly dial: DialOptions & { readonly clock: Clock };
   /** Milliseconds that both neighbours have to be there. */
   readonly connectMs: number;
-  readonly chunk: RingHandlers["chunk"];
+  readonly handlers: Pick<RingHandlers, "place" | "chunk">;
   /** Called once, unless the connections are ended from here: one is lost, or could not be had. */
   readonly onFailure: (error: ClusterError) => void;
 }
@@ -94,17 +96,17 @@ export class RingLinks {
 
   /** Dials until the predecessor has begun the epoch too. */
   async #dial(): Promise<RingReceiver> {
-    const { epoch, predecessor, dial, chunk } = this.#parts;
+    const { epoch, lane, predecessor, dial, handlers } = this.#parts;
     const { token, runId, nodeId, clock } = dial;
     for (let wait = BACK_OFF.first; ; wait = Math.min(2 * wait, BACK_OFF.most)) {
       try {
         const expires = expiryOf(clock);
-        const grant = { epoch, from: nodeId, to: predecessor.node, expires };
+        const grant = { epoch, lane, from: nodeId, to: predecessor.node, expires };
         return await dialRing(predecessor.address, {
           ...dial,
           ...{ peer: predecessor.node, signal: this.#giveUp.signal },
           ticket: mintTicket(token.ticketKey(runId), runId, grant),
-          open: () => ({ chunk }),
+          open: () => handlers,
         });
       } catch (error) {
         const isEarly = error instanceof ClusterError && error.code === "peer_not_ready";

@@ -22,6 +22,8 @@ import { RingRun } from "./ring-run.ts";
 
 /** What a node's ring is made with. */
 export interface RingPlaneOptions extends DoorOptions {
+  /** Which of the parallel rings of the node this is; see `RingShape`. Default 0. */
+  readonly lane?: number;
   /** Milliseconds that a collective may go without progress. Default 2000. */
   readonly progressMs?: number;
   /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */
@@ -206,18 +208,21 @@ export class RingPlane implements AsyncDisposable {
     addressOf: RingEpoch["addressOf"],
     ringOf: () => Ring,
   ): RingLinks {
-    const { runId, nodeId, token, tls, limits, connectMs = 4000 } = this.#options;
+    const { runId, nodeId, token, tls, limits, lane = 0, connectMs = 4000 } = this.#options;
     const address = addressOf(predecessor);
     if (address === undefined)
       throw misused(`nobody knows where ${predecessor} is`, "ask the leader");
     return new RingLinks({
-      ...{ epoch, successor, connectMs, predecessor: { node: predecessor, address } },
+      ...{ epoch, lane, successor, connectMs, predecessor: { node: predecessor, address } },
       dial: {
         ...{ runId, nodeId, token, clock: this.#clock },
         ...(tls && { tls }),
         ...(limits && { limits }),
       },
-      chunk: (header, payload) => this.#receive(ringOf(), header, payload),
+      handlers: {
+        place: (header) => this.#placeOf(ringOf(), header),
+        chunk: (header, payload) => this.#receive(ringOf(), header, payload),
+      },
       onFailure: (error) => {
         const ring = ringOf();
         ring.failure ??= error;
@@ -232,6 +237,11 @@ export class RingPlane implements AsyncDisposable {
     if (ring?.links && ring.failure === undefined) ring.links.admit(sender);
     else sender.kill(CLOSE.superseded, "no such epoch");
   };
+
+  #placeOf(ring: Ring, bytes: Uint8Array): Uint8Array | undefined {
+    const header = decodeChunkHeader(bytes, { chunkBytes: this.#limits.chunkBytes });
+    return ring.run?.placeOf(header);
+  }
 
   #receive(ring: Ring, bytes: Uint8Array, payload: Uint8Array): void | Promise<void> {
     const header = decodeChunkHeader(bytes, { chunkBytes: this.#limits.chunkBytes });

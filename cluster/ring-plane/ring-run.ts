@@ -85,6 +85,11 @@ export class RingRun {
     this.#pump();
   }
 
+  /** As {@link Collective.placeOf}. */
+  placeOf(header: ChunkHeader): Uint8Array | undefined {
+    return this.#isOver ? undefined : this.#collective.placeOf(header);
+  }
+
   /** As {@link Collective.receive}. */
   receive(header: ChunkHeader, payload: Uint8Array): Reception {
     if (this.#isOver) return "late";

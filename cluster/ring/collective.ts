@@ -6,12 +6,11 @@
  * the contributions and their order in the ring alone, not on buckets, chunks, attempts, or the order in which anything
  * becomes ready or arrives; see `segments.ts`.
  */
-import { crc32 } from "node:zlib";
-import { ClusterError } from "../error.ts";
-import { type ChunkHeader, checkPayload } from "../protocol/chunk-header.ts";
+import { type ChunkHeader, checkChecksum, checkLength } from "../protocol/chunk-header.ts";
 import { type Arrival, arrivalOf, type RingPlace } from "./arrival.ts";
+import { nonFinite, notNow } from "./collective-error.ts";
 import type { Chunk, RingPlan } from "./plan.ts";
-import type { ElementRange, Phase } from "./segments.ts";
+import type { Phase } from "./segments.ts";
 import { violation } from "./violation.ts";
 import { BLOCK } from "./wire-type.ts";
 import type { Workspace } from "./workspace.ts";
@@ -62,8 +61,8 @@ export class Collective {
   readonly #isReduced: boolean;
   readonly #isGathered: boolean;
   readonly #flags: Uint8Array;
-  /** crc32 of the payloads received. */
-  readonly #crcs: Readonly<Record<Phase, Uint32Array>>;
+  /** Of the payloads received. */
+  readonly #checksums: Readonly<Record<Phase, Uint32Array>>;
   readonly #isReady: Uint8Array;
   readonly #outgoing: Outgoing[] = [];
   readonly #underWay = new Set<OutgoingChunk>();
@@ -81,8 +80,8 @@ export class Collective {
     this.#counts = { chunksIn: 0, bytesIn: 0, chunksOut: 0, bytesOut: 0, late: 0, duplicate: 0 };
     this.counts = this.#counts;
     this.#flags = new Uint8Array(plan.chunks.length);
-    const crcs = (): Uint32Array => new Uint32Array(plan.chunks.length);
-    this.#crcs = { reduce: crcs(), gather: crcs() };
+    const none = (): Uint32Array => new Uint32Array(plan.chunks.length);
+    this.#checksums = { reduce: none(), gather: none() };
     this.#isReady = new Uint8Array(plan.shape.buckets.length);
     this.#left.buckets = this.#isReady.length;
     for (const phase of phases === "both" ? (["reduce", "gather"] as const) : [phases])
@@ -101,7 +100,7 @@ export class Collective {
   /**
    * What a bucket has to give is in the memory: its contribution, or with `gather` alone the part of the result that is
    * owned here. It must not change until the collective is over. Buckets become ready once each, in any order: ranks need
-   * not agree on it, but those that do wait the least for each other.
+   * not agree on it, but those that do wait the least for each other. Of those of other lanes nothing is read.
    *
    * Errors    `non_finite`, and nothing of the bucket is sent; `argument_invalid`.
    */
@@ -109,13 +108,15 @@ export class Collective {
     this.#attempt(() => {
       const range = this.#plan.shape.buckets[bucket];
       if (!range || this.#isReady[bucket])
-        return refuse(`bucket ${bucket}`, "each becomes ready once");
-      if (this.#isReduced && !this.#space.isContributionFinite(range)) {
+        throw notNow(`bucket ${bucket}`, "each becomes ready once");
+      const chunks = this.#plan.chunksOfBucket(bucket);
+      const isRead = this.#isReduced && chunks.length > 0;
+      if (isRead && !this.#space.isContributionFinite(range)) {
         throw nonFinite("the contribution", range);
       }
       this.#isReady[bucket] = 1;
       this.#left.buckets--;
-      for (const chunk of this.#plan.chunksOfBucket(bucket)) this.#begin(chunk);
+      for (const chunk of chunks) this.#begin(chunk);
     });
   }
 
@@ -144,10 +145,25 @@ export class Collective {
 
   /** A chunk that {@link nextChunk} gave has left. Errors: `argument_invalid` for any other. */
   sent(outgoing: OutgoingChunk): void {
-    if (!this.#underWay.delete(outgoing)) refuse("a chunk", "it is not under way");
+    if (!this.#underWay.delete(outgoing)) throw notNow("a chunk", "it is not under way");
     this.#left.outgoing--;
     this.#counts.chunksOut++;
     this.#counts.bytesOut += outgoing.payload.length;
+  }
+
+  /**
+   * Where the payload of a chunk that is on its way can be put as it comes, to be given to {@link receive} when it is whole;
+   * undefined unless this attempt awaits it now: what is wrong with it, {@link receive} says. Until then nobody may write
+   * there, and nobody reads.
+   */
+  placeOf(header: ChunkHeader): Uint8Array | undefined {
+    try {
+      if (this.#failure !== undefined || arrivalOf(header, this.place) !== "now") return undefined;
+      const chunk = this.#awaited(header);
+      return chunk && this.#space.payload(chunk);
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -163,29 +179,38 @@ export class Collective {
       if (arrival === "late") this.#counts.late++;
       if (arrival !== "now") return arrival;
       const { phase } = header;
-      const isPhase = phase === "reduce" ? this.#isReduced : this.#isGathered;
-      if (!isPhase) throw violation("this collective has no such phase", header);
-      const chunk = this.#plan.chunkOf(header);
-      if (this.#has(chunk, RECEIVED[phase])) {
-        if (header.payloadCrc !== this.#crcs[phase][chunk.index]) {
-          throw violation("it has come before, with another payload", header);
-        }
+      const chunk = this.#awaited(header);
+      if (!chunk) {
         this.#counts.duplicate++;
         return "duplicate";
       }
-      checkPayload(header, payload);
-      if (phase === "gather" && this.#isReduced && !this.#has(chunk, TAKEN.reduce)) {
-        throw violation("it is a sum to which this rank has yet to add", header);
-      }
+      checkLength(header, payload);
+      this.#space.put(chunk, payload);
+      checkChecksum(header, this.#space.checksum(this.#space.payload(chunk)));
       this.#flag(chunk, RECEIVED[phase]);
-      this.#crcs[phase][chunk.index] = header.payloadCrc;
+      this.#checksums[phase][chunk.index] = header.checksum;
       this.#counts.chunksIn++;
       this.#counts.bytesIn += payload.length;
-      this.#space.put(chunk, payload);
       if (phase === "gather") this.#adopt(chunk);
       else if (this.#isReady[chunk.bucket]) this.#reduce(chunk);
       return "applied";
     });
+  }
+
+  /** The chunk of a header of this attempt; undefined for one that has come before. Errors: `protocol_violated`. */
+  #awaited(header: ChunkHeader): Chunk | undefined {
+    const { phase } = header;
+    const isPhase = phase === "reduce" ? this.#isReduced : this.#isGathered;
+    if (!isPhase) throw violation("this collective has no such phase", header);
+    const chunk = this.#plan.chunkOf(header);
+    if (this.#has(chunk, RECEIVED[phase])) {
+      if (header.checksum === this.#checksums[phase][chunk.index]) return undefined;
+      throw violation("it has come before, with another payload", header);
+    }
+    if (phase === "gather" && this.#isReduced && !this.#has(chunk, TAKEN.reduce)) {
+      throw violation("it is a sum to which this rank has yet to add", header);
+    }
+    return chunk;
   }
 
   /** Its bucket is ready. */
@@ -251,7 +276,9 @@ export class Collective {
       segment: chunk.segment,
       offset: chunk.from / BLOCK,
       elements: chunk.to - chunk.from,
-      payloadCrc: isHandedOn ? (this.#crcs.gather[chunk.index] as number) : crc32(payload),
+      checksum: isHandedOn
+        ? (this.#checksums.gather[chunk.index] as number)
+        : this.#space.checksum(payload),
     };
   }
 
@@ -277,23 +304,4 @@ export class Collective {
       throw error;
     }
   }
-}
-
-function nonFinite(what: string, { from, to }: ElementRange): ClusterError {
-  return new ClusterError({
-    code: "non_finite",
-    what: `collective: ${what} is not finite.`,
-    got: `NaN or infinity among the elements ${from} to ${to}`,
-    why: "it would spoil the step of all",
-    fix: "skip the step, or scale the loss down",
-  });
-}
-
-function refuse(what: string, why: string): never {
-  throw new ClusterError({
-    code: "argument_invalid",
-    what: `collective: ${what} is not to be had now.`,
-    why,
-    fix: "make a collective for each attempt",
-  });
 }

@@ -24,7 +24,20 @@ export interface RingShape {
   readonly wire: WireType;
   /** Bytes of a payload at most. */
   readonly chunkBytes: number;
+  /**
+   * Which of how many rings that go round at once, each with every so-manieth bucket, this is. Segments are those of the whole
+   * vector, so their number changes no bit. Default: the only one.
+   */
+  readonly lane?: Lane;
 }
+
+/** One of parallel rings. */
+export interface Lane {
+  readonly index: number;
+  readonly of: number;
+}
+
+const ONLY: Lane = { index: 0, of: 1 };
 
 /** A piece of the vector that is sent as one. */
 export interface Chunk extends ElementRange {
@@ -48,13 +61,15 @@ export class RingPlan {
 
   /** Errors    `argument_invalid`. */
   constructor(shape: RingShape) {
-    const { rank, world, total, buckets, wire, chunkBytes } = shape;
+    const { rank, world, total, buckets, wire, chunkBytes, lane = ONLY } = shape;
+    checkLane(lane);
     const segments = segmentsOf(total, world);
     const chunks: Chunk[] = [];
     const first: number[] = [];
     for (const [bucket, range] of buckets.entries())
       for (const [segment, portion] of portionsOf(range, segments).entries()) {
         first.push(chunks.length);
+        if (bucket % lane.of !== lane.index) continue;
         for (const { from, to } of chunksOf(portion, wire, chunkBytes))
           chunks.push({ index: chunks.length, bucket, segment, from, to });
       }
@@ -80,6 +95,7 @@ export class RingPlan {
     return this.#receives[phase].get(segment);
   }
 
+  /** None of a bucket that goes round another lane. */
   chunksOfBucket(bucket: number): readonly Chunk[] {
     const { world } = this.shape;
     return this.chunks.slice(this.#first[bucket * world], this.#first[(bucket + 1) * world]);
@@ -113,6 +129,16 @@ export class RingPlan {
     const isOne = Number.isInteger(nth) && nth >= 0 && begin + nth < end;
     return isOne ? this.chunks[begin + nth] : undefined;
   }
+}
+
+function checkLane({ index, of }: Lane): void {
+  if (Number.isInteger(index) && Number.isInteger(of) && index >= 0 && index < of) return;
+  throw new ClusterError({
+    code: "argument_invalid",
+    what: "ring: there is no such lane.",
+    got: `lane ${index} of ${of}`,
+    fix: "count lanes from 0",
+  });
 }
 
 function checkCover(buckets: readonly ElementRange[], total: number): void {

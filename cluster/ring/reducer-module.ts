@@ -3,6 +3,7 @@
  * need no alignment. Results have the bits of `scalar.ts` where everything is finite.
  */
 
+import { checksumLanes } from "./checksum.ts";
 import {
   advance,
   assemble,
@@ -15,7 +16,7 @@ import {
   i32x4,
   kernel,
   type Local,
-  predicate,
+  query,
   unroll,
   type Variables,
   v128,
@@ -38,6 +39,8 @@ export interface ReducerKernels {
   addInt8(sum: number, packed: number, blocks: number): void;
   unpackInt8(values: number, packed: number, blocks: number): void;
   isFinite(values: number, blocks: number): number;
+  /** See `checksum.ts`. */
+  checksum(at: number, steps: number): number;
 }
 
 /** Elements of an iteration: four vectors of f32. */
@@ -74,7 +77,8 @@ export function reducerModule(isShared: boolean): Uint8Array<ArrayBuffer> {
     kernel("unpackInt8", (variables, values, packed, blocks) =>
       fromInt8(variables, values, packed, blocks, false),
     ),
-    predicate("isFinite", allFinite),
+    query("isFinite", allFinite),
+    query("checksum", checksumLanes),
   ];
   return assemble(kernels, isShared);
 }

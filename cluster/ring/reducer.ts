@@ -1,5 +1,6 @@
 /** The arithmetic of the ring over a WebAssembly memory: packing for the wire, adding what comes in, adopting it. */
 import { ClusterError } from "../error.ts";
+import { CHECKSUM_STEP, checksumEnd } from "./checksum.ts";
 import { type ReducerKernels, reducerModule } from "./reducer-module.ts";
 import { addScalar, type Feedback, packScalar, unpackScalar } from "./scalar.ts";
 import { instantiate, type WasmMemory } from "./wasm.ts";
@@ -20,12 +21,15 @@ export class Reducer {
   readonly memory: WasmMemory;
   readonly wire: WireType;
   readonly #kernels: ReducerKernels;
+  /** The memory's, which is of one size: asking it each time costs more than a small kernel. */
+  readonly #buffer: ArrayBufferLike;
 
   /** The memory may be shared with other threads, each of which has a reducer of its own. */
   constructor(memory: WasmMemory, wire: WireType) {
     this.memory = memory;
     this.wire = wire;
-    const isShared = memory.buffer instanceof SharedArrayBuffer;
+    this.#buffer = memory.buffer;
+    const isShared = this.#buffer instanceof SharedArrayBuffer;
     this.#kernels = instantiate(reducerModule(isShared), memory) as ReducerKernels;
   }
 
@@ -108,19 +112,27 @@ export class Reducer {
     return tail === 0 || this.#floats(values, elements - tail, tail).every(Number.isFinite);
   }
 
+  /** The checksum of so many bytes; see `checksum.ts`. */
+  checksum(at: number, length: number): number {
+    this.#checkPlace("bytes", at, length, 1);
+    const steps = Math.floor(length / CHECKSUM_STEP);
+    const whole = steps * CHECKSUM_STEP;
+    const lanes = this.#kernels.checksum(at, steps);
+    return checksumEnd(lanes, this.#bytes(at + whole, length - whole), length);
+  }
+
   #bytes(at: number, length: number): Uint8Array {
-    return new Uint8Array(this.memory.buffer, at, length);
+    return new Uint8Array(this.#buffer, at, length);
   }
 
   /** The values behind the whole blocks. */
   #floats(at: number, whole: number, tail: number): Float32Array {
-    return new Float32Array(this.memory.buffer, at + 4 * whole, tail);
+    return new Float32Array(this.#buffer, at + 4 * whole, tail);
   }
 
   /** The packed bytes behind the whole blocks. */
   #packed(at: number, whole: number, tail: number): DataView {
-    const { buffer } = this.memory;
-    return new DataView(buffer, at + bytesOf(whole, this.wire), bytesOf(tail, this.wire));
+    return new DataView(this.#buffer, at + bytesOf(whole, this.wire), bytesOf(tail, this.wire));
   }
 
   #check(values: number, packed: number, elements: number): void {
@@ -143,7 +155,7 @@ export class Reducer {
   }
 
   #checkPlace(field: string, at: number, length: number, alignment: number): void {
-    const { byteLength } = this.memory.buffer;
+    const { byteLength } = this.#buffer;
     if (Number.isInteger(at / alignment) && at >= 0 && at + length <= byteLength) return;
     const of = alignment === 1 ? "" : `a multiple of ${alignment}, `;
     refuse(field, at, `${of}an address with ${length} bytes behind it in ${byteLength}`);

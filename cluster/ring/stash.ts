@@ -3,7 +3,7 @@
  * sent by a peer that has ended this one to a peer that has not, and nobody would send it again.
  */
 import { ClusterError } from "../error.ts";
-import { type ChunkHeader, checkPayload } from "../protocol/chunk-header.ts";
+import { type ChunkHeader, checkLength } from "../protocol/chunk-header.ts";
 import { arrivalOf, type RingPlace } from "./arrival.ts";
 
 /** A chunk that was received. */
@@ -33,10 +33,10 @@ export class Stash {
   /**
    * Holds a chunk that is early.
    *
-   * Errors    `frame_invalid` for a payload that is not the header's; `protocol_violated` when there is no room.
+   * Errors    `frame_invalid` for a payload of another length than the header's; `protocol_violated` when there is no room.
    */
   put(header: ChunkHeader, payload: Uint8Array): void {
-    checkPayload(header, payload);
+    checkLength(header, payload);
     if (this.#held.length >= this.#limit) {
       throw new ClusterError({
         code: "protocol_violated",

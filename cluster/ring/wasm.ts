@@ -65,10 +65,12 @@ const access = (opcode: number, at: Local, offset: number, ...value: readonly Co
 ];
 
 export const i32 = {
-  const: (value: number): Code => [0x41, ...signed(value)],
+  const: (value: number): Code => [0x41, ...signed(value | 0)],
   eqz: (a: Code): Code => [...a, 0x45],
   add: (a: Code, b: Code): Code => [...a, ...b, 0x6a],
   sub: (a: Code, b: Code): Code => [...a, ...b, 0x6b],
+  mul: (a: Code, b: Code): Code => [...a, ...b, 0x6c],
+  rotl: (a: Code, b: Code): Code => [...a, ...b, 0x77],
 };
 
 export const v128 = {
@@ -108,6 +110,7 @@ export const i16x8 = {
 
 export const i32x4 = {
   splat: (value: number): Code => simd(0x11, i32.const(value)),
+  lane: (a: Code, index: number): Code => [...simd(0x1b, a), index],
   eq: (a: Code, b: Code): Code => simd(0x37, a, b),
   /** The lower four of eight i16. */
   extendLow: (a: Code): Code => simd(0xa7, a),
@@ -117,6 +120,7 @@ export const i32x4 = {
   shrU: (a: Code, bits: number): Code => simd(0xad, a, i32.const(bits)),
   add: (a: Code, b: Code): Code => simd(0xae, a, b),
   sub: (a: Code, b: Code): Code => simd(0xb1, a, b),
+  mul: (a: Code, b: Code): Code => simd(0xb5, a, b),
   maxU: (a: Code, b: Code): Code => simd(0xb9, a, b),
 };
 
@@ -192,7 +196,7 @@ export class Variables {
 export interface Kernel {
   readonly name: string;
   readonly parameters: number;
-  readonly isPredicate: boolean;
+  readonly isQuery: boolean;
   readonly body: Code;
 }
 
@@ -204,20 +208,20 @@ export function kernel(
   const parameters = define.length - 1;
   const variables = new Variables(parameters);
   const code = define(variables, ...Array.from({ length: parameters }, (_, index) => local(index)));
-  return { name, parameters, isPredicate: false, body: variables.body(code) };
+  return { name, parameters, isQuery: false, body: variables.body(code) };
 }
 
-/** A function that returns an i32, 0 or 1. */
-export function predicate(...definition: Parameters<typeof kernel>): Kernel {
-  return { ...kernel(...definition), isPredicate: true };
+/** A function that returns an i32. */
+export function query(...definition: Parameters<typeof kernel>): Kernel {
+  return { ...kernel(...definition), isQuery: true };
 }
 
 /** The bytes of a module that exports kernels over one memory, which it imports. */
 export function assemble(kernels: readonly Kernel[], isShared: boolean): Uint8Array<ArrayBuffer> {
-  const types = kernels.map(({ parameters, isPredicate }) => [
+  const types = kernels.map(({ parameters, isQuery }) => [
     0x60,
     ...list(Array.from({ length: parameters }, () => [I32])),
-    ...list(isPredicate ? [[I32]] : []),
+    ...list(isQuery ? [[I32]] : []),
   ]);
   const limits = isShared ? [0x03, 0, ...unsigned(PAGE)] : [0x00, 0];
   return Uint8Array.from([

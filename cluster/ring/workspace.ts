@@ -50,7 +50,7 @@ function needsOf(plan: RingPlan, phases: Phases): [keyof Places, number][] {
 export class Workspace {
   readonly plan: RingPlan;
   readonly phases: Phases;
-  readonly #memory: WasmMemory;
+  readonly #buffer: ArrayBufferLike;
   readonly #reducer: Reducer;
   /** Adds one f32 vector to another. */
   readonly #adder: Reducer;
@@ -68,7 +68,7 @@ export class Workspace {
     checkPlaces(needsOf(plan, phases), places, memory.buffer.byteLength);
     this.plan = plan;
     this.phases = phases;
-    this.#memory = memory;
+    this.#buffer = memory.buffer;
     this.#reducer = new Reducer(memory, wire);
     this.#adder = wire === "int8" ? new Reducer(memory, "f32") : this.#reducer;
     const none = Number.NaN; // refused by the reducer
@@ -97,15 +97,22 @@ export class Workspace {
     return this.payload(range);
   }
 
-  /** What was put or packed last. */
+  /** What was put or packed last, or where the next is to be put. */
   payload(range: ElementRange): Uint8Array {
     const { wire } = this.plan.shape;
     return this.#bytes(this.#payloadAt(range), bytesOf(lengthOf(range), wire));
   }
 
-  /** Puts what was received where it waits. */
+  /** Puts what was received where it waits, unless it is there already. */
   put(range: ElementRange, payload: Uint8Array): void {
-    this.#bytes(this.#payloadAt(range), payload.length).set(payload);
+    const at = this.#payloadAt(range);
+    if (payload.buffer === this.#buffer && payload.byteOffset === at) return;
+    this.#bytes(at, payload.length).set(payload);
+  }
+
+  /** The checksum of what {@link first} or {@link payload} gave. */
+  checksum(payload: Uint8Array): number {
+    return this.#reducer.checksum(payload.byteOffset, payload.length);
   }
 
   /** Makes the result what was received and the contribution together. */
@@ -172,7 +179,7 @@ export class Workspace {
   }
 
   #bytes(from: number, length: number): Uint8Array {
-    return new Uint8Array(this.#memory.buffer, from, length);
+    return new Uint8Array(this.#buffer, from, length);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Who answers when a node is dialled: known before anything is taken from it. */
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { type ConnectionOptions, checkServerIdentity, type TLSSocket } from "node:tls";
 import { ClusterError, type ClusterErrorCode } from "../error.ts";
 import { type Asked, HEADER, proofOf } from "./handshake.ts";
@@ -7,12 +7,18 @@ import { isNodeId } from "./identity.ts";
 import { isEqual, type Secret } from "./secret.ts";
 import { namesOf, type TlsFiles, tlsOf } from "./tls.ts";
 
+/** What is known of an answer. */
+export interface Answer {
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: object;
+}
+
 /**
  * Who answers, if it has proved that it knows the token, is the one that is meant, and, with TLS, goes by a name of its
  * certificate; else undefined.
  */
 export function answererOf(
-  response: IncomingMessage,
+  response: Answer,
   bearer: Secret,
   asked: Asked,
   peer?: string,
@@ -90,7 +96,7 @@ export function unreachable(host: string, why: string, suspect?: string): Cluste
 }
 
 /** With TLS, a node goes by the names of its certificate only. */
-function isCertified({ socket }: IncomingMessage, nodeId: string): boolean {
+function isCertified({ socket }: Answer, nodeId: string): boolean {
   if (!("getPeerCertificate" in socket)) return true;
   return namesOf((socket as TLSSocket).getPeerCertificate()).includes(nodeId);
 }

@@ -1,11 +1,9 @@
-/** What the two planes have in common: a WebSocket that is bounded, watched, and surely closed. */
-import type { RawData, WebSocket } from "ws";
+/** What the two planes have in common: a connection that is bounded, watched, and surely closed. */
 import { ClusterError } from "../error.ts";
 import type { Clock } from "./clock.ts";
-import { CLOSE, type CloseCode, type ConnectionEnd, closeCodeOf, printable } from "./close-code.ts";
+import { CLOSE, type CloseCode, type ConnectionEnd, printable } from "./close-code.ts";
 import type { Plane, Role } from "./identity.ts";
 import type { TransportLimits } from "./limits.ts";
-import { RateLimit } from "./rate-limit.ts";
 
 /** Who is at the other end. */
 export interface Peer {
@@ -16,9 +14,31 @@ export interface Peer {
   readonly address: string;
 }
 
+/** What a connection hears of its link. */
+export interface LinkEvents {
+  /** The socket is gone: with the peer's code and reason, or {@link CLOSE.abnormal} when it has said nothing. */
+  gone(code: number, reason: string): void;
+  /** Nothing more can come; with a code when the peer has been told so, because what it sent was wrong. */
+  broken(error: Error, code?: number): void;
+}
+
+/** What speaks on the socket of a connection: WebSocket on the control plane, frames on the ring. */
+export interface Link {
+  /** Neither end has begun to close it. */
+  readonly isOpen: boolean;
+  readonly isGone: boolean;
+  /** Bytes that wait in the socket to be sent. */
+  readonly bufferedBytes: number;
+  /** Called once, before anything is received. */
+  watch(events: LinkEvents): void;
+  /** Tells the peer, behind what was sent before, and waits for its answer. */
+  close(code: CloseCode, reason: string): void;
+  terminate(): void;
+}
+
 /** What a connection is made of. */
-export interface ConnectionParts {
-  readonly socket: WebSocket;
+export interface ConnectionParts<L extends Link> {
+  readonly link: L;
   readonly peer: Peer;
   readonly limits: TransportLimits;
   readonly clock: Clock;
@@ -27,49 +47,44 @@ export interface ConnectionParts {
 }
 
 /** An open connection. Its end is told by {@link closed} alone, which never rejects. */
-export abstract class Connection {
+export abstract class Connection<L extends Link = Link> {
   readonly peer: Peer;
   /** How it ended, once its socket is gone. */
   readonly closed: Promise<ConnectionEnd>;
-  protected readonly socket: WebSocket;
+  protected readonly link: L;
   protected readonly limits: TransportLimits;
   protected readonly clock: Clock;
-  readonly #rate: RateLimit;
   readonly #cancels: (() => void)[] = [];
   #end: ConnectionEnd | undefined;
   #hasHeard = false;
 
-  constructor({ socket, peer, limits, clock, isServer }: ConnectionParts) {
+  constructor({ link, peer, limits, clock, isServer }: ConnectionParts<L>) {
     this.peer = peer;
-    this.socket = socket;
+    this.link = link;
     this.limits = limits;
     this.clock = clock;
-    this.#rate = new RateLimit(limits.messagesPerSecond, limits.messageBurst, clock);
     this.closed = new Promise((resolve) => {
-      socket.once("close", (code, reason) => {
-        this.#end ??= endOf(code, printable(reason.toString("latin1")));
-        for (const cancel of this.#cancels) cancel();
-        resolve(this.#end);
-        this.onEnd(this.#end);
+      link.watch({
+        gone: (code, reason) => {
+          this.#end ??= endOf(code, reason);
+          for (const cancel of this.#cancels) cancel();
+          resolve(this.#end);
+          this.onEnd(this.#end);
+        },
+        broken: (error, code) => this.#onBroken(error, code),
       });
     });
-    socket.on("error", (error) => this.#onError(error));
-    socket.on("message", (data, isBinary) => this.#onMessage(data, isBinary));
-    socket.on("ping", (data) => {
-      if (this.#isLife()) this.socket.pong(data);
-    });
-    socket.on("pong", () => this.#isLife());
     if (isServer) this.#awaitFirst();
   }
 
   /** Whether messages can be sent: neither end has begun to close it. */
   get isOpen(): boolean {
-    return this.#end === undefined && this.socket.readyState === this.socket.OPEN;
+    return this.#end === undefined && this.link.isOpen;
   }
 
   /** Bytes that wait in the socket to be sent. */
   get bufferedBytes(): number {
-    return this.socket.bufferedAmount;
+    return this.link.bufferedBytes;
   }
 
   /** Ends it. What was sent before still arrives, if the peer reads it in time. Resolves when the socket is gone. */
@@ -81,24 +96,11 @@ export abstract class Connection {
   /** Ends it as {@link close}, but waits for nobody. */
   kill(code: CloseCode, reason: string): void {
     this.fail(code, reason);
-    this.socket.terminate();
+    this.link.terminate();
   }
-
-  /** Handles a message. What it throws ends the connection. */
-  protected abstract receive(data: Uint8Array, isBinary: boolean): void;
-
-  /** The peer gave a sign of life. */
-  protected abstract onLife(): void;
 
   /** The socket is gone. */
   protected abstract onEnd(end: ConnectionEnd): void;
-
-  /** Whether so many messages more can be borne from the peer; ends the connection if not. */
-  protected bear(messages: number): boolean {
-    if (this.#rate.take(messages)) return true;
-    this.fail(CLOSE.policy, "too many messages");
-    return false;
-  }
 
   /** Called off when the connection ends. */
   protected later(ms: number, call: () => void): () => void {
@@ -109,11 +111,11 @@ export abstract class Connection {
 
   /** Begins to close it; the first reason counts. */
   protected fail(code: CloseCode, reason: string, cause?: unknown): void {
-    if (this.#end || this.socket.readyState === this.socket.CLOSED) return;
+    if (this.#end || this.link.isGone) return;
     const told = printable(reason);
     this.#end = { code, reason: told, by: "us", ...(cause !== undefined && { cause }) };
-    this.socket.close(code, told);
-    this.later(this.limits.closeMs, () => this.socket.terminate());
+    this.link.close(code, told);
+    this.later(this.limits.closeMs, () => this.link.terminate());
   }
 
   /** Handlers as their owner makes them; an owner that fails ends the connection. */
@@ -135,35 +137,25 @@ export abstract class Connection {
     else this.fail(CLOSE.internal, "internal error", error);
   }
 
-  #onMessage(data: RawData, isBinary: boolean): void {
+  /** Handles a message that has come; what is thrown ends the connection. After its end nothing is handled. */
+  protected handle(act: () => void): void {
     if (this.#end) return;
     this.#hasHeard = true;
-    // the binary type is never set to another
-    const bytes = data as Buffer;
     try {
-      this.onLife();
-      this.receive(bytes, isBinary);
+      act();
     } catch (error) {
       this.failFor(error);
     }
   }
 
-  #isLife(): boolean {
-    if (!this.isOpen || !this.bear(1)) return false;
-    this.onLife();
-    return true;
-  }
-
-  /** `ws` has sent a close frame already when it is a frame that was wrong. */
-  #onError(error: Error & { readonly code?: string }): void {
-    const code = closeCodeOf(error);
+  #onBroken(error: Error, code: number | undefined): void {
     if (code === undefined) {
       this.#end ??= { code: CLOSE.abnormal, reason: "socket failed", by: "network", cause: error };
-      this.socket.terminate();
+      this.link.terminate();
       return;
     }
     this.#end ??= { code, reason: error.message, by: "us", cause: error };
-    this.later(this.limits.closeMs, () => this.socket.terminate());
+    this.later(this.limits.closeMs, () => this.link.terminate());
   }
 
   #awaitFirst(): void {

@@ -3,6 +3,8 @@ import type { ControlCodec } from "../protocol/control-message.ts";
 import { CLOSE, type ConnectionEnd } from "./close-code.ts";
 import { Connection, type ConnectionParts } from "./connection.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { RateLimit } from "./rate-limit.ts";
+import type { WebSocketLink } from "./web-socket-link.ts";
 
 /** What is done with the messages of a peer. */
 export interface ControlHandlers<M> {
@@ -25,22 +27,36 @@ export type ControlOpener<M> = (connection: ControlConnection<M>) => ControlHand
  * A connection whose messages are of one protocol, in both directions. Both ends beat: a peer that hangs, or is behind a link
  * that is cut, says nothing on its socket.
  */
-export class ControlConnection<M> extends Connection {
+export class ControlConnection<M> extends Connection<WebSocketLink> {
+  readonly #rate: RateLimit;
   readonly #codec: ControlCodec<M>;
   readonly #handlers: ControlHandlers<M>;
   readonly #heartbeat: Heartbeat;
 
-  constructor(parts: ConnectionParts, codec: ControlCodec<M>, open: ControlOpener<M>) {
+  constructor(
+    parts: ConnectionParts<WebSocketLink>,
+    codec: ControlCodec<M>,
+    open: ControlOpener<M>,
+  ) {
     super(parts);
+    const { messagesPerSecond, messageBurst } = this.limits;
+    this.#rate = new RateLimit(messagesPerSecond, messageBurst, this.clock);
     this.#codec = codec;
     this.#heartbeat = new Heartbeat({
       everyMs: this.limits.heartbeatMs,
       misses: this.limits.heartbeatMisses,
       clock: this.clock,
       ask: () => {
-        if (this.isOpen) this.socket.ping();
+        if (this.isOpen) this.link.ping();
       },
       onDead: () => this.kill(CLOSE.dead, "no sign of life"),
+    });
+    this.link.receive({
+      message: (data, isBinary) => this.handle(() => this.#receive(data, isBinary)),
+      ping: (data) => {
+        if (this.#isLife()) this.link.pong(data);
+      },
+      pong: () => this.#isLife(),
     });
     this.#handlers = this.opened(() => open(this), { message: () => {} });
   }
@@ -58,23 +74,33 @@ export class ControlConnection<M> extends Connection {
       this.kill(CLOSE.slow, "messages are not read");
       return false;
     }
-    this.socket.send(text);
+    this.link.send(text);
     return true;
-  }
-
-  protected override receive(data: Uint8Array, isBinary: boolean): void {
-    if (!this.bear(1 + Math.floor(data.length / BYTES_A_MESSAGE))) return;
-    if (isBinary) this.fail(CLOSE.wrongKind, "text only");
-    // ws has checked that it is UTF-8
-    else this.#handlers.message(this.#codec.decode(Buffer.from(data).toString("utf8")));
-  }
-
-  protected override onLife(): void {
-    this.#heartbeat.heard();
   }
 
   protected override onEnd(end: ConnectionEnd): void {
     this.#heartbeat.stop();
     this.#handlers.end?.(end);
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#heartbeat.heard();
+    if (!this.#isBearable(1 + Math.floor(data.length / BYTES_A_MESSAGE))) return;
+    if (isBinary) this.fail(CLOSE.wrongKind, "text only");
+    // ws has checked that it is UTF-8
+    else this.#handlers.message(this.#codec.decode(data.toString("utf8")));
+  }
+
+  #isLife(): boolean {
+    if (!this.isOpen || !this.#isBearable(1)) return false;
+    this.#heartbeat.heard();
+    return true;
+  }
+
+  /** Whether so many messages more can be borne from the peer; ends the connection if not. */
+  #isBearable(messages: number): boolean {
+    if (this.#rate.take(messages)) return true;
+    this.fail(CLOSE.policy, "too many messages");
+    return false;
   }
 }

@@ -1,49 +1,21 @@
-/** Dials a node, and knows it too before it says anything. */
+/** Dials the control plane of a node, and knows it too before it says anything. */
 import { connect } from "node:tls";
 import { type ClientOptions, WebSocket } from "ws";
 import type { ClusterError } from "../error.ts";
 import type { ControlCodec } from "../protocol/control-message.ts";
 import { answererOf, refused, tlsTo, unreachable, wrongNode } from "./answering-node.ts";
-import { type Clock, systemClock } from "./clock.ts";
-import type { ConnectionParts } from "./connection.ts";
+import { systemClock } from "./clock.ts";
 import { ControlConnection, type ControlOpener } from "./control-connection.ts";
-import { HEADER, PATHS, TRANSPORT_VERSION } from "./handshake.ts";
-import { checkNodeId, checkRunId, type Plane, type Role } from "./identity.ts";
-import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
+import { type DialOptions, headersOf } from "./dialling.ts";
+import { PATHS } from "./handshake.ts";
+import { frameLimits, limitsOf } from "./limits.ts";
 import { addressOf } from "./node-address.ts";
-import { HEADER_BYTES, type RingOpener, RingReceiver } from "./ring-connection.ts";
-import type { TlsFiles } from "./tls.ts";
-import type { Token } from "./token.ts";
-
-/** Who dials, and whom. */
-export interface DialOptions {
-  readonly runId: string;
-  readonly nodeId: string;
-  /** Which node is to answer. Default: any of the run; with TLS, one whose certificate has the name that is dialled. */
-  readonly peer?: string;
-  /** Default: trainer. */
-  readonly role?: Role;
-  readonly token: Token;
-  /** Certificates, for wss:// only. */
-  readonly tls?: Partial<TlsFiles>;
-  readonly limits?: Partial<TransportLimits>;
-  /** Default: this machine's. */
-  readonly clock?: Clock;
-  /** Gives up. */
-  readonly signal?: AbortSignal;
-}
+import { WebSocketLink } from "./web-socket-link.ts";
 
 /** As {@link DialOptions}, for /control. */
 export interface DialControlOptions<M> extends DialOptions {
   readonly codec: ControlCodec<M>;
   readonly open: ControlOpener<M>;
-}
-
-/** As {@link DialOptions}, for /ring. */
-export interface DialRingOptions extends DialOptions {
-  /** Single-use: {@link mintTicket}. */
-  readonly ticket: string;
-  readonly open: RingOpener;
 }
 
 /**
@@ -54,63 +26,28 @@ export interface DialRingOptions extends DialOptions {
  *           role or the node id; `peer_not_ready`: its epoch is older than the ticket's; `peer_busy`: it is full;
  *           `peer_invalid`: it is no node of this run, or not the one that was meant.
  */
-export function dialControl<M>(
+export async function dialControl<M>(
   url: string,
   options: DialControlOptions<M>,
 ): Promise<ControlConnection<M>> {
-  const { codec, open } = options;
-  const { controlBytes } = limitsOf(options.limits);
-  return dial(url, options, { plane: "control", maxPayload: controlBytes }, (parts) => {
-    return new ControlConnection(parts, codec, open);
-  });
-}
-
-/** Opens the ring plane to the predecessor, whose chunks then come. Errors: as {@link dialControl}. */
-export function dialRing(url: string, options: DialRingOptions): Promise<RingReceiver> {
-  const maxPayload = Math.max(limitsOf(options.limits).chunkBytes, HEADER_BYTES);
-  const { ticket, open } = options;
-  return dial(url, options, { plane: "ring", maxPayload, ticket }, (parts) => {
-    return new RingReceiver(parts, open);
-  });
-}
-
-interface Target {
-  readonly plane: Plane;
-  readonly maxPayload: number;
-  readonly ticket?: string;
-}
-
-async function dial<C>(
-  url: string,
-  options: DialOptions,
-  target: Target,
-  make: (parts: ConnectionParts) => C,
-): Promise<C> {
-  const { runId, nodeId, role = "trainer", token, signal, clock = systemClock } = options;
+  const { runId, token, role = "trainer", signal, clock = systemClock, codec, open } = options;
   const limits = limitsOf(options.limits);
-  const { plane, maxPayload, ticket } = target;
   const address = addressOf(url);
-  const bearer = token.bearer(role);
+  const headers = headersOf(options);
   const tls = address.protocol === "wss:" ? await tlsFor(options) : {};
   if (signal?.aborted) throw unreachable(address.host, "given up");
   let key = "";
-  const socket = new WebSocket(`${address.origin}${PATHS[plane]}`, {
+  const socket = new WebSocket(`${address.origin}${PATHS.control}`, {
     ...tls,
-    ...frameLimits(maxPayload, limits),
+    ...frameLimits(limits.controlBytes, limits),
     followRedirects: false,
-    headers: {
-      Authorization: `Bearer ${bearer.reveal()}`,
-      [HEADER.version]: TRANSPORT_VERSION,
-      [HEADER.run]: checkRunId(runId),
-      [HEADER.node]: checkNodeId(nodeId),
-      ...(ticket !== undefined && { [HEADER.ticket]: ticket }),
-    },
+    headers,
     finishRequest: (request) => {
       key = String(request.getHeader("sec-websocket-key"));
       request.end();
     },
   });
-  return new Promise<C>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const giveUp = (error: ClusterError): void => {
       reject(error);
       settle();
@@ -127,7 +64,7 @@ async function dial<C>(
       socket.removeAllListeners();
     };
     signal?.addEventListener("abort", onAbort, { once: true });
-    let answering = "";
+    let answering: string | undefined;
     socket.on("error", (error: NodeJS.ErrnoException) => {
       giveUp(unreachable(address.host, error.code ?? "no WebSocket there"));
     });
@@ -135,14 +72,20 @@ async function dial<C>(
       giveUp(refused(address.host, response.statusCode ?? 0));
     });
     socket.on("upgrade", (response) => {
-      const asked = { key, what: plane, runId };
-      answering = answererOf(response, bearer, asked, options.peer) ?? "";
-      if (answering === "") giveUp(wrongNode(address.host));
+      const asked = { key, what: "control", runId } as const;
+      answering = answererOf(response, token.bearer(role), asked, options.peer);
+      if (answering === undefined) giveUp(wrongNode(address.host));
     });
     socket.on("open", () => {
       settle();
-      const peer = { nodeId: answering, role: "trainer" as const, plane, address: address.host };
-      resolve(make({ socket, peer, limits, clock, isServer: false }));
+      const peer = {
+        nodeId: answering ?? "",
+        role: "trainer" as const,
+        plane: "control" as const,
+        address: address.host,
+      };
+      const link = new WebSocketLink(socket);
+      resolve(new ControlConnection({ link, peer, limits, clock, isServer: false }, codec, open));
     });
   });
 }

@@ -74,7 +74,9 @@ export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   socket.on("error", () => {});
   socket.once("finish", () => socket.destroy());
   const upgrade =
-    status === 426 ? "Connection: upgrade, close\r\nUpgrade: websocket" : "Connection: close";
+    status === 426
+      ? "Connection: upgrade, close\r\nUpgrade: websocket, forge-ring"
+      : "Connection: close";
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${upgrade}\r\nSec-WebSocket-Version: 13\r\n` +
       `Content-Type: text/plain\r\nContent-Length: ${reason.length}\r\n\r\n${reason}`,

@@ -1,5 +1,6 @@
-/** What is asked of a peer before there is a WebSocket, and what it is told when that is not enough. */
+/** What is asked of a peer before there is a connection, and what it is told when that is not enough. */
 import type { IncomingHttpHeaders } from "node:http";
+import { RING_PROTOCOL } from "./frame.ts";
 import { isNodeId, type Plane, ROLES, type Role } from "./identity.ts";
 import { isEqual, type Secret } from "./secret.ts";
 import type { TicketBook, TicketVerdict } from "./ticket.ts";
@@ -10,13 +11,19 @@ export const TRANSPORT_VERSION = "1";
 
 export const PATHS: Readonly<Record<Plane, string>> = { control: "/control", ring: "/ring" };
 
+/** What a socket becomes. */
+export const PROTOCOLS: Readonly<Record<Plane, string>> = {
+  control: "websocket",
+  ring: RING_PROTOCOL,
+};
+
 /** Headers of a request, and of its answer. */
 export const HEADER = {
   version: "x-forge-version",
   run: "x-forge-run",
   node: "x-forge-node",
   ticket: "x-forge-ticket",
-  /** Of a plain request: 16 random bytes in hex, over which the answering node proves itself. */
+  /** 16 random bytes in hex, over which the answering node proves itself; a WebSocket has its key. */
   nonce: "x-forge-nonce",
   /** The answering node's proof that it too knows the token. */
   proof: "x-forge-proof",
@@ -58,6 +65,8 @@ export interface Refusal {
   readonly reason: string;
 }
 
+const NONCE = /^[0-9a-f]{32}$/;
+
 /** A ticket of an epoch that we have not yet heard of may be good in a moment. */
 const TICKET_REFUSALS: Readonly<Record<Exclude<TicketVerdict, "good">, Refusal>> = {
   forged: { status: 401, reason: "bad ticket" },
@@ -74,7 +83,9 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
   const { headers } = request;
   const plane = planeOf(request.url);
   if (!plane || !door.planes.has(plane)) return { status: 404, reason: "no such path" };
-  if (!isUpgrade(request)) return { status: 426, reason: "version 1 over WebSocket 13 only" };
+  if (!isUpgrade(request, plane)) {
+    return { status: 426, reason: "version 1 over WebSocket 13, or forge-ring, only" };
+  }
   const caller = callerOf(request, door);
   if ("status" in caller) return caller;
   const { role, nodeId } = caller;
@@ -85,6 +96,11 @@ export function admit(request: HandshakeRequest, door: Door): Admission | Refusa
     if (verdict !== "good") return TICKET_REFUSALS[verdict];
   }
   return { plane, role, nodeId };
+}
+
+/** What a request says that no other has said, so that no proof is good for another. */
+function nonceOf(plane: Plane, headers: IncomingHttpHeaders): string {
+  return headerText(headers[plane === "control" ? "sec-websocket-key" : HEADER.nonce]);
 }
 
 /** Who knocks, or why that is not enough. */
@@ -119,18 +135,33 @@ export function proofOf(bearer: Secret, { key, what, runId }: Asked, nodeId: str
   return Buffer.from(bearer.hmac(`proof:${runId}:${what}:${key}:${nodeId}`)).toString("hex");
 }
 
+/** Headers that say who answers, and prove it. */
+export function proofHeaders(
+  plane: Plane,
+  asked: IncomingHttpHeaders,
+  { token, runId, nodeId }: Pick<Door, "token" | "runId"> & { readonly nodeId: string },
+): string[] {
+  const presented = asked.authorization?.slice("Bearer ".length) ?? "";
+  const role = token.bearer("trainer").isRevealedBy(presented) ? "trainer" : "rollout";
+  const key = nonceOf(plane, asked);
+  const proof = proofOf(token.bearer(role), { key, what: plane, runId }, nodeId);
+  return [`${HEADER.node}: ${nodeId}`, `${HEADER.proof}: ${proof}`];
+}
+
 /** Undefined for any other path; nothing is ever said in a query. */
 function planeOf(url: string): Plane | undefined {
   if (url === PATHS.control) return "control";
   return url === PATHS.ring ? "ring" : undefined;
 }
 
-function isUpgrade({ method, headers }: HandshakeRequest): boolean {
+function isUpgrade({ method, headers }: HandshakeRequest, plane: Plane): boolean {
   return (
     method === "GET" &&
-    headers.upgrade?.toLowerCase() === "websocket" &&
-    headers["sec-websocket-version"] === "13" &&
-    headers[HEADER.version] === TRANSPORT_VERSION
+    headers.upgrade?.toLowerCase() === PROTOCOLS[plane] &&
+    headers[HEADER.version] === TRANSPORT_VERSION &&
+    (plane === "control"
+      ? headers["sec-websocket-version"] === "13"
+      : NONCE.test(nonceOf(plane, headers)))
   );
 }
 

@@ -1,25 +1,35 @@
-/** The door of a node: one HTTP(S) server for both planes, which knows everyone before there is a WebSocket. */
-import type { IncomingMessage, Server } from "node:http";
+/** The door of a node: one HTTP(S) server for both planes, which knows everyone before there is a connection. */
+import type { IncomingHttpHeaders, IncomingMessage, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 import { ClusterError } from "../error.ts";
 import type { ControlCodec } from "../protocol/control-message.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { CLOSE } from "./close-code.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, ConnectionParts, Link } from "./connection.ts";
 import { ControlConnection, type ControlOpener } from "./control-connection.ts";
 import { Doorkeeper, refuse } from "./doorkeeper.ts";
-import { type Admission, admit, type Door, HEADER, proofOf, type Refusal } from "./handshake.ts";
+import { FramedLink } from "./framed-link.ts";
+import {
+  type Admission,
+  admit,
+  type Door,
+  PROTOCOLS,
+  proofHeaders,
+  type Refusal,
+} from "./handshake.ts";
 import { httpServer, interfaceOf, isWildcard } from "./http-server.ts";
-import { checkNodeId, checkRunId, type Plane } from "./identity.ts";
+import { checkNodeId, checkRunId } from "./identity.ts";
+import { Intake } from "./intake.ts";
 import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
 import { Reception } from "./reception.ts";
-import { CREDIT_BYTES, RingSender } from "./ring-connection.ts";
+import { RingSender } from "./ring-connection.ts";
 import type { Route } from "./route.ts";
 import { TicketBook } from "./ticket.ts";
 import { namesOf, type TlsFiles } from "./tls.ts";
 import type { Token } from "./token.ts";
+import { WebSocketLink } from "./web-socket-link.ts";
 
 /** What a node's doors have in common. */
 export interface DoorOptions {
@@ -101,7 +111,7 @@ class Room<M> implements Listener {
   readonly #door: Door;
   readonly #doorkeeper: Doorkeeper;
   readonly #reception: Reception;
-  readonly #sockets: Readonly<Record<Plane, WebSocketServer>>;
+  readonly #webSockets: WebSocketServer;
   readonly #connections = new Set<Connection>();
   #bound: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
@@ -127,10 +137,7 @@ class Room<M> implements Listener {
       hasRoom: () => this.#connections.size < this.#limits.connections,
     };
     this.#doorkeeper = new Doorkeeper(this.#limits, this.#clock);
-    this.#sockets = {
-      control: this.#webSocketServer("control", this.#limits.controlBytes),
-      ring: this.#webSocketServer("ring", CREDIT_BYTES),
-    };
+    this.#webSockets = this.#webSocketServer();
     this.#reception = new Reception({
       ...{ routes, runId, nodeId, token, limits: this.#limits, clock: this.#clock },
       namesAt: (socket) => this.#namesAt(socket),
@@ -228,11 +235,14 @@ class Room<M> implements Listener {
     if ("status" in answer) {
       this.#options.onRefusal?.(answer, socket.remoteAddress ?? "");
       refuse(socket, answer);
-    } else {
-      this.#sockets[answer.plane].handleUpgrade(request, socket, head, (webSocket) =>
-        this.#enter(webSocket, answer, `${socket.remoteAddress}:${socket.remotePort}`),
-      );
-    }
+    } else if (answer.plane === "control") {
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        const link = new WebSocketLink(webSocket);
+        const { control } = this.#options;
+        const parts = { link, ...this.#partsOf(answer, socket) };
+        if (control) this.#keep(new ControlConnection(parts, control.codec, control.open));
+      });
+    } else this.#openRing(answer, headers, socket, head);
   }
 
   #namesAt(socket: Socket): readonly string[] | undefined {
@@ -240,41 +250,56 @@ class Room<M> implements Listener {
     return namesOf((socket as TLSSocket).getPeerCertificate());
   }
 
-  #enter(socket: WebSocket, { plane, role, nodeId }: Admission, address: string): void {
-    const { control, ring } = this.#options;
-    const parts = {
-      socket,
-      peer: { nodeId, role, plane, address },
+  #openRing(
+    admission: Admission,
+    headers: IncomingHttpHeaders,
+    socket: Socket,
+    head: Buffer,
+  ): void {
+    const { ring } = this.#options;
+    if (!ring) return;
+    const intake = new Intake();
+    const link = new FramedLink(socket, intake);
+    socket.setTimeout(0).setNoDelay();
+    socket.write(
+      [
+        "HTTP/1.1 101 Switching Protocols",
+        ...["Connection: Upgrade", `Upgrade: ${PROTOCOLS.ring}`],
+        ...proofHeaders("ring", headers, this.#options),
+        "\r\n",
+      ].join("\r\n"),
+    );
+    this.#keep(new RingSender({ link, ...this.#partsOf(admission, socket) }, ring.open));
+    socket.on("data", (bytes: Buffer) => intake.take(bytes));
+    intake.take(head);
+  }
+
+  #partsOf(
+    { plane, role, nodeId }: Admission,
+    socket: Socket,
+  ): Omit<ConnectionParts<Link>, "link"> {
+    return {
+      peer: { nodeId, role, plane, address: `${socket.remoteAddress}:${socket.remotePort}` },
       limits: this.#limits,
       clock: this.#clock,
       isServer: true,
     };
-    const keep = (connection: Connection): void => {
-      this.#connections.add(connection);
-      void connection.closed.then(() => this.#connections.delete(connection));
-      if (this.#closing !== undefined) void connection.close(CLOSE.goingAway, "node leaves");
-    };
-    if (plane === "control" && control)
-      keep(new ControlConnection(parts, control.codec, control.open));
-    if (plane === "ring" && ring) keep(new RingSender(parts, ring.open));
   }
 
-  #webSocketServer(plane: Plane, maxPayload: number): WebSocketServer {
+  #keep(connection: Connection): void {
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    if (this.#closing !== undefined) void connection.close(CLOSE.goingAway, "node leaves");
+  }
+
+  #webSocketServer(): WebSocketServer {
     const server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      ...frameLimits(maxPayload, this.#limits),
+      ...frameLimits(this.#limits.controlBytes, this.#limits),
     });
-    const { token, runId, nodeId } = this.#options;
-    server.on("headers", (headers, { headers: { authorization = "", ...asked } }) => {
-      const role = token.bearer("trainer").isRevealedBy(authorization.slice(7))
-        ? "trainer"
-        : "rollout";
-      const key = asked["sec-websocket-key"] ?? "";
-      headers.push(
-        `${HEADER.node}: ${nodeId}`,
-        `${HEADER.proof}: ${proofOf(token.bearer(role), { key, what: plane, runId }, nodeId)}`,
-      );
+    server.on("headers", (headers, request) => {
+      headers.push(...proofHeaders("control", request.headers, this.#options));
     });
     return server;
   }

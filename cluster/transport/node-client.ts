@@ -12,7 +12,7 @@ import type { ConnectionOptions } from "node:tls";
 import { ClusterError } from "../error.ts";
 import { tlsTo } from "./answering-node.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { DialOptions } from "./dial.ts";
+import type { DialOptions } from "./dialling.ts";
 import { exchange, type NodeAnswer } from "./exchange.ts";
 import { type Asked, HEADER, TRANSPORT_VERSION } from "./handshake.ts";
 import { HEADERS_BYTES } from "./http-server.ts";

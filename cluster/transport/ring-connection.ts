@@ -1,14 +1,14 @@
 /**
- * The ring plane: chunks from the node that was dialled to the node that dialled, so that they are never masked, and credit the
- * other way.
+ * The ring plane: chunks from the node that was dialled to the node that dialled, and credit the other way.
  *
- * A chunk is a message of a header and, unless that says there are no bytes, a message of them. The receiver's first message
- * is its window, u32 little-endian: how many chunks may be on their way. Each further one is the number of chunks that it has
- * done with since the last.
+ * A chunk is a header and as many bytes as that says. The receiver's first credit is its window: how many chunks may be on their
+ * way. Each further one is the number of chunks that it has done with since the last.
  */
 import { ClusterError } from "../error.ts";
 import { CLOSE, type ConnectionEnd } from "./close-code.ts";
-import { Connection, type ConnectionParts } from "./connection.ts";
+import { FRAME, frameOf } from "./frame.ts";
+import { FramedConnection, type FramedParts } from "./framed-connection.ts";
+import type { Reading } from "./intake.ts";
 
 /** Bytes of a chunk's header. */
 export const HEADER_BYTES = 64;
@@ -16,7 +16,7 @@ export const HEADER_BYTES = 64;
 /** Where a header says, as a u32, how many bytes follow it. The transport reads nothing else of it. */
 export const PAYLOAD_BYTES_AT = 52;
 
-/** Bytes of a message from the receiver. */
+/** Bytes of a credit, u32 little-endian. */
 export const CREDIT_BYTES = 4;
 
 interface Waiting {
@@ -27,15 +27,15 @@ interface Waiting {
 }
 
 /** The end that was dialled, which sends. */
-export class RingSender extends Connection {
+export class RingSender extends FramedConnection {
   readonly #waiting: Waiting[] = [];
   readonly #idle: Pick<Waiting, "resolve" | "reject">[] = [];
   #window = 0;
   #inFlight = 0;
   #cancelStall: (() => void) | undefined;
 
-  constructor(parts: ConnectionParts, open: (sender: RingSender) => void) {
-    super(parts);
+  constructor(parts: FramedParts, open: (sender: RingSender) => void) {
+    super(parts, FRAME.credit);
     this.opened(() => open(this), undefined);
   }
 
@@ -69,10 +69,25 @@ export class RingSender extends Connection {
     });
   }
 
-  protected override receive(data: Uint8Array, isBinary: boolean): void {
-    const count = isBinary && data.length === CREDIT_BYTES ? u32(data, 0) : 0;
+  protected override *body(length: number): Reading {
+    if (length !== CREDIT_BYTES) {
+      this.fail(length > CREDIT_BYTES ? CLOSE.tooBig : CLOSE.messageInvalid, "not credit");
+      return;
+    }
+    const credit = new Uint8Array(CREDIT_BYTES);
+    yield credit;
+    this.handle(() => this.#credit(u32(credit, 0)));
+  }
+
+  protected override onEnd(): void {
+    this.#cancelStall?.();
+    const error = closedError(this.peer.nodeId);
+    for (const { reject } of [...this.#waiting.splice(0), ...this.#idle.splice(0)]) reject(error);
+  }
+
+  #credit(count: number): void {
     if (count === 0) {
-      this.fail(isBinary ? CLOSE.messageInvalid : CLOSE.wrongKind, "not credit");
+      this.fail(CLOSE.messageInvalid, "credit for nothing");
       return;
     }
     if (this.#window === 0) {
@@ -86,24 +101,15 @@ export class RingSender extends Connection {
     if (this.#inFlight === 0) for (const { resolve } of this.#idle.splice(0)) resolve();
   }
 
-  protected override onLife(): void {}
-
-  protected override onEnd(): void {
-    this.#cancelStall?.();
-    const error = closedError(this.peer.nodeId);
-    for (const { reject } of [...this.#waiting.splice(0), ...this.#idle.splice(0)]) reject(error);
-  }
-
   #pump(): void {
     while (this.isOpen && this.#hasRoom()) {
       const next = this.#waiting.shift();
       if (!next) break;
       this.#inFlight++;
-      this.socket.send(next.header, { binary: true }, this.#onWritten);
-      if (next.payload.length > 0) {
-        this.socket.send(next.payload, { binary: true }, this.#onWritten);
-      }
-      next.resolve();
+      const { header, payload, resolve } = next;
+      const head = frameOf(FRAME.chunk, header, payload.length);
+      this.link.send(payload.length > 0 ? [head, payload] : [head], this.#onWritten);
+      resolve();
     }
     if (this.isOpen && this.bufferedBytes > 0) {
       this.#cancelStall ??= this.clock.after(this.limits.stallMs, () => {
@@ -130,6 +136,12 @@ export class RingSender extends Connection {
 /** What is done with chunks. */
 export interface RingHandlers {
   /**
+   * Where the bytes of a chunk, which are yet to come, are to be put; as many as its header says, and maybe in memory that is
+   * shared. Should the connection end before they have all come, some of them are there. Default: bytes of their own. What it
+   * throws ends the connection, as with {@link chunk}.
+   */
+  place?(header: Uint8Array): Uint8Array | undefined;
+  /**
    * Called in the order sent, without waiting for the call before; the sender may send one more when what it returns has
    * resolved. The bytes are the handler's. What it throws ends the connection, as with control messages.
    */
@@ -141,51 +153,36 @@ export interface RingHandlers {
 /** Makes the handlers of a connection, before its first chunk. */
 export type RingOpener = (receiver: RingReceiver) => RingHandlers;
 
-const NO_BYTES = new Uint8Array();
-
 /** The end that has dialled, which receives. */
-export class RingReceiver extends Connection {
+export class RingReceiver extends FramedConnection {
   readonly #handlers: RingHandlers;
-  /** Waits for the payload it speaks of. */
-  #header: Uint8Array | undefined;
   #inFlight = 0;
 
-  constructor(parts: ConnectionParts, open: RingOpener) {
-    super(parts);
+  constructor(parts: FramedParts, open: RingOpener) {
+    super(parts, FRAME.chunk);
     this.#handlers = this.opened(() => open(this), { chunk: () => {} });
     this.#grant(this.limits.window);
   }
 
-  protected override receive(data: Uint8Array, isBinary: boolean): void {
-    if (!isBinary) this.fail(CLOSE.wrongKind, "binary only");
-    else if (this.#header) this.#onPayload(this.#header, data);
-    else this.#onHeader(data);
+  protected override *body(length: number): Reading {
+    const bytes = length - HEADER_BYTES;
+    if (bytes < 0) return this.fail(CLOSE.messageInvalid, "not a chunk");
+    if (bytes > this.limits.chunkBytes) return this.fail(CLOSE.tooBig, "chunk too long");
+    if (this.#inFlight >= this.limits.window) {
+      return this.fail(CLOSE.messageInvalid, "chunk beyond the window");
+    }
+    const header = new Uint8Array(HEADER_BYTES);
+    yield header;
+    if (u32(header, PAYLOAD_BYTES_AT) !== bytes) {
+      return this.fail(CLOSE.messageInvalid, "payload of another length than its header says");
+    }
+    const payload = this.#handlers.place?.(header) ?? new Uint8Array(bytes);
+    yield payload;
+    this.handle(() => this.#hand(header, payload));
   }
-
-  protected override onLife(): void {}
 
   protected override onEnd(end: ConnectionEnd): void {
     this.#handlers.end?.(end);
-  }
-
-  #onHeader(header: Uint8Array): void {
-    if (header.length !== HEADER_BYTES) {
-      this.fail(CLOSE.messageInvalid, "not a header");
-    } else if (u32(header, PAYLOAD_BYTES_AT) > this.limits.chunkBytes) {
-      this.fail(CLOSE.tooBig, "chunk too long");
-    } else if (this.#inFlight >= this.limits.window) {
-      this.fail(CLOSE.messageInvalid, "chunk beyond the window");
-    } else if (u32(header, PAYLOAD_BYTES_AT) === 0) {
-      this.#hand(header, NO_BYTES);
-    } else {
-      this.#header = header;
-    }
-  }
-
-  #onPayload(header: Uint8Array, payload: Uint8Array): void {
-    this.#header = undefined;
-    if (payload.length === u32(header, PAYLOAD_BYTES_AT)) this.#hand(header, payload);
-    else this.fail(CLOSE.messageInvalid, "payload of another length than its header says");
   }
 
   #hand(header: Uint8Array, payload: Uint8Array): void {
@@ -208,7 +205,7 @@ export class RingReceiver extends Connection {
     if (!this.isOpen) return;
     const credit = Buffer.alloc(CREDIT_BYTES);
     credit.writeUInt32LE(chunks);
-    this.socket.send(credit);
+    this.link.send([frameOf(FRAME.credit, credit)]);
   }
 }
 

@@ -53,13 +53,17 @@ export class Token {
     return Token.parse(text, path);
   }
 
+  /** As {@link parse} reads it: for a file that is its owner's alone, or another thread of this process. */
+  reveal(): string {
+    return `${this.scope === "rollout" ? "rollout:" : ""}${this.#secret.reveal()}`;
+  }
+
   /** Writes it to a new file, for its owner alone. Errors: `token_invalid` when there is such a file. */
   async write(path: string): Promise<void> {
     try {
       const file = await open(path, "wx", 0o600);
       try {
-        const prefix = this.scope === "rollout" ? "rollout:" : "";
-        await file.writeFile(`${prefix}${this.#secret.reveal()}\n`);
+        await file.writeFile(`${this.reveal()}\n`);
       } finally {
         await file.close();
       }

@@ -1,10 +1,10 @@
 /** Started by `allreduce.ts`, once for each rank: does what it is told over the channel to its parent, and ends with it. */
-import { AllreduceRank, type RankSettings, type Way } from "./allreduce-rank.ts";
+import { AllreduceRank, type Doors, type RankSettings, type Way } from "./allreduce-rank.ts";
 
 /** What a rank is told, one after the other; each is answered with what it comes to. */
 export type Order =
   | { readonly do: "open"; readonly settings: RankSettings }
-  | { readonly do: "begin"; readonly doors: readonly AllreduceRank["doors"][] }
+  | { readonly do: "begin"; readonly doors: readonly Doors[] }
   | { readonly do: "run"; readonly way: Way }
   | { readonly do: "check" };
 

@@ -5,6 +5,7 @@ import {
   type ElementRange,
   RingPlan,
   RingPlane,
+  RingThreads,
   Token,
   type WasmMemory,
   type WireType,
@@ -28,8 +29,16 @@ export interface RankSettings {
   readonly bytes: number;
   readonly wire: WireType;
   readonly chunkBytes: number;
+  /** Threads that rings go round in; 0 for the main one. */
+  readonly threads: number;
   /** Of the run, as text. */
   readonly token: string;
+}
+
+/** Where a rank's rings are dialled, and the port of bare TCP. */
+export interface Doors {
+  readonly urls: readonly string[];
+  readonly port: number;
 }
 
 /** What a rank took to do its part. */
@@ -47,13 +56,14 @@ const RUN_ID = "0f".repeat(16);
 /** See the file's head. Its connections end with the process. */
 export class AllreduceRank {
   readonly #settings: RankSettings;
-  readonly #ring: RingPlane;
+  readonly #ring: RingPlane | RingThreads;
   readonly #tcp: TcpLink;
   readonly #memory: WasmMemory;
-  readonly #space: Workspace;
+  /** Sums, as often as it is called. */
+  readonly #sum: () => Promise<void>;
   #op = 0;
 
-  private constructor(settings: RankSettings, ring: RingPlane, tcp: TcpLink) {
+  private constructor(settings: RankSettings, ring: RingPlane | RingThreads, tcp: TcpLink) {
     const { rank, world, bytes, wire, chunkBytes } = settings;
     const total = bytes / 4;
     this.#settings = settings;
@@ -61,34 +71,46 @@ export class AllreduceRank {
     this.#tcp = tcp;
     this.#memory = allocateMemory(5 * bytes, true);
     fillContribution(new Float32Array(this.#memory.buffer, 0, total), rank);
-    const plan = new RingPlan({ rank, world, total, buckets: bucketsOf(total), wire, chunkBytes });
-    this.#space = new Workspace(plan, "both", this.#memory, {
+    const shape = { rank, world, total, buckets: bucketsOf(total), wire, chunkBytes };
+    const places = {
       ...{ contribution: 0, result: bytes, packed: 2 * bytes },
       ...{ residual: 3 * bytes, nextResidual: 4 * bytes },
-    });
+    };
+    const place = (): { op: number; attempt: number } => ({ op: this.#op++, attempt: 0 });
+    if (ring instanceof RingThreads) {
+      const space = { shape, phases: "both", memory: this.#memory, places } as const;
+      this.#sum = () => ring.run(space, place());
+    } else {
+      const space = new Workspace(new RingPlan(shape), "both", this.#memory, places);
+      this.#sum = () => ring.run(space, place());
+    }
   }
 
   static async open(settings: RankSettings): Promise<AllreduceRank> {
-    const { rank, token, chunkBytes } = settings;
-    const ring = await RingPlane.open({
+    const { rank, token, chunkBytes, threads } = settings;
+    const options = {
       ...{ runId: RUN_ID, token: Token.parse(token), nodeId: nodeOf(rank) },
       limits: { chunkBytes, bufferedBytes: 16 * Math.max(2 ** 20, chunkBytes) },
-    });
+    };
+    const ring =
+      threads > 0 ? await RingThreads.open({ ...options, threads }) : await RingPlane.open(options);
     return new AllreduceRank(settings, ring, await TcpLink.open());
   }
 
-  /** Where the ring is dialled, and the port of bare TCP. */
-  get doors(): { readonly url: string; readonly port: number } {
-    return { url: this.#ring.listener.url, port: this.#tcp.port };
+  get doors(): Doors {
+    const urls = this.#ring instanceof RingThreads ? this.#ring.urls : [this.#ring.listener.url];
+    return { urls, port: this.#tcp.port };
   }
 
   /** Dials the predecessor in both ways. */
-  async begin(doors: readonly { readonly url: string; readonly port: number }[]): Promise<void> {
+  async begin(doors: readonly Doors[]): Promise<void> {
     const { rank, world } = this.#settings;
     await this.#tcp.dial(doors[(rank + world - 1) % world]?.port ?? 0);
     const members = doors.map((_, other) => nodeOf(other));
-    const addressOf = (node: string): string | undefined => doors[members.indexOf(node)]?.url;
-    await this.#ring.begin({ epoch: 1, members, addressOf });
+    const addressesOf = (node: string): readonly string[] =>
+      doors[members.indexOf(node)]?.urls ?? [];
+    const addressOf = (node: string): string | undefined => addressesOf(node)[0];
+    await this.#ring.begin({ epoch: 1, members, addressOf, addressesOf });
   }
 
   /** Does its part; all ranks are asked at once. */
@@ -113,7 +135,7 @@ export class AllreduceRank {
   async #move(way: Way): Promise<void> {
     const { rank } = this.#settings;
     const sent = sentBytes(this.#settings);
-    if (way === "ring") await this.#ring.run(this.#space, { op: this.#op++, attempt: 0 });
+    if (way === "ring") await this.#sum();
     else if (way === "tcp") await Promise.all([this.#tcp.send(sent), this.#tcp.receive(sent)]);
     else if (rank === 0) await this.#tcp.send(sent);
     else if (rank === 1) await this.#tcp.receive(sent);
@@ -121,7 +143,11 @@ export class AllreduceRank {
 }
 
 /** Bytes that a rank sends in the ring, but for what goes before each chunk: 2 (N − 1) / N of the vector's on the wire. */
-export function sentBytes({ world, bytes, wire }: Omit<RankSettings, "rank" | "token">): number {
+export function sentBytes({
+  world,
+  bytes,
+  wire,
+}: Pick<RankSettings, "world" | "bytes" | "wire">): number {
   return Math.round((2 * (world - 1) * bytesOf(bytes / 4, wire)) / world);
 }
 

@@ -6,7 +6,7 @@ import type { WireType } from "../../cluster/index.ts";
 import { ForgeError } from "../../engine/error.ts";
 import type { Order } from "./allreduce-process.ts";
 import {
-  type AllreduceRank,
+  type Doors,
   type RankSettings,
   sentBytes,
   type Turn,
@@ -24,6 +24,8 @@ export interface AllreduceOptions {
   readonly mib: number;
   readonly wire: WireType;
   readonly chunkKib: number;
+  /** Threads that rings go round in; 0 for the main one. */
+  readonly threads: number;
   readonly rounds: number;
 }
 
@@ -58,8 +60,10 @@ const WARM_UP = 4;
  * Errors    `hash_mismatch` when ranks differ; `validation` when the sum is not that in f64; `internal` when a process fails.
  */
 export async function benchAllreduce(options: AllreduceOptions): Promise<AllreduceReport> {
-  const { world, mib, wire, chunkKib, rounds } = options;
-  const settings = { world, bytes: mib * 2 ** 20, wire, chunkBytes: chunkKib * 2 ** 10 };
+  const { world, mib, wire, chunkKib, threads, rounds } = options;
+  const settings = {
+    ...{ world, bytes: mib * 2 ** 20, wire, chunkBytes: chunkKib * 2 ** 10, threads },
+  };
   await using ranks = new Ranks(world);
   await ranks.begin(settings);
   await ranks.run("ring");
@@ -157,7 +161,7 @@ class Ranks implements AsyncDisposable {
 
   async begin(settings: Omit<RankSettings, "rank" | "token">): Promise<void> {
     const token = randomBytes(32).toString("hex");
-    const doors = await this.#askAll<AllreduceRank["doors"]>((rank) => ({
+    const doors = await this.#askAll<Doors>((rank) => ({
       ...{ do: "open", settings: { ...settings, rank, token } },
     }));
     await this.#askAll(() => ({ do: "begin", doors }));

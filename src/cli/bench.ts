@@ -48,6 +48,7 @@ function allreduceCommand(): Command {
     .option("--mib <size>", "size of the vector in f32", wholeNumber(1), 64)
     .addOption(new Option("--wire <type>", "what is sent").choices(WIRES).default("f32"))
     .option("--chunk-kib <size>", "size of what is sent as one", wholeNumber(2), 1024)
+    .option("--threads <count>", "threads that rings go round in; 0: none", wholeNumber(0), 0)
     .option("--rounds <count>", "times that it is measured", wholeNumber(1), 15)
     .option("--json", "print one JSON document on stdout")
     .action(async (options: AllreduceFlags) => {

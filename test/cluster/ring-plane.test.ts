@@ -20,11 +20,16 @@ const planes: RingPlane[] = [];
 class Rank {
   readonly plane: RingPlane;
   readonly id: string;
-  readonly #memory: WasmMemory = allocateMemory(12 * TOTAL, true);
+  readonly #memory: WasmMemory;
 
-  private constructor(plane: RingPlane, id: string) {
+  private constructor(
+    plane: RingPlane,
+    id: string,
+    memory: WasmMemory = allocateMemory(12 * TOTAL, true),
+  ) {
     this.plane = plane;
     this.id = id;
+    this.#memory = memory;
   }
 
   static async open(id: string, options: Partial<RingPlaneOptions> = {}): Promise<Rank> {
@@ -41,10 +46,22 @@ class Rank {
     return new Float32Array(this.#memory.buffer, 4 * TOTAL, TOTAL);
   }
 
-  space(rank: number, world: number, wire: WireType = "f32", blocks = 3): Workspace {
+  /** The same places, for another ring of the node. */
+  beside(plane: RingPlane): Rank {
+    planes.push(plane);
+    return new Rank(plane, this.id, this.#memory);
+  }
+
+  space(
+    rank: number,
+    world: number,
+    wire: WireType = "f32",
+    blocks = 3,
+    lane = { index: 0, of: 1 },
+  ): Workspace {
     const cut = BLOCK * 17;
     const plan = new RingPlan({
-      ...{ rank, world, wire, total: TOTAL, chunkBytes: blocks * bytesOf(BLOCK, wire) },
+      ...{ rank, world, wire, lane, total: TOTAL, chunkBytes: blocks * bytesOf(BLOCK, wire) },
       buckets: [
         { from: cut, to: TOTAL },
         { from: 0, to: cut },
@@ -112,6 +129,29 @@ it("sums are those of the oracle, op after op, on the same connections and place
     await sum(ranks, 0, 6);
     expect(connection?.isOpen).toBe(world > 1 ? false : undefined);
   }
+});
+
+it("two rings at once sum one vector, each its buckets; no lane opens another", async () => {
+  const ranks = await ranksOf(3);
+  const others = await Promise.all(
+    ranks.map(async (rank) =>
+      rank.beside(await RingPlane.open({ runId, token, nodeId: rank.id, lane: 1 })),
+    ),
+  );
+  await Promise.all([beginAll(ranks, 1), beginAll(others, 1)]);
+  const given = contributionsOf(3, TOTAL, 5);
+  for (const [i, rank] of ranks.entries()) rank.contribution.set(given[i] as Float32Array);
+  await Promise.all(
+    [ranks, others].flatMap((lane, index) =>
+      lane.map((rank, i) =>
+        rank.plane.run(rank.space(i, 3, "f32", 3, { index, of: 2 }), { op: 0, attempt: 0 }),
+      ),
+    ),
+  );
+  const expected = ringSum(given, "f32").sum;
+  for (const { result } of ranks) expect(isSame(result, expected)).toBe(true);
+  const mixed = [ranks[0], others[1], ranks[2]] as Rank[];
+  await expect(beginAll(mixed, 2)).rejects.toMatchObject({ code: "peer_unauthorized" });
 });
 
 it("those who are first wait for those who are late: for the epoch, and for each collective", async () => {

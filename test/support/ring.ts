@@ -2,10 +2,10 @@
  * A ring without sockets: every rank has its part of one memory, and frames go from each to the next as the wire would
  * carry them, header and all.
  */
-import { crc32 } from "node:zlib";
 import {
   type ChunkHeader,
-  checkPayload,
+  checkChecksum,
+  checkLength,
   decodeChunkHeader,
   encodeChunkHeader,
 } from "../../cluster/protocol/chunk-header.ts";
@@ -20,6 +20,7 @@ import {
 } from "../../cluster/ring/segments.ts";
 import { allocateMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK, bytesOf, WIRE_TYPES, type WireType } from "../../cluster/ring/wire-type.ts";
+import { checksum } from "../reference/checksum.ts";
 import { type Randoms, randoms } from "./gpu.ts";
 
 /** An all-reduce, and how it is cut. */
@@ -150,14 +151,15 @@ class Rank {
       segment: sends,
       offset: from / BLOCK,
       elements: to - from,
-      payloadCrc: crc32(payload),
+      checksum: checksum(payload),
     };
     return { header: encodeChunkHeader(header), payload };
   }
 
   receive(step: number, frame: Frame, chunkBytes: number): void {
     const header = decodeChunkHeader(frame.header, { chunkBytes });
-    checkPayload(header, frame.payload);
+    checkLength(header, frame.payload);
+    checkChecksum(header, checksum(frame.payload));
     const { phase, hop, receives } = this.hops[step] as Hop;
     if (header.phase !== phase || header.hop !== hop || header.segment !== receives) {
       throw new Error(`rank ${this.rank} got segment ${header.segment} at ${phase} hop ${hop}`);

@@ -1,7 +1,9 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClusterError } from "../../../cluster/error.ts";
-import { dialControl, dialRing } from "../../../cluster/transport/dial.ts";
+import { dialControl } from "../../../cluster/transport/dial.ts";
+import { dialRing } from "../../../cluster/transport/dial-ring.ts";
+import { RING_PROTOCOL } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import { listen } from "../../../cluster/transport/listener.ts";
 import { mintTicket } from "../../../cluster/transport/ticket.ts";
@@ -25,7 +27,11 @@ afterAll(async () => {
 });
 
 const status = (given: Record<string, string | undefined>, path = "/control"): Promise<number> =>
-  statusOf(house.listener, path, headersFor(house.token, given));
+  statusOf(
+    house.listener,
+    path,
+    headersFor(house.token, given, path === "/ring" ? "ring" : "control"),
+  );
 
 test("a good request is let in", async () => {
   expect(await status({})).toBe(101);
@@ -78,6 +84,13 @@ test("other versions and plain HTTP are told 426", async () => {
   expect(await status({ [HEADER.version]: "0" })).toBe(426);
   expect(await status({ Upgrade: undefined, Connection: undefined })).toBe(426);
   expect(await status({ Upgrade: "h2c" })).toBe(426);
+  const ticket = { [HEADER.ticket]: house.ticket("mallory") };
+  expect(await status({ ...ticket, Upgrade: "websocket" }, "/ring")).toBe(426);
+  expect(await status({ Upgrade: RING_PROTOCOL })).toBe(426);
+  // without a nonce, the answer would prove nothing
+  expect(await status({ ...ticket, [HEADER.nonce]: undefined }, "/ring")).toBe(426);
+  expect(await status({ ...ticket, [HEADER.nonce]: "0" }, "/ring")).toBe(426);
+  expect(await status(ticket, "/ring")).toBe(101);
 });
 
 test("a rollout node opens the control plane, and may not open the ring", async () => {
@@ -170,7 +183,7 @@ test("a rollout node needs no more than the token of rollout nodes", async () =>
 });
 
 test("a node that does not know the token is not spoken to", async () => {
-  const impostor = await openImpostor("control", undefined);
+  const impostor = await openImpostor(undefined);
   const { token } = house;
   const dialled = dialControl(impostor.url, {
     ...{ runId: RUN_ID, nodeId: "member", token, limits: PATIENT, codec },

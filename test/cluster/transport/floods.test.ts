@@ -105,7 +105,7 @@ test("thousands of connections leave nothing behind", async () => {
     const clients = Array.from({ length: 100 }, () => new RawClient(house.listener.port));
     for (const [i, client] of clients.entries()) {
       if (i % 3 === 0) client.write(requestOf("/control", headersFor(house.token)));
-      if (i % 3 === 1) client.write(requestOf("/ring", headersFor(house.token)));
+      if (i % 3 === 1) client.write(requestOf("/ring", headersFor(house.token, {}, "ring")));
     }
     await innocent.talk();
     for (const client of clients) client.destroy();
@@ -122,7 +122,7 @@ test("who is let in and says nothing is told 4001", async () => {
   const client = await new RawClient(house.listener.port).upgrade(headersFor(house.token));
   const ticket = { [HEADER.ticket]: house.ticket("mallory") };
   const ring = await new RawClient(house.listener.port).upgrade(
-    headersFor(house.token, ticket),
+    headersFor(house.token, ticket, "ring"),
     "/ring",
   );
   const ends = [...house.listener.connections].map(({ closed }) => closed);
@@ -159,7 +159,7 @@ test("who hangs is parted with after three beats, and any sign of life puts that
 test("who dials a node that hangs parts with it too", async () => {
   const clock = new ManualClock();
   const { token } = await houseOf({});
-  const impostor = await openImpostor("control", token, { autoPong: false });
+  const impostor = await openImpostor(token, { autoPong: false });
   const connection = await dialControl(impostor.url, {
     ...{ runId: RUN_ID, nodeId: "member", token, clock, codec },
     open: () => ({ message: () => {} }),

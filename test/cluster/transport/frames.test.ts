@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import { DEFAULT_LIMITS } from "../../../cluster/transport/limits.ts";
-import { frame, headersFor, RawClient, textFrame } from "./hostile.ts";
+import { creditFrame, frame, headersFor, RawClient, ringFrame, textFrame } from "./hostile.ts";
 import { type House, Innocent, openHouse, PATIENT } from "./members.ts";
 
 const MIB = 2 ** 20;
@@ -26,7 +27,7 @@ const control = (): Promise<RawClient> =>
 
 const ring = (): Promise<RawClient> =>
   new RawClient(house.listener.port).upgrade(
-    headersFor(house.token, { [HEADER.ticket]: house.ticket("mallory") }),
+    headersFor(house.token, { [HEADER.ticket]: house.ticket("mallory") }, "ring"),
     "/ring",
   );
 
@@ -102,26 +103,40 @@ test("a message above the limit is answered with 1009 before it is whole", async
   expect(await answerTo(await control(), Buffer.concat(fragments))).toBe(1009);
 });
 
-test("who dials the ring may send four bytes at a time, and no more", async () => {
-  const bytes = frame({ opcode: 2, payload: new Uint8Array(5) });
-  expect(await answerTo(await ring(), bytes)).toBe(1009);
-  expect(await answerTo(await ring(), textFrame(""))).toBe(1003);
-  expect(await answerTo(await ring(), frame({ opcode: 2, payload: new Uint8Array(3) }))).toBe(4000);
-  expect(await answerTo(await ring(), frame({ opcode: 2, payload: new Uint8Array(4) }))).toBe(4000);
+test("who dials the ring may give credit, and go, and nothing else", async () => {
+  const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(1);
+  expect(await answerTo(await ring(), ringFrame(FRAME.credit, bytes(5)))).toBe(1009);
+  expect(await answerTo(await ring(), ringFrame(FRAME.credit, bytes(3)))).toBe(4000);
+  expect(await answerTo(await ring(), creditFrame(0))).toBe(4000);
+  for (const kind of [0, FRAME.chunk, 4, 0xffff_ffff]) {
+    expect(await answerTo(await ring(), ringFrame(kind, bytes(64))), String(kind)).toBe(1002);
+  }
+  expect(await answerTo(await ring(), textFrame(""))).toBe(1002);
+  for (const length of [0, 1, 126]) {
+    expect(await answerTo(await ring(), ringFrame(FRAME.close, bytes(length)))).toBe(1002);
+  }
+  const client = await ring();
+  const connection = [...house.listener.connections].at(-1);
+  client.write(ringFrame(FRAME.close, Buffer.from("\x01\x04so long\n")));
+  expect(await connection?.closed).toEqual({ code: 1025, reason: "so long?", by: "peer" });
 });
 
-test("credit for more than was sent is answered with 4000", async () => {
-  const credit = frame({ opcode: 2, payload: Buffer.from([1, 0, 0, 0]) });
-  expect(await answerTo(await ring(), Buffer.concat([credit, credit]))).toBe(4000);
+test("credit for more than was sent is answered with 4000, and so is a flood of it", async () => {
+  const floods = [2, 4 * DEFAULT_LIMITS.messageBurst].map((count) =>
+    Buffer.concat(Array.from({ length: count }, () => creditFrame(1))),
+  );
+  for (const flood of floods) expect(await answerTo(await ring(), flood)).toBe(4000);
 });
 
 test("lengths that lie are answered with 1009, and nothing is allocated for them", async () => {
   const before = process.memoryUsage();
   for (const length of [2n ** 31n, 2n ** 40n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n]) {
-    for (const knock of [control, ring]) {
-      const bytes = frame({ opcode: 2, length });
-      expect(await answerTo(await knock(), bytes), String(length)).toBe(1009);
-    }
+    const bytes = frame({ opcode: 2, length });
+    expect(await answerTo(await control(), bytes), String(length)).toBe(1009);
+  }
+  for (const length of [2 ** 20, 2 ** 31, 2 ** 32 - 1]) {
+    const bytes = ringFrame(FRAME.credit, new Uint8Array(), length);
+    expect(await answerTo(await ring(), bytes), String(length)).toBe(1009);
   }
   const after = process.memoryUsage();
   expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(16 * MIB);
@@ -164,17 +179,18 @@ test("floods of messages, pings and pongs are answered with 1008", async () => {
     expect(await connection?.closed).toMatchObject({ code: 1008, by: "us" });
     expect(await client.closeCode()).toBe(1008);
   }
-  const client = await ring();
-  const connection = [...house.listener.connections].at(-1);
-  client.write(Buffer.concat(Array.from({ length: count }, () => frame({ opcode: 10 }))));
-  expect(await connection?.closed).toMatchObject({ code: 1008, by: "us" });
 });
 
-test("who is told to go and floods on is cut off", async () => {
+test.each([
+  { plane: "control", wrong: frame({ reserved: 7 }), code: 1002 },
+  { plane: "ring", wrong: creditFrame(0), code: 4000 },
+] as const)("who is told to go from $plane and floods on is cut off", async (given) => {
+  const { plane, wrong, code } = given;
   const client = new RawClient(house.listener.port, { clings: true });
-  await client.upgrade(headersFor(house.token));
+  const ticket = { [HEADER.ticket]: house.ticket("mallory") };
+  await client.upgrade(headersFor(house.token, ticket, plane), `/${plane}`);
   const connection = [...house.listener.connections].at(-1);
-  client.write(frame({ reserved: 7 }));
+  client.write(wrong);
   const before = process.memoryUsage().arrayBuffers;
   const junk = Buffer.alloc(MIB);
   let isGone = false;
@@ -186,6 +202,6 @@ test("who is told to go and floods on is cut off", async () => {
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * MIB);
-  expect(await connection?.closed).toMatchObject({ code: 1002, by: "us" });
+  expect(await connection?.closed).toMatchObject({ code, by: "us" });
   client.destroy();
 });

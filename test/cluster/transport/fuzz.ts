@@ -1,12 +1,21 @@
 /** Frames and requests that chance makes, and what they must be answered with. */
-import type { Socket } from "node:net";
-import { dialRing } from "../../../cluster/transport/dial.ts";
+import { dialRing } from "../../../cluster/transport/dial-ring.ts";
+import { FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import { isNodeId } from "../../../cluster/transport/identity.ts";
 import type { Route } from "../../../cluster/transport/route.ts";
 import { Token } from "../../../cluster/transport/token.ts";
-import { frame, headersFor, plainHeadersFor, RawClient, RUN_ID, requestOf } from "./hostile.ts";
-import { openImpostor } from "./impostor.ts";
+import {
+  creditFrame,
+  frame,
+  headersFor,
+  plainHeadersFor,
+  RawClient,
+  RUN_ID,
+  requestOf,
+  ringFrame,
+} from "./hostile.ts";
+import { openRingImpostor } from "./impostor.ts";
 import { type House, headerOf, Innocent, openHouse, PATIENT } from "./members.ts";
 
 /** Frames that are written at once to a connection. */
@@ -46,8 +55,7 @@ function hello(chance: Chance): Buffer {
 
 const of = (code: number | undefined, bytes: Uint8Array): Sample => ({ bytes, code });
 
-/** Wrong on either plane. */
-const WRONG: readonly Kind[] = [
+const CONTROL: readonly Kind[] = [
   (chance) => of(1002, frame({ payload: hello(chance), isMasked: false })),
   (chance) => of(1002, frame({ payload: hello(chance), reserved: 1 + chance(7) })),
   (chance) => of(1002, frame({ opcode: 3 + chance(5) })),
@@ -57,10 +65,6 @@ const WRONG: readonly Kind[] = [
   (chance) => of(1002, frame({ opcode: 8 + chance(3), length: BigInt(126 + chance(2_000)) })),
   (chance) => of(1002, frame({ opcode: 8, payload: Uint8Array.of(0, chance(256)) })),
   (chance) => of(1009, frame({ opcode: 1 + chance(2), length: 2n ** BigInt(21 + chance(43)) })),
-];
-
-const CONTROL: readonly Kind[] = [
-  ...WRONG,
   (chance) => of(1003, frame({ opcode: 2, payload: bytesOf(chance(100), chance) })),
   (chance) => of(1007, frame({ payload: Buffer.concat([hello(chance), Uint8Array.of(0xff)]) })),
   (chance) => of(4000, frame({ payload: hello(chance).subarray(1) })),
@@ -70,22 +74,23 @@ const CONTROL: readonly Kind[] = [
   flipped,
 ];
 
+/** After a window. */
 const RING: readonly Kind[] = [
-  ...WRONG,
-  (chance) => of(1009, frame({ opcode: 2, payload: bytesOf(5 + chance(200), chance) })),
-  (chance) => of(4000, frame({ opcode: 2, payload: bytesOf(chance(4), chance) })),
-  () => of(4000, frame({ opcode: 2, payload: new Uint8Array(4) })),
-  (chance) => of(1003, frame({ payload: Buffer.from("abcd".slice(chance(4))) })),
+  (chance) => of(1002, ringFrame(4 + chance(2 ** 30), bytesOf(chance(100), chance))),
+  (chance) => of(1002, ringFrame(FRAME.chunk, bytesOf(chance(200), chance))),
+  (chance) => of(1002, ringFrame(FRAME.close, bytesOf(chance(2), chance))),
+  (chance) => of(1002, ringFrame(FRAME.close, bytesOf(0, chance), 126 + chance(2 ** 30))),
+  (chance) => of(1009, ringFrame(FRAME.credit, bytesOf(5 + chance(200), chance))),
+  (chance) => of(1009, ringFrame(FRAME.credit, bytesOf(0, chance), 5 + chance(2 ** 31))),
+  (chance) => of(4000, ringFrame(FRAME.credit, bytesOf(chance(4), chance))),
+  (chance) => of(4000, creditFrame(chance(2 ** 32))),
+  (chance) => of(undefined, frame({ payload: hello(chance) })),
   (chance) => of(undefined, bytesOf(1 + chance(200), chance)),
 ];
 
-const RIGHT: readonly Kind[] = [
+const RIGHT_CONTROL: readonly Kind[] = [
   (chance) => of(0, frame({ opcode: 9, payload: bytesOf(chance(126), chance) })),
   (chance) => of(0, frame({ opcode: 10, payload: bytesOf(chance(126), chance) })),
-];
-
-const RIGHT_CONTROL: readonly Kind[] = [
-  ...RIGHT,
   (chance) => of(0, frame({ payload: hello(chance) })),
   (chance) => {
     const text = hello(chance);
@@ -149,10 +154,9 @@ async function fuzzConnection(
   onFrame: () => void,
 ): Promise<{ code: number; expected: number | undefined }> {
   const isRing = chance(3) === 0;
-  const headers = headersFor(
-    house.token,
-    isRing ? { [HEADER.ticket]: house.ticket("mallory") } : {},
-  );
+  const headers = isRing
+    ? headersFor(house.token, { [HEADER.ticket]: house.ticket("mallory") }, "ring")
+    : headersFor(house.token);
   const before = new Set(house.listener.connections);
   const client = new RawClient(house.listener.port);
   await client.upgrade(headers, isRing ? "/ring" : "/control");
@@ -161,12 +165,13 @@ async function fuzzConnection(
     (each) => !before.has(each) && each.peer.address === address,
   );
   if (!connection) throw new Error("no connection");
-  const pieces: Uint8Array[] = [];
+  // on the ring, all that is right is a window, once
+  const pieces: Uint8Array[] = isRing ? [creditFrame(1 + chance(100))] : [];
   let expected: number | undefined = 0;
   for (let i = 0; i < BURST; i++) {
     const isWrong = i > 0 && chance(4) === 0;
-    const right = isRing ? RIGHT : RIGHT_CONTROL;
-    const kinds = isWrong ? (isRing ? RING : CONTROL) : right;
+    if (isRing && !isWrong) continue;
+    const kinds = isWrong ? (isRing ? RING : CONTROL) : RIGHT_CONTROL;
     const { bytes, code } = pick(kinds, chance);
     if (expected === 0) expected = code;
     pieces.push(bytes);
@@ -301,21 +306,19 @@ export async function fuzzChunks(
 ): Promise<{ codes: ReadonlySet<number>; longest: number; chunks: number }> {
   const token = Token.create();
   const chance = chanceOf(seed);
-  const impostor = await openImpostor("ring", token);
+  const impostor = await openRingImpostor(token);
   const codes = new Set<number>();
   let longest = 0;
   let chunks = 0;
   impostor.onConnection = (socket) => {
     const pieces = Array.from({ length: 20 }, () => {
       const length = chance(chunkBytes + 1);
-      const payload = frame({ opcode: 2, isMasked: false, payload: bytesOf(length, chance) });
-      const header = frame({ opcode: 2, isMasked: false, payload: headerOf(length) });
-      return length === 0 ? header : Buffer.concat([header, payload]);
+      const chunk = Buffer.concat([headerOf(length), bytesOf(length, chance)]);
+      return ringFrame(FRAME.chunk, chunk);
     });
     const bytes = Buffer.concat(pieces);
     for (let changes = chance(4); changes > 0; changes--) bytes[chance(bytes.length)] = chance(256);
-    // under the WebSocket, whose sender would make good frames of it
-    (socket as unknown as { readonly _socket: Socket })._socket.end(bytes);
+    socket.end(bytes);
   };
   for (let i = 0; i < streams; i++) {
     const receiver = await dialRing(impostor.url, {

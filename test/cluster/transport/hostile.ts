@@ -1,7 +1,9 @@
 /** Clients that do as they please, on raw sockets. */
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
+import { FRAME, PREFIX_BYTES, RING_PROTOCOL } from "../../../cluster/transport/frame.ts";
 import { HEADER, TRANSPORT_VERSION } from "../../../cluster/transport/handshake.ts";
+import type { Plane } from "../../../cluster/transport/identity.ts";
 import type { Listener } from "../../../cluster/transport/listener.ts";
 import type { Token } from "../../../cluster/transport/token.ts";
 
@@ -11,6 +13,7 @@ export const RUN_ID = "0123456789abcdef0123456789abcdef";
 export class RawClient {
   readonly socket: Socket;
   readonly #gone: Promise<void>;
+  #isRing = false;
   #received = Buffer.alloc(0);
   #onData: () => void = () => {};
 
@@ -67,8 +70,9 @@ export class RawClient {
     return statusIn(await this.rest());
   }
 
-  /** Opens a WebSocket by hand. Throws unless it is let in. */
+  /** Opens a plane by hand. Throws unless it is let in. */
   async upgrade(headers: Readonly<Record<string, string>>, path = "/control"): Promise<this> {
+    this.#isRing = path === "/ring";
     this.write(requestOf(path, headers));
     const isIn = await this.until((received) => received.includes("\r\n\r\n"));
     if (!isIn || statusIn(this.#received) !== 101)
@@ -78,8 +82,9 @@ export class RawClient {
 
   /** Code of the close frame it is sent, whereupon it goes; 0 when the socket is gone before. */
   async closeCode(): Promise<number> {
+    const codeIn = this.#isRing ? ringCloseCodeIn : closeCodeIn;
     const code = (received: Buffer): number =>
-      closeCodeIn(received.subarray(received.indexOf("\r\n\r\n") + 4));
+      codeIn(received.subarray(received.indexOf("\r\n\r\n") + 4));
     await this.until((received) => code(received) !== 0);
     this.destroy();
     return code(this.#received);
@@ -94,13 +99,18 @@ export class RawClient {
 export function headersFor(
   token: Token,
   given: Readonly<Record<string, string | undefined>> = {},
+  plane: Plane = "control",
 ): Record<string, string> {
   const headers = {
     Host: "127.0.0.1",
     Connection: "Upgrade",
-    Upgrade: "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": randomBytes(16).toString("base64"),
+    ...(plane === "control"
+      ? {
+          Upgrade: "websocket",
+          "Sec-WebSocket-Version": "13",
+          "Sec-WebSocket-Key": randomBytes(16).toString("base64"),
+        }
+      : { Upgrade: RING_PROTOCOL, [HEADER.nonce]: randomBytes(16).toString("hex") }),
     Authorization: `Bearer ${token.bearer("trainer").reveal()}`,
     [HEADER.version]: TRANSPORT_VERSION,
     [HEADER.run]: RUN_ID,
@@ -214,6 +224,30 @@ function closeCodeIn(bytes: Buffer): number {
     }
     if (opcode === 8) return length >= 2 ? bytes.readUInt16BE(at + head) : 1005;
     at += head + length;
+  }
+  return 0;
+}
+
+/** A frame of the ring, wrong ones too; `length` instead of the payload's. */
+export function ringFrame(kind: number, payload: Uint8Array, length = payload.length): Buffer {
+  const head = Buffer.alloc(PREFIX_BYTES);
+  head.writeUInt32LE(kind, 0);
+  head.writeUInt32LE(length, 4);
+  return Buffer.concat([head, payload]);
+}
+
+/** Credit for so many chunks; the first one is the window. */
+export function creditFrame(chunks: number): Buffer {
+  const credit = Buffer.alloc(4);
+  credit.writeUInt32LE(chunks);
+  return ringFrame(FRAME.credit, credit);
+}
+
+function ringCloseCodeIn(bytes: Buffer): number {
+  for (let at = 0; at + PREFIX_BYTES + 2 <= bytes.length; ) {
+    const [kind, length] = [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)];
+    if (kind === FRAME.close) return bytes.readUInt16LE(at + PREFIX_BYTES);
+    at += PREFIX_BYTES + length;
   }
   return 0;
 }

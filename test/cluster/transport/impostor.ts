@@ -1,22 +1,21 @@
 /** A node that knows the token, answers for another, and then does as it pleases. */
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
+import { RING_PROTOCOL } from "../../../cluster/transport/frame.ts";
 import { HEADER, proofOf } from "../../../cluster/transport/handshake.ts";
-import type { Plane } from "../../../cluster/transport/identity.ts";
 import type { Token } from "../../../cluster/transport/token.ts";
 import { RUN_ID } from "./hostile.ts";
 
-export interface Impostor {
+export interface Impostor<S = WebSocket> {
   readonly url: string;
   /** Called with each connection. */
-  onConnection: (socket: WebSocket) => void;
+  onConnection: (socket: S) => void;
   close(): void;
 }
 
 /** One that goes by the name of the house. Without a token it cannot prove it. */
 export async function openImpostor(
-  plane: Plane,
   token: Token | undefined,
   options: ServerOptions = {},
 ): Promise<Impostor> {
@@ -25,7 +24,7 @@ export async function openImpostor(
   sockets.on("headers", (headers, request) => {
     const key = request.headers["sec-websocket-key"] ?? "";
     const proof = token
-      ? proofOf(token.bearer("trainer"), { key, what: plane, runId: RUN_ID }, "house")
+      ? proofOf(token.bearer("trainer"), { key, what: "control", runId: RUN_ID }, "house")
       : "0".repeat(64);
     headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${proof}`);
   });
@@ -40,6 +39,40 @@ export async function openImpostor(
   };
   sockets.on("connection", (socket: WebSocket) => {
     socket.on("error", () => {});
+    impostor.onConnection(socket);
+  });
+  return impostor;
+}
+
+/** The same on the ring, with its socket bare. Headers may be given in the place of good ones. */
+export async function openRingImpostor(
+  token: Token,
+  given: Readonly<Record<string, string>> = {},
+): Promise<Impostor<Socket>> {
+  const server = createServer();
+  const sockets = new Set<Socket>();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const impostor: Impostor<Socket> = {
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    onConnection: () => {},
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+  server.on("upgrade", (request, socket: Socket) => {
+    const key = String(request.headers[HEADER.nonce]);
+    const bearer = token.bearer("trainer");
+    const headers = {
+      Connection: "Upgrade",
+      Upgrade: RING_PROTOCOL,
+      [HEADER.node]: "house",
+      [HEADER.proof]: proofOf(bearer, { key, what: "ring", runId: RUN_ID }, "house"),
+      ...given,
+    };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    sockets.add(socket.on("error", () => {}).on("end", () => socket.end()));
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}\r\n`);
     impostor.onConnection(socket);
   });
   return impostor;

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { controlCodec } from "../../../cluster/protocol/control-message.ts";
 import type { ControlConnection } from "../../../cluster/transport/control-connection.ts";
-import { dialControl, dialRing } from "../../../cluster/transport/dial.ts";
+import { dialControl } from "../../../cluster/transport/dial.ts";
+import { dialRing } from "../../../cluster/transport/dial-ring.ts";
 import { DEFAULT_LIMITS } from "../../../cluster/transport/limits.ts";
 import { type Listener, type ListenOptions, listen } from "../../../cluster/transport/listener.ts";
 import {

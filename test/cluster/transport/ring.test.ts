@@ -1,12 +1,13 @@
+import type { Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { WebSocket } from "ws";
 import { ClusterError } from "../../../cluster/error.ts";
 import type { ConnectionEnd } from "../../../cluster/transport/close-code.ts";
-import { type DialRingOptions, dialRing } from "../../../cluster/transport/dial.ts";
+import { type DialRingOptions, dialRing } from "../../../cluster/transport/dial-ring.ts";
+import { closeFrame, FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import type { RingReceiver, RingSender } from "../../../cluster/transport/ring-connection.ts";
-import { frame, headersFor, RawClient, RUN_ID } from "./hostile.ts";
-import { openImpostor } from "./impostor.ts";
+import { creditFrame, frame, headersFor, RawClient, RUN_ID, ringFrame } from "./hostile.ts";
+import { openRingImpostor } from "./impostor.ts";
 import { type House, headerOf, openHouse, PATIENT, until } from "./members.ts";
 
 const KIB = 2 ** 10;
@@ -109,13 +110,11 @@ test("no more chunks are on their way than the receiver's window, or the sender'
 test("a receiver that does not read fills no memory, and is parted with", async () => {
   const limits = { ...PATIENT, window: 1_000, bufferedBytes: 4 * MIB, stallMs: 300 };
   const at = await openHouse({ limits });
-  const headers = headersFor(at.token, { [HEADER.ticket]: at.ticket("mallory") });
+  const headers = headersFor(at.token, { [HEADER.ticket]: at.ticket("mallory") }, "ring");
   const client = await new RawClient(at.listener.port).upgrade(headers, "/ring");
   const [sender] = at.senders;
   if (!sender) throw new Error("no sender");
-  const window = Buffer.alloc(4);
-  window.writeUInt32LE(1_000);
-  await client.push(frame({ opcode: 2, payload: window }));
+  await client.push(creditFrame(1_000));
   client.socket.pause();
   const payload = new Uint8Array(MIB);
   let most = 0;
@@ -219,30 +218,74 @@ test("an opener that fails ends the connection too", async () => {
 
 test("a predecessor that sends what it should not is parted with", async () => {
   const { token } = house;
-  const impostor = await openImpostor("ring", token);
-  const endAfter = async (send: (socket: WebSocket) => void): Promise<number> => {
-    impostor.onConnection = (socket) => void socket.once("message", () => send(socket));
+  const impostor = await openRingImpostor(token);
+  const endAfter = async (send: (socket: Socket) => void): Promise<ConnectionEnd> => {
+    impostor.onConnection = (socket) => void socket.once("data", () => send(socket));
     const receiver = await dialRing(impostor.url, {
       ...{ runId: RUN_ID, nodeId: "member", peer: "house", token, ticket: "any" },
       limits: { ...PATIENT, window: 2, chunkBytes: KIB },
       open: () => ({ chunk: () => new Promise<void>(() => {}) }),
     });
-    return (await receiver.closed).code;
+    return receiver.closed;
   };
-  const empty = headerOf(0);
-  expect(await endAfter((socket) => socket.send("text"))).toBe(1003);
-  expect(await endAfter((socket) => socket.send(new Uint8Array(63)))).toBe(4000);
-  expect(await endAfter((socket) => socket.send(headerOf(KIB + 1)))).toBe(1009);
-  expect(await endAfter((socket) => socket.send(new Uint8Array(KIB + 1)))).toBe(1009);
-  expect(
-    await endAfter((socket) => {
-      socket.send(headerOf(10));
-      socket.send(new Uint8Array(11));
-    }),
-  ).toBe(4000);
-  expect(await endAfter((socket) => [empty, empty, empty].map((it) => socket.send(it)))).toBe(4000);
-  expect(await endAfter((socket) => socket.terminate())).toBe(1006);
+  const codeAfter = async (...frames: Uint8Array[]): Promise<number> =>
+    (await endAfter((socket) => socket.write(Buffer.concat(frames)))).code;
+  const chunk = (says: number, has: number): Buffer =>
+    ringFrame(FRAME.chunk, Buffer.concat([headerOf(says), new Uint8Array(has)]));
+  expect(await codeAfter(ringFrame(0, new Uint8Array(64)))).toBe(1002);
+  expect(await codeAfter(creditFrame(1))).toBe(1002);
+  expect(await codeAfter(frame({ opcode: 2, isMasked: false, payload: new Uint8Array(20) }))).toBe(
+    1002,
+  );
+  expect(await codeAfter(ringFrame(FRAME.chunk, new Uint8Array(63)))).toBe(4000);
+  expect(await codeAfter(chunk(KIB + 1, KIB + 1))).toBe(1009);
+  expect(await codeAfter(ringFrame(FRAME.chunk, new Uint8Array(), 2 ** 32 - 1))).toBe(1009);
+  expect(await codeAfter(chunk(10, 11))).toBe(4000);
+  expect(await codeAfter(chunk(11, 10))).toBe(4000);
+  expect(await codeAfter(chunk(0, 0), chunk(0, 0), chunk(0, 0))).toBe(4000);
+  expect(await codeAfter(ringFrame(FRAME.close, new Uint8Array(1)))).toBe(1002);
+  expect(await endAfter((socket) => socket.destroy())).toMatchObject({ code: 1006 });
+  const half = chunk(KIB, KIB).subarray(0, 500);
+  expect(await endAfter((socket) => socket.end(half))).toMatchObject({
+    ...{ code: 1006, by: "network" },
+  });
+  expect(await endAfter((socket) => socket.end(closeFrame(4321, "enough")))).toEqual({
+    ...{ code: 4321, reason: "enough", by: "peer" },
+  });
   impostor.close();
+});
+
+test("who answers and is no ring is not believed", async () => {
+  const { token } = house;
+  for (const given of [{ Upgrade: "websocket" }, { [HEADER.proof]: "0" }, { [HEADER.node]: "b" }]) {
+    const impostor = await openRingImpostor(token, given);
+    const dialled = dialRing(impostor.url, {
+      ...{ runId: RUN_ID, nodeId: "member", token, ticket: "any", limits: PATIENT },
+      open: () => ({ chunk: () => {} }),
+    });
+    await expect(dialled).rejects.toMatchObject({ code: "peer_invalid" });
+    impostor.close();
+  }
+});
+
+test("chunks come right to where they are wanted", async () => {
+  const memory = new Uint8Array(new SharedArrayBuffer(3 * MIB));
+  const payload = Uint8Array.from({ length: MIB }, (_, i) => (i * 7) & 255);
+  const received: Uint8Array[] = [];
+  const { sender, receiver } = await pair(() => ({
+    place: (header) => {
+      const mark = Buffer.from(header).readUInt32LE(0);
+      // every other has a place of its own
+      return mark % 2 === 0 ? memory.subarray(mark * MIB, (mark + 1) * MIB) : undefined;
+    },
+    chunk: (_header, bytes) => void received.push(bytes),
+  }));
+  for (const mark of [0, 1, 2]) await sender.send(headerOf(MIB, mark), payload);
+  await sender.whenIdle();
+  expect(received.map(({ buffer }) => buffer === memory.buffer)).toEqual([true, false, true]);
+  for (const bytes of received) expect(Buffer.compare(bytes, payload)).toBe(0);
+  expect(memory.subarray(MIB, 2 * MIB).every((byte) => byte === 0)).toBe(true);
+  await receiver.close();
 });
 
 test("an epoch that begins closes the door to tickets of the last", async () => {

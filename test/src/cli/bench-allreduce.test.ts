@@ -16,7 +16,7 @@ describe("forge-gpu bench allreduce", () => {
     expect(code).toBe(0);
     const { host, options, sentBytes, rows, ratio, sum } = JSON.parse(stdout);
     expect(host.node).toBe(process.version);
-    expect(options).toEqual({ ...given, mib: 1, rounds: 2 });
+    expect(options).toEqual({ ...given, mib: 1, threads: 0, rounds: 2 });
     const ofWire = { f32: 4, int8: 1 + 4 / 256 }[wire] as number;
     expect(sentBytes).toBe(Math.round((2 * (world - 1) * ofWire * 2 ** 18) / world));
     expect(rows.map(({ way }: { way: string }) => way)).toEqual(["ring", "tcp", "tcp alone"]);

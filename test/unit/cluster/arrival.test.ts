@@ -1,15 +1,15 @@
-import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import type { ChunkHeader } from "../../../cluster/protocol/chunk-header.ts";
 import { arrivalOf, EARLY_WINDOW, type RingPlace } from "../../../cluster/ring/arrival.ts";
 import { Stash } from "../../../cluster/ring/stash.ts";
+import { checksum } from "../../reference/checksum.ts";
 import { clusterCodeOf } from "../../support/cluster-errors.ts";
 import { PLACE } from "../../support/collectives.ts";
 
 describe("arrivalOf", () => {
   const at = (place: Partial<RingPlace>): ChunkHeader => ({
     ...{ phase: "reduce", wire: "f32", bucket: 0, hop: 0, segment: 0, offset: 0 },
-    ...{ elements: 1, payloadCrc: 0 },
+    ...{ elements: 1, checksum: 0 },
     ...PLACE,
     ...place,
   });
@@ -50,7 +50,7 @@ describe("stash", () => {
     const header: ChunkHeader = {
       ...{ phase: "reduce", wire: "f32", bucket: 0, hop: 0, segment: 0, offset: 0, elements: 1 },
       ...{ ...PLACE, ...place },
-      payloadCrc: crc32(payload),
+      checksum: checksum(payload),
     };
     return [header, payload];
   };
@@ -83,10 +83,10 @@ describe("stash", () => {
     expect(stash.size).toBe(1);
   });
 
-  test("holds nothing that is not what it says", () => {
+  test("holds nothing that is longer or shorter than it says", () => {
     const [header] = chunkAt({ op: PLACE.op + 1 });
     const stash = new Stash(2);
-    expect(clusterCodeOf(() => stash.put(header, new Uint8Array(4)))).toBe("frame_invalid");
+    expect(clusterCodeOf(() => stash.put(header, new Uint8Array(3)))).toBe("frame_invalid");
     expect(clusterCodeOf(() => stash.put(header, new Uint8Array(1000)))).toBe("frame_invalid");
     expect(stash.size).toBe(0);
   });

@@ -1,4 +1,3 @@
-import { crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { ClusterError } from "../../../cluster/error.ts";
 import { Collective, type OutgoingChunk } from "../../../cluster/ring/collective.ts";
@@ -6,6 +5,7 @@ import { RingPlan, type RingShape } from "../../../cluster/ring/plan.ts";
 import { allocateMemory } from "../../../cluster/ring/wasm.ts";
 import { BLOCK, WIRE_TYPES, type WireType } from "../../../cluster/ring/wire-type.ts";
 import { type Places, Workspace } from "../../../cluster/ring/workspace.ts";
+import { checksum } from "../../reference/checksum.ts";
 import { clusterCodeOf } from "../../support/cluster-errors.ts";
 import { collectivesOf, contributionsOf, handTo, Peer, PLACE } from "../../support/collectives.ts";
 
@@ -66,7 +66,7 @@ describe("what is not finite", () => {
     let sum = next(b);
     while (sum.header.phase === "reduce") sum = next(b);
     const payload = sum.payload.slice().fill(0xff, 0, 4);
-    const header = { ...sum.header, payloadCrc: crc32(payload) };
+    const header = { ...sum.header, checksum: checksum(payload) };
     expect(clusterCodeOf(() => a.receive(header, payload))).toBe("non_finite");
   });
 
@@ -160,6 +160,14 @@ describe("plan and places", () => {
       { from: 1000, to: 1000 },
     ];
     expect(new RingPlan({ ...shape, buckets: good }).chunks).toHaveLength(4);
+    for (const lane of [
+      { index: 1, of: 1 },
+      { index: -1, of: 2 },
+      { index: 0.5, of: 2 },
+    ]) {
+      const plan = (): RingPlan => new RingPlan({ ...shape, buckets: good, lane });
+      expect(clusterCodeOf(plan)).toBe("argument_invalid");
+    }
   });
 
   test("all places that a collective needs are there, apart from each other", () => {

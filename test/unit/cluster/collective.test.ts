@@ -55,6 +55,38 @@ describe.each(WIRE_TYPES)("collective, %s", (wire) => {
     );
   });
 
+  test("has them in as many lanes as there may be, each of which moves some of the buckets", () => {
+    const cases = fc.record({
+      world: fc.integer({ min: 1, max: 5 }),
+      total: fc.nat(12_000),
+      seed: fc.nat(10_000),
+      lanes: fc.integer({ min: 1, max: 5 }),
+    });
+    fc.assert(
+      fc.property(cases, ({ world, total, seed, lanes }) => {
+        const peers = peersOf(world, total, wire, seed);
+        const cut = cutOf(total, wire, seed + 1);
+        const runs = Array.from({ length: lanes }, (_, index) => {
+          const ranks = collectivesOf(peers, { ...cut, lane: { index, of: lanes } });
+          return new RingRun(ranks, cut.buckets.length, seed + index);
+        });
+        // now one goes on, now another
+        for (let turn = 0; runs.some((run) => !run.isDone) && turn < 2_000; turn++) {
+          const run = runs[turn % lanes] as RingRun;
+          run.run(run.delivered.length + 3);
+        }
+        expect(runs.every((run) => run.isDone)).toBe(true);
+        expectOracle(peers, wire, seed, world);
+        const buckets = runs.map(
+          (run) => new Set(run.delivered.map(({ header }) => header.bucket % lanes)),
+        );
+        for (const [index, of] of buckets.entries())
+          expect([...of].every((b) => b === index)).toBe(true);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   test.each(WORLDS)("of %i: sends its share of 2 (N − 1) segments, and counts it", (world) => {
     const total = 8 * 7 * 5 * BLOCK * (world % 3 === 0 ? 0 : 1) || 36 * BLOCK;
     const peers = peersOf(world, Math.min(total, 40 * BLOCK), wire, 1);
