@@ -1,67 +1,22 @@
 /** Nodes in processes of their own, on one machine; what is done to them, processes have done to them. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import {
   type Committed,
   expectedHashes,
   HALT,
-  type SummingConfig,
   type SummingEvent,
 } from "../support/cluster/summing.ts";
+import { SummingProcess } from "../support/cluster/summing-process.ts";
 
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-const CHILD = join(import.meta.dirname, "summing-node-child.ts");
 /** Milliseconds from the death of a node to the next step: three is what is aimed at, and a busy machine gets more. */
 const MOST_COST = 10_000;
 
-const nodes: Node[] = [];
+const nodes: SummingProcess[] = [];
 let folder = "";
-
-/** A process, and all that it has said. */
-class Node {
-  readonly id: string;
-  readonly process: ChildProcess;
-  readonly events: SummingEvent[] = [];
-  stderr = "";
-
-  constructor(config: SummingConfig) {
-    this.id = config.id;
-    this.process = spawn(process.execPath, ["--import", TSX, CHILD], {
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    const { stdin, stdout, stderr } = this.process;
-    stdin?.on("error", () => {});
-    stdin?.write(`${JSON.stringify(config)}\n`);
-    if (stdout) createInterface(stdout).on("line", (line) => this.events.push(JSON.parse(line)));
-    stderr?.on("data", (data) => {
-      this.stderr += data;
-    });
-  }
-
-  get commits(): Committed[] {
-    return this.events.filter((event) => event.type === "committed");
-  }
-
-  get step(): number {
-    return this.commits.at(-1)?.step ?? 0;
-  }
-
-  get url(): string | undefined {
-    return this.events.find((event) => event.type === "listening")?.url;
-  }
-
-  /** The first step that others have committed in this world, from this moment on. */
-  commitOf(world: number, from: number): Committed | undefined {
-    return this.commits.find(({ members, at }) => members.length === world && at >= from);
-  }
-}
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "summing-"));
@@ -86,11 +41,11 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 
 async function start(world: number): Promise<void> {
   const common = { runId: "0f".repeat(16), token: "5a".repeat(32), folder };
-  const first = new Node({ ...common, id: "n0" });
+  const first = new SummingProcess({ ...common, id: "n0" });
   nodes.push(first);
   await until("the first one listens", () => first.url !== undefined);
   for (let i = 1; i < world; i++) {
-    nodes.push(new Node({ ...common, id: `n${i}`, contact: first.url as string }));
+    nodes.push(new SummingProcess({ ...common, id: `n${i}`, contact: first.url as string }));
   }
   await until("all are in", () => nodes.every((node) => node.commitOf(world, 0)));
 }
@@ -112,7 +67,7 @@ function expectSums(): void {
 
 it.each([2, 4])("%i processes have the same state after each step", async (world) => {
   await start(world);
-  const { step } = nodes[0] as Node;
+  const { step } = nodes[0] as SummingProcess;
   await until("twenty steps", () => nodes.every((node) => node.step >= step + 20));
   expectSums();
   const ends = nodes.map(({ process }) => new Promise((resolve) => process.once("exit", resolve)));
@@ -125,7 +80,7 @@ it("one of four is killed in the middle of a step: the others take it without it
   annotate,
 }) => {
   await start(4);
-  const victim = nodes[3] as Node;
+  const victim = nodes[3] as SummingProcess;
   const survivors = nodes.slice(0, 3);
   victim.process.stdin?.write(`${HALT}\n`);
   const half = (): SummingEvent | undefined => victim.events.find(({ type }) => type === "halfway");
@@ -144,7 +99,7 @@ it("one of four is killed in the middle of a step: the others take it without it
 
 it("the leader is killed: another one leads", async ({ annotate }) => {
   await start(4);
-  const [leader, ...survivors] = nodes as [Node, ...Node[]];
+  const [leader, ...survivors] = nodes as [SummingProcess, ...SummingProcess[]];
   const killed = Date.now();
   leader.process.kill("SIGKILL");
   await until("they go on", () => survivors.every((node) => node.commitOf(3, killed)));
@@ -158,7 +113,7 @@ it("one of four hangs for five seconds: the others go on, and it comes back", as
   annotate,
 }) => {
   await start(4);
-  const victim = nodes[2] as Node;
+  const victim = nodes[2] as SummingProcess;
   const others = nodes.filter((node) => node !== victim);
   const { step } = victim;
   await until("in a step", () =>

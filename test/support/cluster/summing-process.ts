@@ -1,0 +1,49 @@
+/** Summing nodes as processes; see `summing.ts`. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import type { Committed, SummingConfig, SummingEvent } from "./summing.ts";
+
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const CHILD = resolve(import.meta.dirname, "../../cluster/summing-node-child.ts");
+
+/** A process, and all that it has said. */
+export class SummingProcess {
+  readonly id: string;
+  readonly process: ChildProcess;
+  readonly events: SummingEvent[] = [];
+  stderr = "";
+
+  constructor(config: SummingConfig) {
+    this.id = config.id;
+    this.process = spawn(process.execPath, ["--import", TSX, CHILD], {
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    const { stdin, stdout, stderr } = this.process;
+    stdin?.on("error", () => {});
+    stdin?.write(`${JSON.stringify(config)}\n`);
+    if (stdout) createInterface(stdout).on("line", (line) => this.events.push(JSON.parse(line)));
+    stderr?.on("data", (data) => {
+      this.stderr += data;
+    });
+  }
+
+  get commits(): Committed[] {
+    return this.events.filter((event) => event.type === "committed");
+  }
+
+  get step(): number {
+    return this.commits.at(-1)?.step ?? 0;
+  }
+
+  get url(): string | undefined {
+    return this.events.find((event) => event.type === "listening")?.url;
+  }
+
+  /** The first step that others have committed in this world, from this moment on. */
+  commitOf(world: number, from: number): Committed | undefined {
+    return this.commits.find(({ members, at }) => members.length === world && at >= from);
+  }
+}
