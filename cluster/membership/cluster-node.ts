@@ -144,7 +144,7 @@ export class ClusterNode {
     this.#now = now;
     this.#do(() => {
       this.#leader?.lost(node);
-      if (node === this.leader) this.#heardAt = this.#obeyedAt = Number.NEGATIVE_INFINITY;
+      if (node === this.leader) this.#abandon();
     });
   }
 
@@ -177,6 +177,8 @@ export class ClusterNode {
         if (this.#member.obey(message)) {
           this.#obeyedAt = this.#now;
           this.#follow(from);
+          // one that has left says so itself, and nobody has to wait for its silence
+          if (!message.record.members.includes(from)) this.#abandon();
           this.#tellNews();
         } else this.#refuse(from);
         break;
@@ -246,6 +248,12 @@ export class ClusterNode {
     this.#heardAt = this.#now;
     this.#followed = from;
     if (from !== this.node) this.#resign();
+  }
+
+  /** Whoever leads is gone. The first of the others takes over at once; all at once would be in each other's way. */
+  #abandon(): void {
+    this.#heardAt = this.#now - this.#parts.options.lostAfter;
+    this.#obeyedAt = Number.NEGATIVE_INFINITY;
   }
 
   #resign(): void {
