@@ -81,9 +81,14 @@ function oneOfEach(episodes: readonly EvaluatedEpisode[]): EvaluatedEpisode[] {
 }
 
 /** The command that goes on with a run, as a shell takes it. */
-function resumption(config: string, { set = [], adapter }: TrainFlags, directory: string): string {
+function resumption(
+  config: string,
+  { set = [], adapter, nodes, sync, wire }: TrainFlags,
+  directory: string,
+): string {
   return [
     ...["forge-gpu", "train", config, "--resume", placeText(directory)],
+    ...(nodes === undefined ? [] : ["--nodes", `${nodes}`, "--sync", sync, "--wire", wire]),
     ...set.flatMap((override) => ["--set", override]),
     ...(adapter === undefined ? [] : ["--adapter", adapter]),
   ]
