@@ -39,3 +39,15 @@ export function startForgeGpu(args: readonly string[], input = "", cwd = reposit
 export function forgeGpu(args: readonly string[], input?: string, cwd?: string): Promise<Outcome> {
   return startForgeGpu(args, input, cwd).done;
 }
+
+/** Until a process has said something on stderr. Errors: it has ended without. */
+export async function says({ child }: Started, words: string): Promise<void> {
+  let text = "";
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on("data", (part: Buffer) => {
+      text += part;
+      if (text.includes(words)) resolve();
+    });
+    child.once("exit", () => reject(new Error(`it has ended: ${text}`)));
+  });
+}

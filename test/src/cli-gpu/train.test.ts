@@ -4,8 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../../src/train/config/load.ts";
 import { printConfig } from "../../../src/train/config/print.ts";
-import type { Started } from "../../support/command.ts";
-import { forgeGpu } from "../../support/command.ts";
+import { forgeGpu, says } from "../../support/command.ts";
 import {
   linesOf,
   runsOf,
@@ -18,18 +17,6 @@ import {
 } from "../../support/training-run.ts";
 
 const folder = useFolder("train-command");
-
-/** Until a run has said something. */
-async function says({ child }: Started, words: string): Promise<void> {
-  let text = "";
-  await new Promise<void>((resolve, reject) => {
-    child.stderr?.on("data", (part: Buffer) => {
-      text += part;
-      if (text.includes(words)) resolve();
-    });
-    child.once("exit", () => reject(new Error(`it has ended: ${text}`)));
-  });
-}
 
 /** A configuration that runs until it is interrupted. */
 function endless(name: string): string {

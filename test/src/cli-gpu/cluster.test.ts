@@ -1,0 +1,197 @@
+/** Clusters of processes, and what befalls them: ends in the middle, by whatever hand. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Token } from "../../../cluster/index.ts";
+import {
+  allArguments,
+  argumentOf,
+  childrenOf,
+  doorOf,
+  Gate,
+  hasMembers,
+  isAlive,
+  type SeenProcess,
+  until,
+} from "../../support/cluster-processes.ts";
+import { forgeGpu, type Started, says, startForgeGpu } from "../../support/command.ts";
+import {
+  bitsOf,
+  linesOf,
+  runsOf,
+  stepsOf,
+  tinyConfig,
+  useFolder,
+  writeConfig,
+} from "../../support/training-run.ts";
+
+const folder = useFolder("cluster-command");
+const gate = new Gate(folder);
+const started: Started[] = [];
+
+beforeEach(() => gate.close());
+
+afterEach(async () => {
+  const left = started.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+  for (const { child } of left) child.kill("SIGKILL");
+  await Promise.all(started.splice(0).map(({ done }) => done));
+});
+
+function start(...args: readonly string[]): Started {
+  const process = startForgeGpu(args);
+  started.push(process);
+  return process;
+}
+
+/** Sixteen episodes a step, none of which begins before the gate is open. */
+function configOf(name: string, steps: number): string {
+  return writeConfig(
+    folder,
+    tinyConfig({
+      ...{ name, environment: gate.environment, train: { steps } },
+      ...{ eval: { every: steps }, checkpoint: { every: 0 } },
+      rollout: { groupSize: 4, groupsPerStep: 4, slots: 4, batch: 16 },
+    }),
+  );
+}
+
+/** Starts nodes on this machine; all have joined when it is fulfilled, and nothing is sampled yet. */
+async function startLocal(
+  nodes: number,
+  ...args: readonly string[]
+): Promise<{ readonly parent: Started; readonly children: readonly SeenProcess[] }> {
+  const parent = start("train", ...args, "--nodes", `${nodes}`);
+  const children = await until(() => {
+    const found = childrenOf(parent.child.pid).filter((child) => child.args.includes("--rdzv"));
+    return found.length === nodes - 1 ? found : undefined;
+  });
+  await hasMembers(await doorOf(children[0] as SeenProcess), nodes);
+  return { parent, children };
+}
+
+const numbers = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+describe("train --nodes", () => {
+  it("one of three is killed: the run goes on to its end, says so, and tells nobody its token", async () => {
+    const { parent, children } = await startLocal(3, configOf("killed", 6));
+    const [victim, other] = children as [SeenProcess, SeenProcess];
+    const file = argumentOf("--token-file", victim);
+    const secret = readFileSync(file, "utf8").trim();
+    expect(secret).toMatch(/^[0-9a-f]{64}$/);
+    expect(allArguments()).not.toContain(secret);
+    gate.open();
+    await says(parent, "step 2 of");
+    process.kill(victim.pid, "SIGKILL");
+    const { code, stdout, stderr } = await parent.done;
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain(`${argumentOf("--node-id", victim)} has ended (SIGKILL)`);
+    expect(stderr).not.toContain(`${argumentOf("--node-id", other)} has ended`);
+    const [run] = runsOf(folder, "killed") as [string];
+    const lines = linesOf(join(run, "metrics.jsonl"));
+    expect(lines.map(({ step }) => step)).toEqual(numbers(0, 6));
+    expect(lines.at(-1)).toHaveProperty("eval/reward_mean");
+    expect(stepsOf(run)).toEqual(["step-000006"]);
+    expect(isAlive(other.pid)).toBe(false);
+    expect(existsSync(file)).toBe(false);
+    const kept = ["run.json", "metrics.jsonl", "rollouts.jsonl"].map((name) =>
+      readFileSync(join(run, name), "utf8"),
+    );
+    expect([stdout, stderr, ...kept].join()).not.toContain(secret);
+  });
+
+  it("Ctrl-C, which all processes get: the step is saved, nobody is left, and others go on with it", async () => {
+    const config = configOf("interrupted", 10_000);
+    const first = await startLocal(3, config, "--set", "seed=5");
+    gate.open();
+    await says(first.parent, "step 2 of");
+    for (const { pid } of first.children) process.kill(pid, "SIGINT");
+    first.parent.child.kill("SIGINT");
+    const { code, stdout, stderr } = await first.parent.done;
+    expect(code, stderr).toBe(130);
+    expect(stderr).not.toContain("has ended");
+    for (const { pid } of first.children) expect(isAlive(pid)).toBe(false);
+    const [, step, command] = /interrupted after step (\d+); go on with:\n {2}(.*)\n/.exec(
+      stdout,
+    ) as unknown as [string, string, string];
+    expect(command).toMatch(/ --nodes 3 --sync zero1 --wire f32 --set seed=5$/);
+    const [run] = runsOf(folder, "interrupted") as [string];
+    expect(stepsOf(run)).toEqual([`step-${step.padStart(6, "0")}`]);
+    gate.close();
+    const end = Number(step) + 2;
+    const again = await startLocal(
+      ...([2, config, "--resume", run, "--set", "seed=5", "--set", `train.steps=${end}`] as const),
+    );
+    gate.open();
+    const resumed = await again.parent.done;
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(linesOf(join(run, "metrics.jsonl")).map((line) => line["step"])).toEqual(
+      numbers(0, end),
+    );
+  });
+});
+
+describe("node", () => {
+  it("three nodes agree; the one that leads is killed, and the others end with the same bits", async () => {
+    const config = configOf("nodes", 6);
+    const file = join(folder, "token");
+    await Token.create().write(file);
+    const secret = readFileSync(file, "utf8").trim();
+    const node = (id: string, ...args: readonly string[]): Started => {
+      const own = ["--node-id", id, "--state-dir", join(folder, id), ...args];
+      return start("node", config, "--token-file", file, "--run-id", "demo", ...own);
+    };
+    const a = node("a");
+    let said = "";
+    a.child.stderr?.on("data", (part: Buffer) => {
+      said += part;
+    });
+    const address = await until(() => /listens at (ws:\S+)/.exec(said)?.[1]);
+    const [runId] = /[0-9a-f]{32}/.exec(said) as unknown as [string];
+    const others = ["b", "c"].map((id) => node(id, "--rdzv", address));
+    await hasMembers({ address, runId, token: await Token.read(file) }, 3);
+    const other = join(folder, "other-token");
+    await Token.create().write(other);
+    const look = ["cluster", "status", "--rdzv", address, "--run-id", "demo", "--json"];
+    const [status, stranger] = await Promise.all([
+      forgeGpu([...look, "--token-file", file]),
+      forgeGpu([
+        ...["node", config, "--token-file", other, "--run-id", "demo", "--rdzv", address],
+        ...["--state-dir", join(folder, "x")],
+      ]),
+    ]);
+    expect(status.code, status.stderr).toBe(0);
+    const { members, leader, step, hash } = JSON.parse(status.stdout);
+    expect({ leader, step }).toEqual({ leader: "a", step: 0 });
+    for (const { status: own, error } of members)
+      expect([error, own.hash, own.leader, own.members]).toEqual([
+        null,
+        hash,
+        "a",
+        ["a", "b", "c"],
+      ]);
+    expect(members).toHaveLength(3);
+    expect(stranger.code, stranger.stderr).toBe(78);
+    expect(stranger.stderr).toContain("[peer_unauthorized]");
+    expect(allArguments()).not.toContain(secret);
+    gate.open();
+    await says(a, "step 2 of");
+    a.child.kill("SIGKILL");
+    const outcomes = await Promise.all(others.map(({ done }) => done));
+    for (const { code, stderr } of outcomes) expect(code, stderr).toBe(0);
+    const runs = ["b", "c"].map((id) => runsIn(join(folder, id)));
+    const [b, c] = runs.map((run) => bitsOf(run));
+    expect(stepsOf(runs[0] as string).at(-1)).toBe("step-000006");
+    for (const name of ["policy.safetensors", "optimizer.safetensors"])
+      expect(b?.files[name]).toBe(c?.files[name]);
+    expect(b?.files["policy.safetensors"]).toMatch(/^[0-9a-f]{64}$/);
+    const all = [...outcomes, status, stranger, await a.done];
+    expect(all.map(({ stdout, stderr }) => stdout + stderr).join()).not.toContain(secret);
+  });
+});
+
+/** The only run of a node. */
+function runsIn(stateDirectory: string): string {
+  const parent = join(stateDirectory, "nodes");
+  return join(parent, readdirSync(parent)[0] as string);
+}

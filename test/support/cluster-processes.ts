@@ -1,0 +1,111 @@
+/** Processes of a cluster: how they are held back until all are there, looked at, and found again. */
+import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ClusterStatus, NodeClient, readStatus, Token } from "../../cluster/index.ts";
+import { supportFile } from "./training-run.ts";
+
+/** A process as `ps` has it. */
+export interface SeenProcess {
+  readonly pid: number;
+  readonly args: readonly string[];
+}
+
+/** The children of a process. */
+export function childrenOf(parent: number | undefined): SeenProcess[] {
+  const { stdout } = spawnSync("ps", ["-A", "-ww", "-o", "pid=,ppid=,args="], { encoding: "utf8" });
+  return stdout.split("\n").flatMap((line) => {
+    const [pid, ppid, ...args] = line.trim().split(/\s+/);
+    return Number(ppid) === parent ? [{ pid: Number(pid), args }] : [];
+  });
+}
+
+/** What all processes of this machine were started with. */
+export function allArguments(): string {
+  return spawnSync("ps", ["-A", "-ww", "-o", "args="], { encoding: "utf8" }).stdout;
+}
+
+/** Whether a process is there. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What follows a flag. */
+export function argumentOf(flag: string, { args }: Pick<SeenProcess, "args">): string {
+  return args[args.indexOf(flag) + 1] as string;
+}
+
+/** Where a node is, and what is needed to ask it. */
+export interface Door {
+  readonly address: string;
+  readonly runId: string;
+  readonly token: Token;
+}
+
+/** The door of the node that a child was told to join. */
+export async function doorOf(child: SeenProcess): Promise<Door> {
+  return {
+    address: argumentOf("--rdzv", child),
+    runId: argumentOf("--run-id", child),
+    token: await Token.read(argumentOf("--token-file", child)),
+  };
+}
+
+/** Waits until a cluster has so many members. */
+export async function hasMembers({ address, ...who }: Door, count: number): Promise<ClusterStatus> {
+  using client = new NodeClient({ ...who, nodeId: "onlooker", role: "trainer" });
+  for (;;) {
+    const answer = await client.ask(address, { method: "GET", path: "/status" });
+    const status = readStatus(answer.json());
+    if (status.members.length === count) return status;
+    await sleep(50);
+  }
+}
+
+/** Waits for what another process does. */
+export async function until<T>(find: () => T | undefined): Promise<T> {
+  for (;;) {
+    const found = find();
+    if (found !== undefined) return found;
+    await sleep(20);
+  }
+}
+
+/** Holds back all episodes of an environment with branches, in whatever process, until it is opened. */
+export class Gate {
+  /** The environment's module. */
+  readonly environment: string;
+  readonly #path: string;
+
+  constructor(folder: string) {
+    this.environment = join(folder, "held-back.ts");
+    this.#path = join(folder, "open");
+    writeFileSync(
+      this.environment,
+      `import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { environment as branches } from ${JSON.stringify(supportFile("branching-environment.ts"))};
+export const environment = {
+  ...branches,
+  play: async (context) => {
+    while (!existsSync(${JSON.stringify(this.#path)})) await sleep(20);
+    return branches.play(context);
+  },
+};`,
+    );
+  }
+
+  open(): void {
+    writeFileSync(this.#path, "");
+  }
+
+  close(): void {
+    rmSync(this.#path, { force: true });
+  }
+}
