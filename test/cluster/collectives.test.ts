@@ -1,0 +1,151 @@
+/** Sums over rings with real sockets, all nodes in one process. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Collectives, ownedRange, type Traffic } from "../../cluster/collectives.ts";
+import { BLOCK, bytesOf, type WireType } from "../../cluster/ring/wire-type.ts";
+import { RingPlane } from "../../cluster/ring-plane/ring-plane.ts";
+import { RingVector } from "../../cluster/ring-vector.ts";
+import { Token } from "../../cluster/transport/token.ts";
+import { ringSum } from "../reference/ring-sum.ts";
+import { contributionsOf, isSame } from "../support/collectives.ts";
+
+const token = Token.create();
+const runId = "0f".repeat(16);
+const planes: RingPlane[] = [];
+
+afterEach(async () => {
+  await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
+});
+
+interface Rank {
+  readonly collectives: Collectives;
+  readonly traffic: Traffic;
+}
+
+/** The collectives of all ranks of an epoch. */
+async function ranksOf(world: number): Promise<Rank[]> {
+  const members = Array.from({ length: world }, (_, rank) => `n${rank}`);
+  const own = await Promise.all(
+    members.map((nodeId) =>
+      RingPlane.open({ runId, token, nodeId, progressMs: 60_000, connectMs: 60_000 }),
+    ),
+  );
+  planes.push(...own);
+  const addressOf = (node: string): string | undefined => own[members.indexOf(node)]?.listener.url;
+  await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+  return own.map((plane, rank) => {
+    const traffic = { bytes: 0, ms: 0 };
+    return {
+      collectives: new Collectives({ plane, rank, world, chunkBytes: 4096 }, traffic),
+      traffic,
+    };
+  });
+}
+
+/** Does the same at all ranks. */
+function atAll<T>(
+  ranks: readonly Rank[],
+  act: (own: Collectives, rank: number) => Promise<T>,
+): Promise<T[]> {
+  return Promise.all(ranks.map(({ collectives }, rank) => act(collectives, rank)));
+}
+
+/** Around the world, around a block for each, primes, and several chunks. */
+function lengthsOf(world: number): number[] {
+  const all = [0, 1, world - 1, world, world + 1, 257, world * BLOCK - 1, world * BLOCK + 1, 4099];
+  return [...new Set(all)];
+}
+
+function filled(
+  length: number,
+  wire: WireType,
+  contribution: Float32Array | undefined,
+): RingVector {
+  const vector = new RingVector(length, wire);
+  vector.contribution.set(contribution as Float32Array);
+  vector.result.fill(Number.NaN);
+  return vector;
+}
+
+describe.each([1, 2, 3, 5])("%i nodes", (world) => {
+  it("sums, reduces and gathers vectors of any length, one after the other", async () => {
+    const ranks = await ranksOf(world);
+    for (const [seed, length] of lengthsOf(world).entries()) {
+      const given = contributionsOf(world, length, seed);
+      const expected = ringSum(given, "f32").sum;
+      for (const sum of await atAll(ranks, (own, rank) => own.sum(given[rank] as Float32Array)))
+        expect(isSame(sum, expected)).toBe(true);
+      const owned = ranks.map(({ collectives }) => collectives.ownedRange(length));
+      expect(owned.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(length);
+      await atAll(ranks, async (own, rank) => {
+        const vector = filled(length, "f32", given[rank]);
+        await own.reduce(vector);
+        const { from, to } = own.ownedRange(length);
+        expect(isSame(vector.result.subarray(from, to), expected.subarray(from, to))).toBe(true);
+        // what was done with the sum goes round as it is, and nothing else
+        const mine = vector.result.slice(from, to).map((value) => value / 3);
+        vector.result.fill(Number.NaN).set(mine, from);
+        await own.gather(vector);
+        expect(
+          isSame(
+            vector.result,
+            expected.map((value) => value / 3),
+          ),
+        ).toBe(true);
+      });
+    }
+  });
+
+  it.each(["bf16", "int8"] as const)(
+    "sums in %s as the oracle does, and keeps what is lost if told to",
+    async (wire) => {
+      const ranks = await ranksOf(world);
+      const length = 3 * BLOCK + 7;
+      const given = contributionsOf(world, length, 5);
+      const vectors = given.map((own) => filled(length, wire, own));
+      const sumAll = async (): Promise<Float32Array> => {
+        await atAll(ranks, (own, rank) => own.allReduce(vectors[rank] as RingVector));
+        const [first, ...others] = vectors.map(({ result }) => result);
+        for (const other of others) expect(isSame(other, first as Float32Array)).toBe(true);
+        return (first as Float32Array).slice();
+      };
+      const first = ringSum(given, wire);
+      expect(isSame(await sumAll(), first.sum)).toBe(true);
+      // it came to nothing, and is made again
+      expect(isSame(await sumAll(), first.sum)).toBe(true);
+      for (const vector of vectors) vector.keepResidual();
+      const second = ringSum(given, wire, wire === "int8" ? first.residuals : undefined);
+      expect(isSame(await sumAll(), second.sum)).toBe(true);
+      for (const vector of vectors) vector.clearResidual();
+      expect(isSame(await sumAll(), first.sum)).toBe(true);
+      expect(isSame(first.sum, second.sum)).toBe(wire === "bf16" || world === 1);
+    },
+  );
+
+  it("counts what is sent", async () => {
+    const ranks = await ranksOf(world);
+    const length = world * BLOCK;
+    await atAll(ranks, (own) => own.reduce(new RingVector(length, "int8")));
+    for (const { traffic } of ranks)
+      expect(traffic.bytes).toBe((world - 1) * bytesOf(BLOCK, "int8"));
+    await atAll(ranks, (own) => own.sum(new Float32Array(length)));
+    for (const { traffic } of ranks) {
+      expect(traffic.bytes).toBe((world - 1) * (bytesOf(BLOCK, "int8") + 2 * 4 * BLOCK));
+      expect(traffic.ms).toBeGreaterThan(0);
+    }
+  });
+});
+
+it("the signal of one ends it for all", async () => {
+  const ranks = await ranksOf(3);
+  const abort = new AbortController();
+  const sums = ranks.slice(0, 2).map(({ collectives }) => collectives.sum([1], abort.signal));
+  abort.abort();
+  for (const sum of await Promise.allSettled(sums)) expect(sum.status).toBe("rejected");
+  await expect((ranks[2] as Rank).collectives.sum([1])).rejects.toHaveProperty("code");
+});
+
+it("each rank owns the segment whose sum the ring leaves there", () => {
+  expect(ownedRange(3 * BLOCK, { rank: 0, world: 3 })).toEqual({ from: BLOCK, to: 2 * BLOCK });
+  expect(ownedRange(3 * BLOCK, { rank: 2, world: 3 })).toEqual({ from: 0, to: BLOCK });
+  expect(ownedRange(5, { rank: 0, world: 1 })).toEqual({ from: 0, to: 5 });
+});
