@@ -14,6 +14,7 @@ export class RingVector {
   /** What comes out, and where what is gathered is put by its owner. */
   readonly result: Float32Array;
   #places: Required<Places>;
+  #kept: Float32Array | undefined;
 
   /** @param length elements, of 4 GiB of memory: 2³⁰ / 2 of f32, / 2.5 of bf16, / 4.3 of int8 */
   constructor(length: number, wire: WireType) {
@@ -46,15 +47,33 @@ export class RingVector {
     };
   }
 
-  /** What the last sum lost to rounding is added to the next one: when it counts, and not when it came to nothing. */
-  keepResidual(): void {
+  /** What the last sum lost to rounding is added to the next one. */
+  carryResidual(): void {
     const { residual, nextResidual } = this.#places;
     this.#places = { ...this.#places, residual: nextResidual, nextResidual: residual };
   }
 
+  /** What is carried is of sums that count: {@link restoreResidual} comes back to it. */
+  keepResidual(): void {
+    if (this.wire !== "int8") return;
+    this.#kept ??= new Float32Array(this.length);
+    this.#kept.set(this.#residual);
+  }
+
+  /** The sums since {@link keepResidual} came to nothing. */
+  restoreResidual(): void {
+    if (this.wire !== "int8") return;
+    if (this.#kept) this.#residual.set(this.#kept);
+    else this.#residual.fill(0);
+  }
+
   /** What was lost is forgotten: of a state that this rank was not there for. */
   clearResidual(): void {
-    if (this.wire !== "int8") return;
-    new Float32Array(this.memory.buffer, this.#places.residual, this.length).fill(0);
+    this.#kept = undefined;
+    this.restoreResidual();
+  }
+
+  get #residual(): Float32Array {
+    return new Float32Array(this.memory.buffer, this.#places.residual, this.length);
   }
 }

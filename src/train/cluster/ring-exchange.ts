@@ -58,6 +58,8 @@ export class RingExchange implements GradientExchange {
   /** A step begins, in a ring. */
   begin(ring: Collectives, signal: AbortSignal): void {
     [this.#ring, this.#signal, this.#parameters] = [ring, signal, undefined];
+    // an attempt that came to nothing has lost what it was to carry on
+    this.#gradient?.restoreResidual();
   }
 
   /** What is lost in rounding is of the steps that count. */
@@ -90,6 +92,7 @@ export class RingExchange implements GradientExchange {
     const isSharded = this.sync === "zero1";
     if (isSharded) await ring.reduce(vector, this.#signal);
     else await ring.allReduce(vector, this.#signal);
+    vector.carryResidual();
     const range = this.rangeOf(ring.rank, ring.world);
     const norm = await this.#norm(vector.result, range);
     if (!Number.isFinite(norm)) return norm;
