@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
-import { Cluster, Token, type WireType } from "../../cluster/index.ts";
+import { Cluster, type ClusterSettings, Token, type WireType } from "../../cluster/index.ts";
 import type { Environment } from "../../src/agent/environment.ts";
+import { PoolDoor } from "../../src/train/cluster/pool-door.ts";
 import type { Sync } from "../../src/train/cluster/ring-exchange.ts";
 import { parseConfig } from "../../src/train/config/parse.ts";
 import type { TrainConfigInput } from "../../src/train/config/types.ts";
@@ -45,7 +46,9 @@ export type TogetherConfig = Omit<TrainConfigInput, "environment"> & {
 export function globalBatch(given: TogetherConfig = {}): TogetherConfig {
   const { rollout, environment = branches, ...rest } = given;
   const { environment: _, ...config } = tinyConfig({
-    ...{ eval: { every: 0 }, checkpoint: { every: 0 }, ...rest },
+    ...{ eval: { every: 0 }, checkpoint: { every: 0 } },
+    // how long an episode takes depends on what its node plays beside it
+    ...{ reward: { truncated: "score", speed: 0 }, ...rest },
     rollout: { groupSize: 4, groupsPerStep: 4, slots: 4, batch: 16, ...rollout },
   });
   return { ...config, environment };
@@ -78,7 +81,11 @@ export class TrainingNodes {
     const { sync = "zero1", wire = "f32", minWorld = 1 } = this.#options;
     const [first] = this.#nodes;
     const nodeId = `n${this.#nodes.length}`;
-    const cluster = await openPatient(nodeId, this.#token, minWorld);
+    const door = new PoolDoor();
+    const cluster = await openPatient(
+      { nodeId, token: this.#token, routes: door.routes },
+      minWorld,
+    );
     const directory = join(this.#folder, nodeId);
     const config = parseConfig({ ...this.#config, run: { directory, tensorboard: false } });
     const view = new NotedView();
@@ -96,7 +103,7 @@ export class TrainingNodes {
       ...(resume !== undefined && { resume }),
       ...(signal && { signal }),
       cluster: {
-        ...{ cluster, sync, wire, onEvent: (text: string) => view.warn(text) },
+        ...{ cluster, door, sync, wire, onEvent: (text: string) => view.warn(text) },
         ...(first && { contact: first.cluster.address }),
       },
     });
@@ -140,9 +147,12 @@ export async function until(holds: () => boolean): Promise<void> {
 }
 
 /** The nodes share one event loop with a GPU in software: none is dead because it is silent. */
-function openPatient(nodeId: string, token: Token, minWorld: number): Promise<Cluster> {
+function openPatient(
+  who: Pick<ClusterSettings, "nodeId" | "token" | "routes">,
+  minWorld: number,
+): Promise<Cluster> {
   return Cluster.open({
-    ...{ nodeId, runId, token, progressMs: 120_000, connectMs: 120_000 },
+    ...{ ...who, runId, progressMs: 120_000, connectMs: 120_000 },
     membership: { beat: 100, lostAfter: 60_000, minWorld },
     limits: {
       ...{ heartbeatMs: 1_000, heartbeatMisses: 60, stallMs: 60_000 },

@@ -164,7 +164,7 @@ describe("what the nodes have to put together", () => {
     });
     const config = globalBatch({
       ...{ environment, algorithm: { name: "dapo", dynamicSampling: { refillCap: 10 } } },
-      ...{ reward: { speed: 0, truncated: "score" }, train: { steps: 3 } },
+      train: { steps: 3 },
       rollout: { groupsPerStep: 2, slots: 2 },
     });
     const expected = await alone("dapo", config);
@@ -174,10 +174,9 @@ describe("what the nodes have to put together", () => {
     await expectAgreed(nodes);
   });
 
-  it("forge against earlier returns, ahead of the policy", async () => {
+  it("forge: what it remembers of earlier returns", async () => {
     const config = globalBatch({
       algorithm: { name: "forge", baseline: "running" },
-      rollout: { slots: 6, window: 0.3 },
       train: { steps: 4 },
     });
     const expected = await alone("running", config);
@@ -232,13 +231,13 @@ describe("nodes that come and go", () => {
 
   it("a checkpoint of one node is gone on with by three, and theirs by one", async () => {
     const whole = globalBatch({ train: { steps: 4 } });
-    const until_ = (steps: number): TogetherConfig => ({
+    const upTo = (steps: number): TogetherConfig => ({
       ...whole,
       train: { ...whole.train, steps },
     });
     const expected = await alone("uninterrupted", whole);
-    const begun = await trainHere(join(folder, "begun"), until_(1));
-    const config = until_(3);
+    const begun = await trainHere(join(folder, "begun"), upTo(1));
+    const config = upTo(3);
     const nodes = new TrainingNodes(join(folder, "gone-on"), config, { minWorld: 3 });
     const first = await nodes.add({ resume: begun.directory });
     const all = [first, await nodes.add(), await nodes.add()];
@@ -266,7 +265,7 @@ describe("rewards that are far too large", () => {
           share: ({ task, replies }) => (task === 7 ? excess : 1) * share(replies[0]?.ids ?? []),
         },
       }),
-      ...{ reward: { speed: 0, truncated: "score" }, algorithm: { name: "dr_grpo" } },
+      algorithm: { name: "dr_grpo" },
       ...{ checkpoint: { every: 1 }, train: { steps: 3 } },
     });
 
