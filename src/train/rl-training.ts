@@ -12,11 +12,8 @@ import type { Environment } from "../agent/environment.ts";
 import type { Algorithm } from "../rl/algorithm/algorithm.ts";
 import type { Trained } from "./checkpoint/capture.ts";
 import type { OffendingBatch } from "./checkpoint/failure.ts";
-import { type ClusterSession, clusterSteps, ringExchange } from "./cluster/cluster-session.ts";
-import type { ClusterSteps } from "./cluster/cluster-steps.ts";
 import type { JobSource } from "./cluster/job-source.ts";
 import { Player } from "./cluster/player.ts";
-import type { RingExchange } from "./cluster/ring-exchange.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { EpisodeSampling } from "./episode/episode.ts";
 import { episodeTimeoutOf, openRollout, playHeldOut, samplingOf } from "./episode/playing.ts";
@@ -32,7 +29,8 @@ import type { Stepper } from "./stepper.ts";
 import { demonstrationsOf } from "./supervised/demonstrations.ts";
 import { SftTrainer } from "./supervised/sft.ts";
 import { type WarmStartStep, warmStart } from "./supervised/warm-start.ts";
-import { Trainer, type TrainerOptions, type TrainerSnapshot } from "./trainer.ts";
+import type { OtherPlayers, SharedExchange, SharedSteps, Together } from "./together.ts";
+import { Trainer, type TrainerSnapshot } from "./trainer.ts";
 import type { Evaluation, OnPhase, Training, TrainingStep } from "./training.ts";
 
 /** Options of {@link RlTraining}. */
@@ -45,7 +43,7 @@ export interface RlTrainingOptions {
   readonly algorithm: Algorithm;
   readonly isDeterministic: boolean;
   /** Together with other nodes. */
-  readonly cluster?: ClusterSession;
+  readonly together?: Together;
 }
 
 /** What a checkpoint holds of it, beside weights and moments. */
@@ -60,7 +58,7 @@ export class RlTraining implements Training {
   readonly #rollout: Rollout;
   readonly #sampling: EpisodeSampling;
   #learner: Learner | undefined;
-  #exchange: RingExchange | undefined;
+  #exchange: SharedExchange | undefined;
   #isLearning = false;
   #stepper: Stepper | undefined;
   #reference: CausalLM | undefined;
@@ -76,7 +74,7 @@ export class RlTraining implements Training {
   }
 
   get isLeading(): boolean {
-    return this.#options.cluster?.cluster.isLeading ?? true;
+    return this.#options.together?.isLeading ?? true;
   }
 
   get trained(): Trained {
@@ -94,10 +92,10 @@ export class RlTraining implements Training {
   }
 
   async begin(onPhase: OnPhase, signal: AbortSignal): Promise<void> {
-    const { cluster } = this.#options;
-    if (cluster?.contact !== undefined) {
+    const { together } = this.#options;
+    if (together?.joins) {
       onPhase("waiting", "to be let in");
-      return this.#clusterSteps(cluster).join(cluster.contact, signal);
+      return this.#sharedSteps(together).join(signal);
     }
     const steps = this.#options.config.train.warmStart?.steps;
     for await (const { done, loss } of this.warmStart()) {
@@ -217,18 +215,18 @@ export class RlTraining implements Training {
   /** From a snapshot, or from the first step on. */
   async #start(snapshot: TrainerSnapshot | undefined): Promise<void> {
     this.#startLearner();
-    const { cluster } = this.#options;
-    if (cluster) return this.#clusterSteps(cluster).found(snapshot);
+    const { together } = this.#options;
+    if (together) return this.#sharedSteps(together).found(snapshot);
     const steps = new LoneSteps(this.#makeTrainer(snapshot));
     this.#stepper = steps;
     if (snapshot) await steps.resume();
   }
 
-  #clusterSteps(session: ClusterSession): ClusterSteps {
+  #sharedSteps(together: Together): SharedSteps {
     this.#startLearner();
-    const steps = clusterSteps(session, {
+    const steps = together.steps({
       learner: this.#learner as Learner,
-      exchange: this.#exchange as RingExchange,
+      exchange: this.#exchange as SharedExchange,
       rollout: this.#rollout,
       slots: this.#options.config.rollout.slots,
       openTrainer: (snapshot, others) => this.#makeTrainer(snapshot, others),
@@ -246,8 +244,7 @@ export class RlTraining implements Training {
     const { model } = policy;
     const needsReference = algorithm.kl !== undefined && train.reference !== "none";
     const reference = needsReference ? this.#referenceOf(model) : undefined;
-    const { cluster } = this.#options;
-    this.#exchange = cluster && ringExchange(cluster, config);
+    this.#exchange = this.#options.together?.exchange(config);
     this.#learner = new Learner({
       ...{ device, model, algorithm, seed, tokenBudget: train.tokenBudget },
       optimizer: {
@@ -285,7 +282,7 @@ export class RlTraining implements Training {
   /** @param others that play, and how many groups are played here at once */
   #makeTrainer(
     snapshot: TrainerSnapshot | undefined,
-    others: Pick<TrainerOptions<unknown>, "elsewhere" | "localGroups"> = {},
+    others: Partial<OtherPlayers> = {},
   ): Trainer<unknown> {
     const { environment, config, isDeterministic } = this.#options;
     const { rollout, reward, seed } = config;

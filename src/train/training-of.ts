@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { type Device, ForgeError } from "../../engine/index.ts";
 import type { Environment } from "../agent/environment.ts";
-import type { ClusterSession } from "./cluster/cluster-session.ts";
+import { type ClusterSession, togetherIn } from "./cluster/cluster-session.ts";
 import { algorithmOf } from "./config/algorithm-section.ts";
 import type { TrainConfig } from "./config/types.ts";
 import type { OpenedPolicy } from "./policy/create-policy.ts";
@@ -42,7 +42,10 @@ export async function trainingOf(options: TrainingOptions): Promise<Training> {
   if (config.method === "sft") return sftTraining(options);
   if (config.method === "dpo") return dpoTraining(options);
   if (!environment) throw lacking("an environment", "environment");
-  return new RlTraining({ ...options, environment, algorithm: algorithmOf(config.algorithm) });
+  return new RlTraining({
+    ...{ ...options, environment, algorithm: algorithmOf(config.algorithm) },
+    ...(cluster && { together: togetherIn(cluster) }),
+  });
 }
 
 async function sftTraining(options: TrainingOptions): Promise<Training> {

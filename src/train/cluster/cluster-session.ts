@@ -1,8 +1,8 @@
 /** A training run's part in a cluster. */
 import type { Cluster, WireType } from "../../../cluster/index.ts";
-import type { TrainConfig } from "../config/types.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
-import { ClusterSteps, type ClusterStepsOptions } from "./cluster-steps.ts";
+import type { Together } from "../together.ts";
+import { ClusterSteps } from "./cluster-steps.ts";
 import type { PoolDoor } from "./pool-door.ts";
 import { RingExchange, type Sync } from "./ring-exchange.ts";
 import { SharedState } from "./shared-state.ts";
@@ -21,23 +21,28 @@ export interface ClusterSession {
   readonly door: PoolDoor;
 }
 
-/** How the gradients of a run are put together. */
-export function ringExchange({ sync, wire }: ClusterSession, config: TrainConfig): RingExchange {
-  const { clipNorm } = optimizerOptions(config);
-  return new RingExchange({ sync, wire, ...(clipNorm !== undefined && { clipNorm }) });
-}
-
-/** The steps of a run in its cluster. */
-export function clusterSteps(
-  { cluster, door, onEvent }: ClusterSession,
-  parts: Pick<
-    ClusterStepsOptions,
-    "exchange" | "learner" | "rollout" | "slots" | "openTrainer" | "openPlayer"
-  >,
-): ClusterSteps {
-  const { optimizer } = parts.learner;
-  const state = new SharedState({
-    ...{ cluster, optimizer, exchange: parts.exchange, onLoss: onEvent },
-  });
-  return new ClusterSteps({ ...parts, cluster, state, door, onEvent });
+/** A session as training sees it. */
+export function togetherIn(session: ClusterSession): Together {
+  const { cluster, contact, door, sync, wire, onEvent } = session;
+  let exchange: RingExchange | undefined;
+  return {
+    get isLeading(): boolean {
+      return cluster.isLeading;
+    },
+    joins: contact !== undefined,
+    exchange: (config) => {
+      const { clipNorm } = optimizerOptions(config);
+      exchange = new RingExchange({ sync, wire, ...(clipNorm !== undefined && { clipNorm }) });
+      return exchange;
+    },
+    steps: ({ exchange: _, ...parts }) => {
+      if (!exchange) throw new Error("steps are asked for before their exchange");
+      const { optimizer } = parts.learner;
+      const state = new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
+      return new ClusterSteps({
+        ...{ ...parts, cluster, state, door, exchange, onEvent },
+        ...(contact !== undefined && { contact }),
+      });
+    },
+  };
 }

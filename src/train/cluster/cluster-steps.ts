@@ -1,15 +1,11 @@
 /** The steps of a training that several nodes make together. */
 import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
 import { wallClock } from "../../pool/clock.ts";
-import type { Dispatcher } from "../episode/dispatcher.ts";
-import type { Rollout } from "../episode/rollout.ts";
-import type { Learner } from "../learner/learner.ts";
-import type { Stepper } from "../stepper.ts";
+import type { SharedSteps, TogetherParts } from "../together.ts";
 import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
 import type { OnPhase } from "../training.ts";
 import { type Collecting, HttpJobSource } from "./http-job-source.ts";
 import { JobBoard } from "./job-board.ts";
-import type { JobSource } from "./job-source.ts";
 import type { Player } from "./player.ts";
 import type { PoolDoor } from "./pool-door.ts";
 import type { RingExchange } from "./ring-exchange.ts";
@@ -17,22 +13,13 @@ import type { SharedState } from "./shared-state.ts";
 import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
 
 /** What {@link ClusterSteps} is made with. */
-export interface ClusterStepsOptions {
+export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange"> {
   readonly cluster: Cluster;
   readonly state: SharedState;
   readonly exchange: RingExchange;
-  readonly learner: Learner;
-  readonly rollout: Rollout;
   readonly door: PoolDoor;
-  /** Groups in flight, at all nodes. */
-  readonly slots: number;
-  /** A trainer that goes on from a snapshot, and has groups played elsewhere too. */
-  readonly openTrainer: (
-    snapshot: TrainerSnapshot | undefined,
-    others: { readonly elsewhere: Dispatcher; readonly localGroups: () => number },
-  ) => Trainer<unknown>;
-  /** Plays for whoever leads. */
-  readonly openPlayer: (source: JobSource) => Player<unknown>;
+  /** A node to ask to be let in. */
+  readonly contact?: string;
   /** What people should know. */
   readonly onEvent: (text: string) => void;
 }
@@ -55,7 +42,7 @@ const GATHER_MS = 60_000;
  * Each node learns from its share of a step's episodes. Whoever leads collects them; the others go on when it says so. A step
  * that fails anywhere comes to nothing everywhere, and is made again by those who are left, with the same episodes.
  */
-export class ClusterSteps implements Stepper {
+export class ClusterSteps implements SharedSteps {
   readonly #options: ClusterStepsOptions;
   #trainer: Trainer<unknown> | undefined;
   #player: Player<unknown> | undefined;
@@ -91,9 +78,9 @@ export class ClusterSteps implements Stepper {
   }
 
   /** Asks to be let in, and has the state of the others when this is fulfilled. Errors: `ClusterError`; the signal's reason. */
-  async join(address: string, signal: AbortSignal): Promise<void> {
-    const { cluster } = this.#options;
-    await cluster.join(address);
+  async join(signal: AbortSignal): Promise<void> {
+    const { cluster, contact } = this.#options;
+    if (contact !== undefined) await cluster.join(contact);
     for (;;) {
       const order = cluster.orders.take();
       if (order?.type === "fetch" && (await this.#fetch(order))) return;
