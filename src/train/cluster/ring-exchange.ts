@@ -67,6 +67,11 @@ export class RingExchange implements GradientExchange {
     this.#gradient?.keepResidual();
   }
 
+  /** What was lost in rounding is forgotten: the node has another state now. */
+  forget(): void {
+    this.#gradient?.clearResidual();
+  }
+
   /** The elements of the flat parameters that a node updates. */
   rangeOf(rank: number, world: number): ElementRange {
     const length = this.#state.flat.flat.size;

@@ -88,7 +88,7 @@ export class SharedState {
 
   /** Fetches a state in place of what there was, but for the moments. Errors: `peer_unreachable`; the signal's reason. */
   async fetch({ hash, sources }: Fetch, signal: AbortSignal): Promise<void> {
-    const { cluster, optimizer } = this.#options;
+    const { cluster, optimizer, exchange } = this.#options;
     const bytes = await cluster.fetchBlob({ hash, size: undefined }, sources, { signal });
     const manifest = readManifest(bytes);
     const { size } = optimizer.flat.flat;
@@ -98,6 +98,8 @@ export class SharedState {
     signal.throwIfAborted();
     const blobs = [bytes, parameters, ...(work ? [work] : [])].map((b) => cluster.blobs.put(b));
     this.#release();
+    // what was owed is owed to another state
+    exchange.forget();
     this.#held = {
       ...{ manifest, blobs, ref: blobs[0] as BlobRef },
       parameters: floatsOf(parameters),
