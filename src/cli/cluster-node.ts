@@ -194,15 +194,17 @@ async function sessionOf(
   view: TrainView,
   signal: AbortSignal,
 ): Promise<ClusterSession> {
-  const { contacts, founding, joinTimeout } = settings;
+  const { contacts, founding, joinTimeout, restarts } = settings;
   const way = { ...wayOf(settings), cluster, door, onEvent: (text: string) => view.warn(text) };
   if (founding.value === "at-once") return way;
   const end = performance.now() + joinTimeout.value;
   for (;;) {
     const { contact, error } = await answering(cluster, contacts.value);
     if (contact !== undefined) return { ...way, contact };
-    if (founding.value === "if-nobody-answers") return way;
-    if (performance.now() > end) throw error ?? withoutContact();
+    const isOut = performance.now() > end;
+    // one that comes back has others to look for, who may be slow to answer
+    if (founding.value === "if-nobody-answers" && (restarts.value === 0 || isOut)) return way;
+    if (isOut) throw error ?? withoutContact();
     view.phase("waiting", "for a cluster");
     await sleep(RETRY, undefined, { signal });
   }

@@ -49,11 +49,14 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     .option("--tls-cert <path>", "this node's certificate, in PEM, which names its id")
     .option("--tls-key <path>", "the certificate's key, in PEM")
     .option("--tls-ca <path>", "who signs the others' certificates, in PEM; asks all for theirs")
-    .option("--ring-threads <count>", "rings beside each other, a thread each (default: 1)")
+    .option(
+      "--ring-threads <count>",
+      "rings beside each other, a thread each; training takes 1 so far (default: 1)",
+    )
     .option("--wire <type>", "gradients as they travel: f32, bf16, int8 (default: f32)")
     .option(
       "--sync <way>",
-      "zero1, ddp, or diloco:H, which meets every H steps, for slow links (default: zero1)",
+      "zero1 or ddp; diloco:H, for slow links, is understood and not built yet (default: zero1)",
     )
     .option(
       "--heartbeat <time>",
