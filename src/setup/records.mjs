@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { cacheFolder } from "./paths.mjs";
 
 /**
- * @param {"vulkan" | "chromium"} name
+ * @param {"vulkan" | "chromium" | "nats"} name
  * @returns {any} the record, or null when there is none that can be read
  */
 export function readRecord(name) {
@@ -17,7 +17,7 @@ export function readRecord(name) {
 }
 
 /**
- * @param {"vulkan" | "chromium"} name
+ * @param {"vulkan" | "chromium" | "nats"} name
  * @param {object} record
  */
 export function writeRecord(name, record) {

@@ -27,10 +27,19 @@ export interface ChromiumRecord {
   readonly key: string;
 }
 
+/** The NATS server of the tests of clusters. */
+export interface NatsRecord {
+  readonly path: string;
+  readonly version: string;
+  readonly key: string;
+}
+
 /** What the set-up is asked for. */
 export interface SetUpOptions {
   /** Whether a Chromium is wanted too. Default false. */
   readonly browser?: boolean;
+  /** Whether a NATS server is wanted too; where there can be none, that is said, and is no problem. Default false. */
+  readonly nats?: boolean;
   /** Whether to leave the system alone and install into the user's cache only. Default false. */
   readonly user?: boolean;
   /** Takes one short line for each thing done. Default: write it to stderr. */
@@ -44,6 +53,7 @@ export interface SetUpResult {
   readonly problems: readonly { readonly what: string; readonly fix: string }[];
   readonly vulkan: VulkanRecord | null;
   readonly chromium: ChromiumRecord | null;
+  readonly nats: NatsRecord | null;
 }
 
 /** Installs, builds and brings whatever is missing. Does nothing, quickly, when nothing is. */
@@ -53,4 +63,5 @@ export function setUp(options?: SetUpOptions): SetUpResult;
 export function readRecords(): {
   readonly vulkan: VulkanRecord | null;
   readonly chromium: ChromiumRecord | null;
+  readonly nats: NatsRecord | null;
 };
