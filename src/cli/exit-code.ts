@@ -16,14 +16,14 @@ export const EXIT = {
 const CONFIGURATION: ReadonlySet<ErrorCode | ClusterErrorCode> = new Set([
   ...(["argument_invalid", "config_invalid", "model_not_found", "model_unsupported"] as const),
   ...(["package_missing", "template_invalid", "tokenizer_invalid", "hub_gated"] as const),
-  ...(["hub_not_found", "hub_unauthorized", "tokenizer_mismatch"] as const),
+  ...(["hub_not_found", "hub_unauthorized", "nats_unauthorized", "tokenizer_mismatch"] as const),
   ...(["peer_forbidden", "peer_unauthorized", "tls_invalid", "token_invalid"] as const),
 ]);
 
 const RETRY: ReadonlySet<ErrorCode | ClusterErrorCode> = new Set([
   ...(["collective_aborted", "connection_closed", "listen_failed", "peer_busy"] as const),
   ...(["peer_invalid", "peer_not_ready", "peer_stalled", "peer_unreachable"] as const),
-  ...(["device_lost", "hub_unreachable", "run_locked"] as const),
+  ...(["device_lost", "hub_unreachable", "nats_unreachable", "run_locked"] as const),
 ]);
 
 /**
