@@ -173,6 +173,7 @@ export class Trainer<Task> {
   stepped(): void {
     this.#options.rollout.sampler.policyVersion = this.#scheduler.stepped();
     this.#steps++;
+    this.#options.elsewhere?.committed?.(this.#scheduler.head);
   }
 
   /** What has to be kept to go on from here, with episodes under way as they are: a trainer restored from it begins them again. */

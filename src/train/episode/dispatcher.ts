@@ -21,6 +21,8 @@ export interface Dispatcher {
   dispatch(job: Job): boolean;
   /** Nobody needs to play the group any more. */
   cancel(groupId: number): void;
+  /** A step is committed, and with those before it has used, or passed over, all groups below `head`. */
+  committed?(head: number): void;
 }
 
 /** The collector as its dispatcher sees it. */
