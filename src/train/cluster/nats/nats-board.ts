@@ -119,7 +119,7 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
   /** See `Dispatcher.dispatch`. Errors: why there is no connection any more, where that is for good. */
   dispatch(job: Job): boolean {
     this.#link.check();
-    const early = this.#early.get(job.groupId);
+    const early = this.#earlyOf(job);
     if (!early && this.#out.size >= this.#capacity) return false;
     const out = { job, sequence: undefined };
     this.#out.set(job.groupId, out);
@@ -251,8 +251,22 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
     const out = this.#out.get(groupId);
     if (groupId < this.#head) message.ack();
     else if (leader === this.#id) this.#adopt(group, message);
-    else if (out) this.#adopt({ ...group, attempt: out.job.attempt }, message);
-    else this.#early.set(groupId, { group, message });
+    else if (out) {
+      if (isAsNewAs(group, out.job)) this.#adopt({ ...group, attempt: out.job.attempt }, message);
+      else message.ack();
+    } else {
+      this.#early.set(groupId, { group, message });
+      this.#home?.offer();
+    }
+  }
+
+  /** What is there of a job already; what was sampled with older weights is of no use. */
+  #earlyOf(job: Job): { readonly group: PlayedGroup } | undefined {
+    const early = this.#early.get(job.groupId);
+    if (!early || isAsNewAs(early.group, job)) return early;
+    this.#early.delete(job.groupId);
+    early.message.ack();
+    return undefined;
   }
 
   #takeEarly(out: Out): void {
@@ -293,6 +307,13 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
       this.#onTrouble(error as ForgeError);
     }
   }
+}
+
+/** Whether all of a group was sampled with weights as new as a job asks for. */
+function isAsNewAs({ sessions }: PlayedGroup, { version }: Job): boolean {
+  return sessions.every(({ completions }) =>
+    completions.every(({ policyVersions }) => policyVersions[0] >= version),
+  );
 }
 
 function named({ groupId, attempt, version }: Job): Job {

@@ -1,5 +1,5 @@
 /** Where a player gets its groups from a work queue of NATS, and hands them in. */
-import type { Consumer, JsMsg } from "@nats-io/jetstream";
+import type { Consumer, ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/transport-node";
 import { ForgeError } from "../../../../engine/error.ts";
 import type { Verdict } from "../../episode/dispatcher.ts";
@@ -51,6 +51,7 @@ export class NatsJobSource implements JobSource, AsyncDisposable {
   #room = 0;
   #capacity = 0;
   #pulling: Promise<void> | undefined;
+  #messages: ConsumerMessages | undefined;
   #isClosed = false;
   #wake = (): void => {};
 
@@ -114,6 +115,7 @@ export class NatsJobSource implements JobSource, AsyncDisposable {
     this.#cancelling.unsubscribe();
     this.#capacity = 0;
     this.#hello();
+    this.#messages?.stop();
     await this.#pulling;
     for (const { message } of this.#held.values()) message.nak();
     this.#held.clear();
@@ -149,8 +151,10 @@ export class NatsJobSource implements JobSource, AsyncDisposable {
   /** One question; its answer is held whether or not anybody waits for it still. */
   async #pull(consumer: Consumer): Promise<void> {
     try {
-      const message = await consumer.next({ expires: PULL });
-      if (message) this.#accept(message);
+      const messages = await consumer.fetch({ max_messages: 1, expires: PULL });
+      this.#messages = messages;
+      if (this.#isClosed) messages.stop();
+      for await (const message of messages) this.#accept(message);
     } catch {
       // the run may be another by now; it is asked for again, and not at once
       this.#consumer = undefined;

@@ -73,7 +73,7 @@ export class NatsRendezvous implements Rendezvous {
     const manager = new link.sdk.kv.Kvm(link.jetstream);
     const { runId, replicas = 1 } = options;
     const bucket = await link.ask(() =>
-      manager.create(`forge-${runId}`, {
+      manager.create(nameOf(runId), {
         history: 1,
         ttl: FORGET,
         maxValueSize: LONGEST,
@@ -186,11 +186,20 @@ export class NatsRendezvous implements Rendezvous {
   }
 
   async #entries(): Promise<readonly KvEntry[]> {
-    const entries: KvEntry[] = [];
-    for await (const entry of await this.#bucket.history({ key: "node.>" }))
-      if (isThere(entry)) entries.push(entry);
-    return entries;
+    // a watch that begins while others write may never learn that it has seen all
+    const name = nameOf(this.#options.runId);
+    const prefix = `$KV.${name}.`;
+    const { state } = await this.#link.manager.streams.info(`KV_${name}`, {
+      subjects_filter: `${prefix}node.>`,
+    });
+    const keys = Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
+    const entries = await Promise.all(keys.map((key) => this.#bucket.get(key)));
+    return entries.filter(isThere);
   }
+}
+
+function nameOf(runId: string): string {
+  return `forge-${runId}`;
 }
 
 function isThere(entry: KvEntry | null): entry is KvEntry {

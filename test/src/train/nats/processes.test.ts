@@ -1,0 +1,62 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { NatsServer, natsServer, natsTitle, until } from "../../../support/nats-server.ts";
+import { NatsWorld, RUN } from "../../../support/nats-world.ts";
+
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const CHILD = join(import.meta.dirname, "player-child.ts");
+const GROUPS = 200;
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+/** A player, and the groups whose result the server has told it that it has. */
+function player(url: string, name: string): { child: ChildProcess; given: number[] } {
+  const child = spawn(process.execPath, ["--import", TSX, CHILD, url, name], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  children.push(child);
+  const given: number[] = [];
+  if (child.stdout) createInterface(child.stdout).on("line", (line) => given.push(Number(line)));
+  return { child, given };
+}
+
+describe.skipIf(natsServer === undefined)(natsTitle("players in processes"), () => {
+  it("bring 200 groups once each, though one and the server are killed", async () => {
+    await using server = await NatsServer.start();
+    await using world = await NatsWorld.open(server.url);
+    const players = ["one", "two", "three"].map((name) => player(server.url, name));
+    const [victim] = players;
+    await until("all play", () => {
+      world.admit();
+      return players.every(({ given }) => given.length > 0);
+    });
+    const used: number[] = [];
+    while (used.length < GROUPS) {
+      if (used.length === 60) victim?.child.kill("SIGKILL");
+      if (used.length === 120) {
+        await server.kill();
+        await server.start();
+      }
+      used.push(...(await world.collect()));
+      world.commit();
+    }
+    expect(used.toSorted((a, b) => a - b)).toEqual(Array.from({ length: GROUPS }, (_, i) => i));
+    expect([...world.finished.values()].filter((times) => times !== 1)).toEqual([]);
+    // what the server has said that it has was used, or waits, or was another's: it is not lost
+    for (const groupId of players.flatMap(({ given }) => given).filter((id) => id < GROUPS))
+      expect(world.finished.has(groupId)).toBe(true);
+    for (const { child } of players) child.kill("SIGKILL");
+    // what is left are results that no step has used
+    await until("the used ones are gone", async () => {
+      const { state } = await world.link.manager.streams.info(`forge-${RUN}-results`);
+      return state.messages <= 16;
+    });
+  });
+});
