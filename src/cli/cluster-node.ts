@@ -12,6 +12,7 @@ import { bytesText } from "../terminal/units.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
 import { follow } from "../train/cluster/follow.ts";
 import { PoolDoor } from "../train/cluster/pool-door.ts";
+import type { Rendezvous } from "../train/cluster/rendezvous.ts";
 import { playForCluster } from "../train/cluster/rollout-node.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import { createTrainView, type TrainView } from "../train/run/train-view.ts";
@@ -21,6 +22,7 @@ import { openCluster } from "./cluster-opening.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
 import { manifest } from "./manifest.ts";
+import { firstContacts, openRendezvous } from "./node-rendezvous.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import type { NodeFlags } from "./noding.ts";
 
@@ -46,7 +48,8 @@ export async function runClusterNode(
       view.say(
         `node ${cluster.nodeId} of run ${settings.runId.value} listens at ${cluster.address}`,
       );
-      const session = await sessionOf({ cluster, door }, settings, view, signal);
+      await using rendezvous = await openRendezvous(settings, (text) => view.warn(text));
+      const session = await sessionOf({ cluster, door, rendezvous }, settings, view, signal);
       const { stateDir } = settings;
       const config = stateDir.value === undefined ? loaded : inDirectory(loaded, stateDir.value);
       const result = await train({
@@ -109,7 +112,7 @@ async function playAsRollout(
       say(`node ${nodeId} of run ${runId} plays`);
       await playForCluster({
         ...{ loaded, device, client, signal },
-        contacts: settings.contacts.value,
+        contacts: await firstContacts(settings, signal),
         patience: settings.joinTimeout.value,
         onWeights: (step, bytes) => say(`weights of step ${step}, ${bytesText(bytes)}`),
       });
@@ -189,21 +192,29 @@ function wayOf({ sync, wire }: NodeSettings): Pick<ClusterSession, "sync" | "wir
 
 /** Joins whoever answers, or begins a cluster where that is this node's to do. */
 async function sessionOf(
-  { cluster, door }: Pick<ClusterSession, "cluster" | "door">,
+  {
+    cluster,
+    door,
+    rendezvous,
+  }: Pick<ClusterSession, "cluster" | "door"> & { readonly rendezvous: Rendezvous },
   settings: NodeSettings,
   view: TrainView,
   signal: AbortSignal,
 ): Promise<ClusterSession> {
-  const { contacts, founding, joinTimeout, restarts } = settings;
+  const { founding, joinTimeout, restarts } = settings;
   const way = { ...wayOf(settings), cluster, door, onEvent: (text: string) => view.warn(text) };
-  if (founding.value === "at-once") return way;
+  await rendezvous.announce({ node: cluster.nodeId, address: cluster.address });
+  // one that comes back has others to look for, who may be slow to answer
+  const isBack = founding.value === "if-nobody-answers" && restarts.value > 0;
   const end = performance.now() + joinTimeout.value;
   for (;;) {
-    const { contact, error } = await answering(cluster, contacts.value);
-    if (contact !== undefined) return { ...way, contact };
+    const contacts = (await rendezvous.contacts()).map(({ address }) => address);
+    const { contact, error } = await answering(cluster, contacts);
     const isOut = performance.now() > end;
-    // one that comes back has others to look for, who may be slow to answer
-    if (founding.value === "if-nobody-answers" && (restarts.value === 0 || isOut)) return way;
+    if (contact !== undefined || ((!isBack || isOut) && (await rendezvous.mayFound()))) {
+      rendezvous.vouch();
+      return { ...way, ...(contact !== undefined && { contact }) };
+    }
     if (isOut) throw error ?? withoutContact();
     view.phase("waiting", "for a cluster");
     await sleep(RETRY, undefined, { signal });

@@ -38,6 +38,8 @@ export interface NodeSettings extends Meeting {
   /** How often the launcher has started the node again. */
   readonly restarts: Setting<number>;
   readonly tokenFile: Setting<string>;
+  /** File of what the servers of NATS know this node by. */
+  readonly natsCreds: Setting<string | undefined>;
   readonly tlsCert: Setting<string | undefined>;
   readonly tlsKey: Setting<string | undefined>;
   readonly tlsCa: Setting<string | undefined>;
@@ -65,6 +67,7 @@ export interface NodeSettingFlags {
   readonly tokenFile?: string;
   /** Never taken: see {@link nodeSettings}. */
   readonly token?: string;
+  readonly natsCreds?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly tlsCa?: string;
@@ -90,7 +93,7 @@ export interface NodeSettingsOptions {
 export const SETTING_NAMES: readonly string[] = [
   ...["role", "world", "rdzv", "runId", "nodeId", "advertise", "listen", "exposeAll", "tokenFile"],
   ...["tlsCert", "tlsKey", "tlsCa", "ringThreads", "wire", "sync", "heartbeat", "joinTimeout"],
-  "stateDir",
+  ...["stateDir", "natsCreds"],
 ];
 
 const NODE_ID: Rule<string> = {
@@ -150,6 +153,7 @@ export function nodeSettings(
     rank: launch.rank ?? { value: undefined, source: "default" },
     restarts: launch.restarts ?? { value: 0, source: "default" },
     tokenFile: tokenFile(given),
+    natsCreds: given.read("natsCreds", TEXT, undefined),
     ...files,
     ringThreads: given.read("ringThreads", wholeNumber(1, 64), 1),
     wire: given.read("wire", oneOf(["f32", "bf16", "int8"] as const), "f32"),
@@ -230,7 +234,7 @@ function tlsOf({
   return { isMeant: isCertified || tlsCa.value !== undefined, isCertified };
 }
 
-function* warnings(given: Given, { contacts }: Meeting): Generator<string> {
+function* warnings(given: Given, { contacts, servers }: Meeting): Generator<string> {
   const names = [...SETTING_NAMES, "token"];
   for (const { got, meant } of given.slips(names)) {
     yield `${got} means nothing; did you mean ${meant}?`;
@@ -238,6 +242,10 @@ function* warnings(given: Given, { contacts }: Meeting): Generator<string> {
   const clear = contacts.value.find((url) => url.startsWith("ws://") && !isLoopback(url));
   if (clear !== undefined) {
     yield `${clear} is not encrypted: whoever sees the network between reads the token; use wss:// unless it is private`;
+  }
+  const open = servers.value.find((url) => url.startsWith("nats://") && !isLoopback(url));
+  if (open !== undefined) {
+    yield `${open} need not be encrypted: whoever sees the network between may read the credentials; use tls:// unless it is private`;
   }
 }
 

@@ -31,7 +31,7 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     )
     .option(
       "--rdzv <url>",
-      "who is in the cluster: ws://host:port or wss://host:port, or some with commas between (default: the launcher's nodes, else nobody)",
+      "who is in the cluster: ws://host:port or wss://host:port, or some with commas between; or where they meet: nats://host:port, tls://host:port (default: the launcher's nodes, else nobody)",
     )
     .option(
       "--run-id <id>",
@@ -44,6 +44,7 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     )
     .option("--expose-all", "let --listen be all interfaces at once, as in 0.0.0.0:29400")
     .option("--advertise <host:port>", "where others dial this node (default: where it listens)")
+    .option("--nats-creds <path>", "file of what the servers of NATS know this node by")
     .option("--token-file <path>", "file with the run's token, or that of its rollout nodes")
     .addOption(new Option("--token <text>").hideHelp())
     .option("--tls-cert <path>", "this node's certificate, in PEM, which names its id")

@@ -8,11 +8,13 @@ import { ADDRESS, CONTACTS, PLACE, type Place, YES_NO } from "./rule.ts";
 export interface Meeting {
   /** Other nodes, to be asked in this order: ws://host:port or wss://host:port. */
   readonly contacts: Setting<readonly string[]>;
+  /** Servers of NATS, through which nodes find each other where there are no contacts: nats://host:port or tls://host:port. */
+  readonly servers: Setting<readonly string[]>;
   /**
    * Whether this node may begin a cluster: `at-once`, as there is nobody to ask; `if-nobody-answers`, as it is the one whom
-   * the others look for; `never`.
+   * the others look for; `as-agreed`, by one of those who meet through NATS; `never`.
    */
-  readonly founding: Setting<"at-once" | "if-nobody-answers" | "never">;
+  readonly founding: Setting<"at-once" | "if-nobody-answers" | "as-agreed" | "never">;
   /** An address, or a name of this machine; port 0 is any that is free. */
   readonly listen: Setting<Place>;
   /** Whether it may be all interfaces at once. */
@@ -36,6 +38,7 @@ export interface MeetingOptions {
 interface Situation extends MeetingOptions {
   readonly launch: Launch;
   readonly contacts: Setting<readonly string[]>;
+  readonly servers: Setting<readonly string[]>;
   /** Whether it is a trainer, and the first of its launcher's nodes. */
   readonly isFirst: boolean;
 }
@@ -45,9 +48,9 @@ const MOST_CONTACTS = 16;
 
 /** Errors    `config_invalid`. */
 export function meetingOf(given: Given, launch: Launch, options: MeetingOptions): Meeting {
-  const contacts = contactsOf(given, launch, options);
+  const { contacts, servers } = placesOf(given, launch, options);
   const isFirst = options.role === "trainer" && launch.rank?.value === 0;
-  const situation = { ...options, launch, contacts, isFirst };
+  const situation = { ...options, launch, contacts, servers, isFirst };
   const exposeAll = given.read("exposeAll", YES_NO, false);
   const listen = listenOf(given, situation, exposeAll.value);
   const advertise = advertiseOf(given, situation, listen.value);
@@ -60,9 +63,28 @@ export function meetingOf(given: Given, launch: Launch, options: MeetingOptions)
   const others = contacts.value.filter((url) => !isOwn(url) && !(isNamed && url === first));
   return {
     contacts: { ...contacts, value: others },
+    servers,
     founding: foundingOf(situation, isContact),
     ...{ listen, exposeAll, advertise },
   };
+}
+
+/** Whom to ask, or where it is written who can be asked. */
+function placesOf(
+  given: Given,
+  launch: Launch,
+  options: MeetingOptions,
+): Pick<Meeting, "contacts" | "servers"> {
+  const { value, source } = contactsOf(given, launch, options);
+  const servers = value.filter((url) => /^(nats|tls):/.test(url));
+  if (servers.length === 0) return { contacts: { value, source }, servers: { value: [], source } };
+  if (servers.length === value.length)
+    return { contacts: { value: [], source }, servers: { value, source } };
+  throw refusal(`${source} names nodes and servers of NATS.`, {
+    got: value.join(","),
+    why: "nodes that look in two places may begin two clusters",
+    fix: "give either ws://host:port of nodes, or nats://host:port of servers, and the same to all nodes",
+  });
 }
 
 function contactsOf(
@@ -76,13 +98,7 @@ function contactsOf(
   const hint = launch.contacts && { value: urls ?? "", source: launch.contacts.source };
   const contacts = given.read("rdzv", CONTACTS, [], hint);
   for (const url of contacts.value) {
-    if (/^(nats|tls):/.test(url)) {
-      throw refusal(`${contacts.source} names a server of NATS.`, {
-        got: url,
-        why: "meeting by NATS is not built yet; nodes meet by each other's addresses",
-        fix: "give ws://host:port of the first node",
-      });
-    }
+    if (/^(nats|tls):/.test(url)) continue;
     const isSecure = url.startsWith("wss:");
     if (isSecure && role === "trainer" && !tls.isCertified) {
       throw refusal(`${contacts.source} is wss://, and this node has no certificate.`, {
@@ -125,7 +141,7 @@ function fixedPort({ role, launch, contacts, isFirst }: Situation): number {
 
 function advertiseOf(
   given: Given,
-  { role, tls, launch, contacts }: Situation,
+  { role, tls, launch, contacts, servers }: Situation,
   { host, port }: Place,
 ): Setting<string | undefined> {
   const scheme = tls.isCertified ? "wss" : "ws";
@@ -143,7 +159,7 @@ function advertiseOf(
       fix: "give --advertise host:port",
     });
   }
-  const far = contacts.value.find((url) => !isLoopback(url));
+  const far = [...contacts.value, ...servers.value].find((url) => !isLoopback(url));
   if (far !== undefined && isLoopback(`ws://${addressText({ host, port })}`)) {
     throw refusal("the others cannot reach this node.", {
       got: `it listens on ${host}, and is to meet them at ${far}`,
@@ -155,9 +171,13 @@ function advertiseOf(
 }
 
 function foundingOf(
-  { role, contacts, launch, isFirst }: Situation,
+  { role, contacts, servers, launch, isFirst }: Situation,
   isContact: boolean,
 ): Meeting["founding"] {
+  if (servers.value.length > 0) {
+    if (role === "rollout") return { value: "never", source: "role" };
+    return { value: "as-agreed", source: servers.source };
+  }
   const isAlone = contacts.value.length === 0;
   const rank = launch.rank ?? { value: 0, source: "default" };
   if (isAlone && (role === "rollout" || rank.value > 0)) {
@@ -175,7 +195,7 @@ function foundingOf(
 
 /** Whether a URL is of this machine alone. */
 export function isLoopback(url: string): boolean {
-  return /^wss?:\/\/(127\.\d|localhost:|\[::1\])/.test(url);
+  return /^(wss?|nats|tls):\/\/(127\.\d|localhost:|\[::1\])/.test(url);
 }
 
 function isWildcard(host: string): boolean {

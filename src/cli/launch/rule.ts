@@ -123,7 +123,8 @@ export const PLACE: Rule<Place> = {
 
 /** ws://host:port or wss://host:port, one or some, and NATS. */
 export const CONTACTS: Rule<readonly string[]> = {
-  allowed: "ws://host:port or wss://host:port, or some of them with commas between",
+  allowed:
+    "ws://host:port or wss://host:port, or nats://host:port or tls://host:port, or some of them with commas between",
   parse: (text) => {
     const urls = text.split(",").map((part) => {
       const [, scheme, address = ""] = /^(wss?|nats|tls):\/\/([^/]+)\/?$/.exec(part.trim()) ?? [];

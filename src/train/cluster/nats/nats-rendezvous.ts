@@ -4,7 +4,7 @@ import type { KV, KvEntry } from "@nats-io/kv";
 import { z } from "zod";
 import type { ForgeError } from "../../../../engine/error.ts";
 import type { Contact, Rendezvous } from "../rendezvous.ts";
-import { type NatsLink, refusalOf } from "./connection.ts";
+import { NatsLink, type NatsOptions, refusalOf } from "./connection.ts";
 
 /** Options of {@link NatsRendezvous.open}. */
 export interface NatsRendezvousOptions {
@@ -60,12 +60,29 @@ export class NatsRendezvous implements Rendezvous {
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
   #isSuperseded = false;
+  #ownsLink = false;
 
   private constructor(link: NatsLink, bucket: KV, options: NatsRendezvousOptions) {
     this.#link = link;
     this.#bucket = bucket;
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? 10_000;
+  }
+
+  /** As {@link open}, over a connection of its own, which it closes. Errors: those of `NatsLink.open` too. */
+  static async connect(
+    server: Omit<NatsOptions, "name">,
+    options: NatsRendezvousOptions,
+  ): Promise<NatsRendezvous> {
+    const link = await NatsLink.open({ ...server, name: `forge-gpu ${options.node}` });
+    try {
+      const rendezvous = await NatsRendezvous.open(link, options);
+      rendezvous.#ownsLink = true;
+      return rendezvous;
+    } catch (error) {
+      await link[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Opens the run's bucket, or makes it. Errors: those of `NatsLink.ask`. */
@@ -129,9 +146,9 @@ export class NatsRendezvous implements Rendezvous {
     clearInterval(this.#timer);
     await this.#beating;
     const own = this.#own;
-    if (!own || this.#link.connection.isClosed()) return;
     // whoever is not reached finds that it is gone by its silence
-    await this.#link.ask(() => this.#bucket.purge(keyOf(own.node))).catch(() => {});
+    if (own) await this.#link.ask(() => this.#bucket.purge(keyOf(own.node))).catch(() => {});
+    if (this.#ownsLink) await this.#link[Symbol.asyncDispose]();
   }
 
   async #beat(): Promise<void> {
