@@ -72,7 +72,13 @@ export class NatsWorld implements AsyncDisposable {
     const desk = new RequestDesk({} as Sampler);
     this.#collector = new Collector({
       ...{ environment, desk, language: languageOf({ tokenizer }, 8), sampling: { length: 8 } },
-      ...{ scheduler: this.#scheduler, pool: this.#pool, clock: wallClock(), groupSize: 2, seed: 1 },
+      ...{
+        scheduler: this.#scheduler,
+        pool: this.#pool,
+        clock: wallClock(),
+        groupSize: 2,
+        seed: 1,
+      },
       ...{ elsewhere: board, localGroups: () => 0 },
     });
   }

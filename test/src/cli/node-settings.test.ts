@@ -61,10 +61,27 @@ describe("a node that is started by hand", () => {
       ...{ role: "trainer", world: { min: 1, max: 1024 }, contacts: [], founding: "at-once" },
       ...{ runId: NONCE, nodeId: "lab-7-00112233", rank: undefined, restarts: 0 },
       ...{ listen: { host: "127.0.0.1", port: 0 }, exposeAll: false, advertise: undefined },
+      ...{ servers: [], natsCreds: undefined },
       ...{ tokenFile: "/secret/token", tlsCert: undefined, tlsKey: undefined, tlsCa: undefined },
       ...{ ringThreads: 1, wire: "f32", sync: { kind: "zero1" } },
       ...{ heartbeat: 500, joinTimeout: 60_000, stateDir: undefined, warnings: [] },
     });
+  });
+
+  it("meets the others through NATS", () => {
+    const rdzv = "nats://127.0.0.1:4222,tls://localhost:4223";
+    const read = values(settings({ rdzv, runId: "r" }));
+    expect(read).toMatchObject({ contacts: [], servers: rdzv.split(","), founding: "as-agreed" });
+    // whatever its rank
+    const ranked = settings({ rdzv, runId: "r" }, TORCHRUN);
+    expect(ranked.founding).toEqual({ value: "as-agreed", source: "--rdzv" });
+    expect(ranked.contacts.value).toEqual([]);
+    expect(settings({ role: "rollout", rdzv, runId: "r" }).founding.value).toBe("never");
+    const far = settings({ rdzv: "nats://10.0.0.9:4222", runId: "r", listen: "eth0" });
+    expect(far.warnings.join()).toContain("use tls://");
+    expect(settings({ rdzv: "tls://10.0.0.9:4222", runId: "r", listen: "eth0" }).warnings).toEqual(
+      [],
+    );
   });
 
   it("takes every flag, and every variable behind it", () => {
@@ -72,7 +89,7 @@ describe("a node that is started by hand", () => {
       ...{ role: "trainer", world: "2:4", rdzv: "ws://127.0.0.1:7000,ws://localhost:7001" },
       ...{ runId: "night 7", nodeId: "a.b_c-1", advertise: "10.0.0.7:8000", listen: "lo:8000" },
       ...{ ringThreads: "8", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
-      ...{ joinTimeout: "2m", stateDir: "/var/state", tokenFile: "/t" },
+      ...{ joinTimeout: "2m", stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c" },
     };
     const read = settings(flags);
     expect(values(read)).toMatchObject({
@@ -80,7 +97,7 @@ describe("a node that is started by hand", () => {
       ...{ runId: runIdOf("named night 7"), nodeId: "a.b_c-1", advertise: "ws://10.0.0.7:8000" },
       ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, wire: "int8" },
       ...{ sync: { kind: "diloco", steps: 50 }, heartbeat: 1500, joinTimeout: 120_000 },
-      ...{ stateDir: "/var/state", tokenFile: "/t", founding: "never" },
+      ...{ stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c", founding: "never" },
     });
     expect(read.ringThreads.source).toBe("--ring-threads");
     const env = Object.fromEntries(
@@ -369,7 +386,9 @@ describe("refuses, and says what is allowed", () => {
     ["a scheme", { rdzv: "http://h:1", runId: "r" }, "ws://host:port"],
     ["no port", { rdzv: "ws://h", runId: "r" }, "ws://host:port"],
     ["one of two", { rdzv: "ws://h:1,", runId: "r" }, "ws://host:port"],
-    ["NATS", { rdzv: "nats://h:4222", runId: "r" }, "not built yet"],
+    ["NATS from afar", { rdzv: "nats://h:4222", runId: "r" }, "cannot reach this node"],
+    ["NATS without a run", { rdzv: "nats://localhost:4222" }, "--run-id nor FORGE_RUN_ID"],
+    ["NATS and nodes", { rdzv: "nats://h:4222,ws://h:1", runId: "r" }, "either ws://"],
     ["no run id", { rdzv: "ws://127.0.0.1:1" }, "--run-id nor FORGE_RUN_ID"],
     ["no token", { tokenFile: undefined as unknown as string }, "--token-file"],
     ["all interfaces", { listen: "0.0.0.0:1" }, "--expose-all"],

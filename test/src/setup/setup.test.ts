@@ -1,6 +1,14 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -104,6 +112,39 @@ describe("packagesAreInstalled", () => {
     expect(packagesAreInstalled(tree("old", { "node_modules/a": { version: "0.9.0" } }))).toBe(
       false,
     );
+  });
+});
+
+describe("prepareNats", () => {
+  const module = join(repository, "src/setup/nats.mjs");
+
+  /** What another process finds, whose PATH is one folder. */
+  function found(cache: string, path: string): { path: string; version: string } | null {
+    const script = `
+      import { knownNats, prepareNats } from ${JSON.stringify(module)};
+      const before = knownNats();
+      if (!before) prepareNats({ say() {}, user: true });
+      process.stdout.write(JSON.stringify(knownNats()));`;
+    const done = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      env: { ...process.env, XDG_CACHE_HOME: cache, PATH: path },
+      encoding: "utf8",
+    });
+    return done.status === 0 ? JSON.parse(done.stdout) : null;
+  }
+
+  it.skipIf(process.platform === "win32")("records a server in the PATH, while it is there", () => {
+    const cache = folder("nats-cache", { "forge-gpu/x": "" });
+    const place = (name: string): string => {
+      const path = folder(name, { "nats-server": `#!/bin/sh\necho "nats-server: ${name}"\n` });
+      chmodSync(join(path, "nats-server"), 0o755);
+      return path;
+    };
+    const [one, two] = [place("v1"), place("v2")];
+    expect(found(cache, one)).toMatchObject({ version: "nats-server: v1" });
+    // what is recorded holds, whatever the PATH is now
+    expect(found(cache, two)).toMatchObject({ path: join(one, "nats-server") });
+    rmSync(one, { recursive: true });
+    expect(found(cache, two)).toMatchObject({ version: "nats-server: v2" });
   });
 });
 

@@ -100,6 +100,11 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
     return { out, capacity: this.#capacity, kept, early };
   }
 
+  /** Players whose lease holds. */
+  get players(): number {
+    return this.#players.size;
+  }
+
   /** See `Dispatcher.attach`. */
   attach(home: GroupHome): void {
     this.#home = home;

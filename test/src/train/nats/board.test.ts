@@ -32,6 +32,7 @@ describe.skipIf(natsServer === undefined)(natsTitle("NatsBoard and NatsJobSource
     await using world = await NatsWorld.open(server.url);
     await using _one = await NatsPlayer.open(server.url, "one");
     await using _two = await NatsPlayer.open(server.url, "two");
+    await until("both are there", () => world.board.players === 2);
     const used: number[] = [];
     for (let step = 0; step < 10; step++) {
       used.push(...(await world.collect()));

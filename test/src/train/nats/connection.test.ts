@@ -67,10 +67,12 @@ describe.skipIf(natsServer === undefined)(natsTitle("NatsLink"), () => {
     await expect(asked).rejects.toMatchObject({ code: "nats_unreachable" });
     await server.start();
     for (let isBack = false; !isBack; ) {
-      isBack = await link.ask(() => link.manager.getAccountInfo()).then(
-        () => true,
-        () => false,
-      );
+      isBack = await link
+        .ask(() => link.manager.getAccountInfo())
+        .then(
+          () => true,
+          () => false,
+        );
     }
   });
 
