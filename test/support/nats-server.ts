@@ -97,7 +97,7 @@ export class NatsServer implements AsyncDisposable {
 
 /** Until it holds, however busy the machine is. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 60_000;
+  const end = performance.now() + 30_000;
   while (!(await holds())) {
     if (performance.now() > end) throw new Error(`it never came to be that ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

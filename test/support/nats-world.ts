@@ -19,7 +19,10 @@ export const RUN = "0123456789abcdef0123456789abcdef";
 /** Groups in flight, and of a step. */
 const [SLOTS, STEP] = [16, 4];
 
-const scheduling = { slots: SLOTS, groupsPerStep: STEP, window: 8 };
+/** How far beyond the oldest group a step may look. */
+export const WINDOW = 8;
+
+const scheduling = { slots: SLOTS, groupsPerStep: STEP, window: WINDOW };
 const { tokenizer } = newTokenizer({ kind: "characters", alphabet: "ab", chat: false });
 
 const environment = defineEnvironment<number>({

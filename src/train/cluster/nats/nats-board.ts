@@ -191,15 +191,18 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
     if (this.#players.size === 0) this.#lose([...this.#out.values()]);
   }
 
-  /** Finds groups that are neither in a queue nor with a player, as when a server has lost its store. */
+  /** Frees what is used, and finds groups that are neither in a queue nor with a player, as when a server has lost its store. */
   async #findLost(): Promise<void> {
     const { manager } = this.#link;
     const { jobs, results } = this.#names;
     try {
       const { state } = await this.#link.ask(() => manager.streams.info(jobs.stream));
-      const { num_pending } = await this.#link.ask(() =>
+      const { num_pending, ack_floor } = await this.#link.ask(() =>
         manager.consumers.info(results.stream, results.consumer),
       );
+      // a server that was killed may keep what was acknowledged, and would be full of it some day
+      const seq = ack_floor.stream_seq + 1;
+      await this.#link.ask(() => manager.streams.purge(results.stream, { seq }));
       const stored = [...this.#out.values()].filter(({ sequence }) => sequence !== undefined);
       const missing = state.messages + num_pending === 0 ? stored : [];
       this.#lose(missing.filter((out) => this.#suspects.has(out)));
