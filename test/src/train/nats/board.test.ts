@@ -6,7 +6,7 @@ import { namesOf } from "../../../../src/train/cluster/nats/streams.ts";
 import { rejectionOf } from "../../../support/errors.ts";
 import { NatsPlayer } from "../../../support/nats-player.ts";
 import { NatsServer, natsServer, natsTitle, until } from "../../../support/nats-server.ts";
-import { encodedGroup, NatsWorld, RUN } from "../../../support/nats-world.ts";
+import { encodedGroup, NatsWorld, RUN, WINDOW } from "../../../support/nats-world.ts";
 
 const names = namesOf(RUN);
 const never = new AbortController().signal;
@@ -38,7 +38,9 @@ describe.skipIf(natsServer === undefined)(natsTitle("NatsBoard and NatsJobSource
       used.push(...(await world.collect()));
       world.commit();
     }
-    expect(used.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, i) => i));
+    expect(new Set(used).size).toBe(40);
+    // a step may take a group before an older one, within the window
+    expect(Math.max(...used)).toBeLessThan(40 + WINDOW);
     expect([...world.finished.values()].every((times) => times === 1)).toBe(true);
     expect(world.troubles).toEqual([]);
     await world.board[Symbol.asyncDispose]();
