@@ -49,11 +49,16 @@ describe.skipIf(natsServer === undefined)(natsTitle("NatsBoard and NatsJobSource
   });
 
   it("keep results until the step that used them is committed", async () => {
-    await using world = await NatsWorld.open(server.url);
+    await using world = await NatsWorld.open(server.url, { leaseMs: 300 });
     await using player = await NatsPlayer.open(server.url, "one", { room: 16 });
     world.admit();
     await until("all are in", () => world.finished.size === 16);
     await world.collect();
+    // they are not sent again to who has them, however long the step takes
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const { stream, consumer } = names.results;
+    const info = await world.link.manager.consumers.info(stream, consumer);
+    expect(info.num_redelivered).toBe(0);
     expect(await stored(world)).toBe(16);
     expect(world.board.stats).toEqual({ out: 0, capacity: 16, kept: 16, early: 0 });
     world.commit();
