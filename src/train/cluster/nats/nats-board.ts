@@ -202,7 +202,8 @@ export class NatsBoard implements Dispatcher, AsyncDisposable {
       );
       // a server that was killed may keep what was acknowledged, and would be full of it some day
       const seq = ack_floor.stream_seq + 1;
-      await this.#link.ask(() => manager.streams.purge(results.stream, { seq }));
+      // below 1 there is nothing, which the server takes for everything
+      if (seq > 1) await this.#link.ask(() => manager.streams.purge(results.stream, { seq }));
       const stored = [...this.#out.values()].filter(({ sequence }) => sequence !== undefined);
       const missing = state.messages + num_pending === 0 ? stored : [];
       this.#lose(missing.filter((out) => this.#suspects.has(out)));
