@@ -22,7 +22,7 @@ import { openCluster } from "./cluster-opening.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
 import { manifest } from "./manifest.ts";
-import { firstContacts, openRendezvous } from "./node-rendezvous.ts";
+import { firstContacts, openPool, openRendezvous } from "./node-rendezvous.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import type { NodeFlags } from "./noding.ts";
 
@@ -49,14 +49,18 @@ export async function runClusterNode(
         `node ${cluster.nodeId} of run ${settings.runId.value} listens at ${cluster.address}`,
       );
       await using rendezvous = await openRendezvous(settings, (text) => view.warn(text));
-      const session = await sessionOf({ cluster, door, rendezvous }, settings, view, signal);
+      await using pool = await openPool(settings);
+      const found = await sessionOf({ cluster, door, rendezvous }, settings, view, signal);
+      const session = { ...found, ...(pool && { pool }) };
       const { stateDir } = settings;
       const config = stateDir.value === undefined ? loaded : inDirectory(loaded, stateDir.value);
       const result = await train({
         ...{ loaded: config, device, view, signal, cluster: session, version: manifest.version },
       });
-      if (result.ended === "done") await cluster.finish();
-      else await cluster.depart();
+      if (result.ended === "done") {
+        await cluster.finish();
+        await pool?.finish();
+      } else await cluster.depart();
       view.end(`run  ${result.directory}`);
       if (flags.json) printJson(result);
     } finally {
@@ -109,10 +113,12 @@ async function playAsRollout(
     try {
       const { nodeId, runId, token, tls } = await identityOf(settings);
       using client = new NodeClient({ nodeId, runId, token, role: "rollout", ...(tls && { tls }) });
+      await using pool = await openPool(settings);
       say(`node ${nodeId} of run ${runId} plays`);
       await playForCluster({
         ...{ loaded, device, client, signal },
         contacts: await firstContacts(settings, signal),
+        ...(pool && { pool }),
         patience: settings.joinTimeout.value,
         onWeights: (step, bytes) => say(`weights of step ${step}, ${bytesText(bytes)}`),
       });

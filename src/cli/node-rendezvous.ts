@@ -1,5 +1,7 @@
 /** Where a node meets the others, by its settings. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { NatsLink, type NatsOptions } from "../train/cluster/nats/connection.ts";
+import { NatsPool } from "../train/cluster/nats/nats-pool.ts";
 import { NatsRendezvous } from "../train/cluster/nats/nats-rendezvous.ts";
 import { GivenRendezvous, type Rendezvous } from "../train/cluster/rendezvous.ts";
 import type { NodeSettings } from "./node-settings.ts";
@@ -16,25 +18,23 @@ export async function openRendezvous(
   settings: NodeSettings,
   onTrouble: (text: string) => void,
 ): Promise<Rendezvous> {
-  const { contacts, founding, servers, natsCreds, joinTimeout, tlsCert, tlsKey, tlsCa } = settings;
+  const { contacts, founding, servers } = settings;
   if (founding.value === "as-agreed" || servers.value.length > 0) {
-    const [cert, key, ca] = [tlsCert.value, tlsKey.value, tlsCa.value];
-    const isSecret = servers.value.some((url) => url.startsWith("tls:"));
-    const files = { ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) };
-    return NatsRendezvous.connect(
-      {
-        ...{ servers: servers.value, patience: joinTimeout.value },
-        ...(natsCreds.value !== undefined && { credentials: natsCreds.value }),
-        ...(isSecret && { tls: files }),
-      },
-      {
-        ...{ runId: settings.runId.value, node: settings.nodeId.value },
-        onTrouble: (trouble) =>
-          onTrouble(trouble === "superseded" ? SUPERSEDED : (trouble.message.split("\n")[0] ?? "")),
-      },
-    );
+    return NatsRendezvous.connect(serverOf(settings), {
+      ...{ runId: settings.runId.value, node: settings.nodeId.value },
+      onTrouble: (trouble) =>
+        onTrouble(trouble === "superseded" ? SUPERSEDED : (trouble.message.split("\n")[0] ?? "")),
+    });
   }
   return new GivenRendezvous(contacts.value, founding.value);
+}
+
+/** The queues of a run at the servers of NATS that the settings name; undefined where they name none. Errors: as {@link openRendezvous}. */
+export async function openPool(settings: NodeSettings): Promise<NatsPool | undefined> {
+  if (settings.servers.value.length === 0) return undefined;
+  const [runId, node] = [settings.runId.value, settings.nodeId.value];
+  const link = await NatsLink.open({ ...serverOf(settings), name: `forge-gpu pool ${node}` });
+  return new NatsPool(link, { runId, node });
 }
 
 /** Addresses of nodes that may be in the cluster, once there are any, or until the node would give up. */
@@ -55,3 +55,15 @@ export async function firstContacts(
 
 const SUPERSEDED =
   "another cluster of this run was begun while this node did not reach NATS: end one of the two";
+
+function serverOf(settings: NodeSettings): Omit<NatsOptions, "name"> {
+  const { servers, natsCreds, joinTimeout, tlsCert, tlsKey, tlsCa } = settings;
+  const [cert, key, ca] = [tlsCert.value, tlsKey.value, tlsCa.value];
+  const isSecret = servers.value.some((url) => url.startsWith("tls:"));
+  const files = { ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) };
+  return {
+    ...{ servers: servers.value, patience: joinTimeout.value },
+    ...(natsCreds.value !== undefined && { credentials: natsCreds.value }),
+    ...(isSecret && { tls: files }),
+  };
+}

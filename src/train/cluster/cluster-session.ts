@@ -3,6 +3,7 @@ import type { Cluster, WireType } from "../../../cluster/index.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
 import type { Together } from "../together.ts";
 import { ClusterSteps } from "./cluster-steps.ts";
+import { EmbeddedPool, type GroupPool } from "./group-pool.ts";
 import type { PoolDoor } from "./pool-door.ts";
 import { RingExchange, type Sync } from "./ring-exchange.ts";
 import { SharedState } from "./shared-state.ts";
@@ -19,11 +20,14 @@ export interface ClusterSession {
   readonly onEvent: (text: string) => void;
   /** Its routes are among those of the cluster. */
   readonly door: PoolDoor;
+  /** How groups travel. Default: players ask at the door of whoever leads. */
+  readonly pool?: GroupPool;
 }
 
 /** A session as training sees it. */
 export function togetherIn(session: ClusterSession): Together {
   const { cluster, contact, door, sync, wire, onEvent } = session;
+  const { pool = new EmbeddedPool(door, cluster.client) } = session;
   let exchange: RingExchange | undefined;
   return {
     get isLeading(): boolean {
@@ -40,7 +44,7 @@ export function togetherIn(session: ClusterSession): Together {
       const { optimizer } = parts.learner;
       const state = new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
       return new ClusterSteps({
-        ...{ ...parts, cluster, state, door, exchange, onEvent },
+        ...{ ...parts, cluster, state, pool, exchange, onEvent },
         ...(contact !== undefined && { contact }),
       });
     },

@@ -1,13 +1,11 @@
 /** The steps of a training that several nodes make together. */
 import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
-import { wallClock } from "../../pool/clock.ts";
 import type { SharedSteps, TogetherParts } from "../together.ts";
 import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
 import type { OnPhase } from "../training.ts";
-import { type Collecting, HttpJobSource } from "./http-job-source.ts";
-import { JobBoard } from "./job-board.ts";
+import type { GroupBoard, GroupPool } from "./group-pool.ts";
+import type { Collecting } from "./http-job-source.ts";
 import type { Player } from "./player.ts";
-import type { PoolDoor } from "./pool-door.ts";
 import type { RingExchange } from "./ring-exchange.ts";
 import type { SharedState } from "./shared-state.ts";
 import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
@@ -17,7 +15,7 @@ export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange"> {
   readonly cluster: Cluster;
   readonly state: SharedState;
   readonly exchange: RingExchange;
-  readonly door: PoolDoor;
+  readonly pool: GroupPool;
   /** A node to ask to be let in. */
   readonly contact?: string;
   /** What people should know. */
@@ -32,9 +30,6 @@ interface Offered {
 
 type MoveOrder = Extract<Order, { type: "move" }>;
 
-/** Milliseconds that a player may be silent: it trains meanwhile, too. One whose process is gone is silent as well. */
-const LEASE_MS = 30_000;
-
 /** Milliseconds that the moments of all others may take. */
 const GATHER_MS = 60_000;
 
@@ -45,6 +40,7 @@ const GATHER_MS = 60_000;
 export class ClusterSteps implements SharedSteps {
   readonly #options: ClusterStepsOptions;
   #trainer: Trainer<unknown> | undefined;
+  #board: GroupBoard | undefined;
   #player: Player<unknown> | undefined;
   /** Of the step that is next. */
   #offered: Offered | undefined;
@@ -110,8 +106,8 @@ export class ClusterSteps implements SharedSteps {
   /** What a checkpoint has to say of the trainer. All moments are on the GPU then. */
   async checkpoint(): Promise<TrainerSnapshot> {
     await this.#options.state.gatherMoments(AbortSignal.timeout(GATHER_MS));
-    this.#trainer ??= this.#openTrainer();
-    return this.#trainer.checkpoint();
+    const trainer = this.#trainer ?? (await this.#openTrainer());
+    return trainer.checkpoint();
   }
 
   async close(): Promise<void> {
@@ -141,9 +137,9 @@ export class ClusterSteps implements SharedSteps {
 
   /** Plays what whoever leads hands out. */
   async #play(news: AbortSignal, onPhase: OnPhase): Promise<void> {
-    const { cluster, openPlayer } = this.#options;
+    const { pool, openPlayer } = this.#options;
     onPhase("sampling");
-    this.#player ??= openPlayer(new HttpJobSource(cluster.client, () => this.#leader));
+    this.#player ??= openPlayer(pool.source(() => this.#leader));
     await this.#player.play(news);
   }
 
@@ -158,15 +154,15 @@ export class ClusterSteps implements SharedSteps {
   /** Collects the episodes of the next step, and says so. */
   async #collect(news: AbortSignal): Promise<void> {
     await this.#dropPlayer();
-    if (!this.#trainer) {
-      this.#trainer = this.#openTrainer();
-      await this.#trainer.resume();
+    let trainer = this.#trainer;
+    if (!trainer) {
+      trainer = await this.#openTrainer();
+      await trainer.resume();
     }
-    const trainer = this.#trainer;
-    const { cluster, door } = this.#options;
+    const { cluster } = this.#options;
     // they have trained, and could not ask
     for (const member of cluster.record.members)
-      if (member !== cluster.nodeId) door.board?.alive(member);
+      if (member !== cluster.nodeId) this.#board?.alive?.(member);
     try {
       const collected = await trainer.collect(news);
       const memory = this.#options.learner.algorithm.memory?.read() ?? null;
@@ -265,15 +261,16 @@ export class ClusterSteps implements SharedSteps {
     return true;
   }
 
-  #openTrainer(): Trainer<unknown> {
-    const { openTrainer, slots, door } = this.#options;
-    const board = new JobBoard({ clock: wallClock(), leaseMs: LEASE_MS });
+  async #openTrainer(): Promise<Trainer<unknown>> {
+    const { openTrainer, slots, pool } = this.#options;
+    const board = await pool.open(slots);
+    this.#board = board;
     // as many for each: who is done sooner is handed more
     const localGroups = (): number => Math.ceil(slots / (1 + board.players));
     const from = this.#last?.trainer ?? this.#first;
     const trainer = openTrainer(from, { elsewhere: board, localGroups });
     if (this.#last) trainer.stepped();
-    door.board = board;
+    this.#trainer = trainer;
     return trainer;
   }
 
@@ -285,12 +282,11 @@ export class ClusterSteps implements SharedSteps {
 
   async #dropTrainer(): Promise<void> {
     const trainer = this.#trainer;
-    const { door } = this.#options;
-    this.#trainer = undefined;
+    const board = this.#board;
+    [this.#trainer, this.#board] = [undefined, undefined];
     this.#withdraw();
-    door.board?.[Symbol.dispose]();
-    door.board = undefined;
     await trainer?.close();
+    await board?.[Symbol.asyncDispose]();
   }
 }
 

@@ -17,6 +17,7 @@ import { determinismOf } from "../determinism.ts";
 import { episodeTimeoutOf, openRollout, samplingOf } from "../episode/playing.ts";
 import { openPolicy } from "../policy/policy.ts";
 import { environmentOf } from "../train.ts";
+import type { GroupPool } from "./group-pool.ts";
 import { type Collecting, HttpJobSource } from "./http-job-source.ts";
 import { Player } from "./player.ts";
 import { readManifest } from "./state-manifest.ts";
@@ -33,6 +34,8 @@ export interface RolloutNodeOptions {
   /** Milliseconds without any node that answers, after which it gives up. */
   readonly patience: number;
   readonly signal: AbortSignal;
+  /** How groups travel. Default: asked for at the door of whoever leads. */
+  readonly pool?: Pick<GroupPool, "source">;
   /** Told of new weights: the steps that they have. */
   readonly onWeights?: (step: number, bytes: number) => void;
 }
@@ -70,7 +73,9 @@ export async function playForCluster(options: RolloutNodeOptions): Promise<void>
     sampling: samplingOf(config, rollout),
     groups: Math.max(1, Math.ceil(batch / groupSize)),
     ...episodeTimeoutOf(rollout, environment, config),
-    source: new HttpJobSource(options.client, () => weights.leader),
+    source:
+      options.pool?.source(() => weights.leader) ??
+      new HttpJobSource(options.client, () => weights.leader),
     whenVersion: async (version, ended) => {
       while (player.playing > 0) await sleep(LOOK / 10, undefined, { signal: ended });
       rollout.sampler.policyVersion = await weights.fetch(version, ended);
