@@ -1,7 +1,24 @@
 /** A WebSocket under a connection. */
-import type { RawData, WebSocket } from "ws";
 import { type CloseCode, closeCodeOf, printable } from "./close-code.ts";
 import type { Link, LinkEvents } from "./connection.ts";
+
+/** What is needed of a WebSocket of `ws`, whose own types are not this package's to hand on. */
+export interface MessageSocket {
+  readonly readyState: number;
+  readonly OPEN: number;
+  readonly CLOSED: number;
+  readonly bufferedAmount: number;
+  once(event: "close", listener: (code: number, reason: Buffer) => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "message", listener: (data: unknown, isBinary: boolean) => void): unknown;
+  on(event: "ping", listener: (data: Buffer) => void): unknown;
+  on(event: "pong", listener: () => void): unknown;
+  send(text: string): void;
+  ping(): void;
+  pong(data: Buffer): void;
+  close(code: number, reason: string): void;
+  terminate(): void;
+}
 
 /** What comes out of a WebSocket. */
 export interface WebSocketEvents {
@@ -11,9 +28,9 @@ export interface WebSocketEvents {
 }
 
 export class WebSocketLink implements Link {
-  readonly #socket: WebSocket;
+  readonly #socket: MessageSocket;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: MessageSocket) {
     this.#socket = socket;
   }
 
@@ -42,7 +59,7 @@ export class WebSocketLink implements Link {
   /** Hands over what comes. */
   receive(events: WebSocketEvents): void {
     // the binary type is never set to another
-    this.#socket.on("message", (data: RawData, isBinary) => {
+    this.#socket.on("message", (data, isBinary) => {
       events.message(data as Buffer, isBinary);
     });
     this.#socket.on("ping", (data) => events.ping(data));
