@@ -99,11 +99,11 @@ const LANES = [
     ["dead code", () => node("node_modules/knip/bin/knip.js")],
     ["browser tests", () => vitest("browser")],
     ["package", () => node("test/repository/package.mjs")],
+    ["docs", () => vitest("docs")],
   ],
   [
     ["unit tests", () => vitest("unit")],
     ["gpu tests", () => vitest("gpu")],
-    ["docs", () => vitest("docs")],
   ],
 ];
 
