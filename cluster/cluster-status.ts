@@ -3,6 +3,7 @@ import { z } from "zod";
 import { ClusterError } from "./error.ts";
 import type { NodeId } from "./membership/record.ts";
 import { isNodeId } from "./transport/identity.ts";
+import type { NodeClient } from "./transport/node-client.ts";
 
 /** See the file's head. */
 export interface ClusterStatus {
@@ -36,8 +37,14 @@ const schema: z.ZodType<ClusterStatus> = z.strictObject({
   uptime: z.number().min(0),
 });
 
+/** What the node at an address says of its cluster. Errors: those of {@link NodeClient.ask}. */
+export async function askStatus(client: NodeClient, address: string): Promise<ClusterStatus> {
+  const answer = await client.ask(address, { method: "GET", path: "/status" });
+  return readStatus(answer.json());
+}
+
 /** Errors    `peer_invalid` for what is no status. */
-export function readStatus(value: unknown): ClusterStatus {
+function readStatus(value: unknown): ClusterStatus {
   const read = schema.safeParse(value);
   if (read.success) return read.data;
   throw new ClusterError({

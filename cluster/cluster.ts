@@ -2,7 +2,7 @@
 import { type BlobRef, BlobStore, blobRoute } from "./blobs/blob-store.ts";
 import { fetchBlob } from "./blobs/fetch-blob.ts";
 import { fetchSmall } from "./blobs/fetch-small.ts";
-import { type ClusterStatus, readStatus } from "./cluster-status.ts";
+import { askStatus, type ClusterStatus } from "./cluster-status.ts";
 import { Collectives, type Traffic } from "./collectives.ts";
 import { ClusterError } from "./error.ts";
 import type { Move } from "./membership/host.ts";
@@ -132,9 +132,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** What the node at an address says of its cluster. Errors: those of `NodeClient.ask`. */
-  async ask(address: string): Promise<ClusterStatus> {
-    const answer = await this.client.ask(address, { method: "GET", path: "/status" });
-    return readStatus(answer.json());
+  ask(address: string): Promise<ClusterStatus> {
+    return askStatus(this.client, address);
   }
 
   /** Begins a cluster, with the state that this node has. */

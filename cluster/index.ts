@@ -6,7 +6,7 @@ export { type BlobRef, BlobStore, type Readers } from "./blobs/blob-store.ts";
 export { type BlobSource, fetchBlob } from "./blobs/fetch-blob.ts";
 export { fetchSmall } from "./blobs/fetch-small.ts";
 export { Cluster, type ClusterSettings } from "./cluster.ts";
-export { type ClusterStatus, readStatus } from "./cluster-status.ts";
+export { askStatus, type ClusterStatus } from "./cluster-status.ts";
 export { Collectives, ownedRange, type RingMembership } from "./collectives.ts";
 export { ClusterError, type ClusterErrorCode } from "./error.ts";
 export type { Fetch, Move } from "./membership/host.ts";

@@ -1,11 +1,11 @@
 /** What `forge-gpu cluster status` does. */
 import { randomBytes } from "node:crypto";
 import {
+  askStatus,
   ClusterError,
   type ClusterStatus,
   NodeClient,
   type NodeClientOptions,
-  readStatus,
   Token,
 } from "../../cluster/index.ts";
 import { tableText } from "../terminal/table.ts";
@@ -37,7 +37,7 @@ interface MemberReport {
 /** Asks one node, and then all that it knows. */
 export async function runStatus(flags: StatusFlags): Promise<void> {
   using client = new NodeClient(await clientOptions(flags));
-  const first = await statusOf(client, flags.rdzv);
+  const first = await askStatus(client, flags.rdzv);
   const members = await Promise.all(
     first.members.map((node) => reportOf(client, node, first.addresses[node] ?? null)),
   );
@@ -60,11 +60,6 @@ async function clientOptions(flags: StatusFlags): Promise<NodeClientOptions> {
   };
 }
 
-async function statusOf(client: NodeClient, address: string): Promise<ClusterStatus> {
-  const answer = await client.ask(address, { method: "GET", path: "/status" });
-  return readStatus(answer.json());
-}
-
 async function reportOf(
   client: NodeClient,
   node: string,
@@ -74,7 +69,7 @@ async function reportOf(
   const took = (): number => performance.now() - started;
   if (address === null) return { node, address, status: null, error: "nobody knows where", ms: 0 };
   try {
-    const status = await statusOf(client, address);
+    const status = await askStatus(client, address);
     return { node, address, status, error: null, ms: took() };
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;

@@ -137,6 +137,19 @@ export async function environmentOf({
   return loadEnvironment(resolve(directory, environment));
 }
 
+/** The environment of a configuration that plays. Errors: `config_invalid`, also where there is none. */
+export async function playedEnvironmentOf(
+  loaded: Pick<LoadedConfig, "config" | "directory">,
+): Promise<Environment> {
+  const environment = await environmentOf(loaded);
+  if (environment) return environment;
+  throw new ForgeError({
+    code: "config_invalid",
+    what: "the configuration has nothing to play.",
+    fix: "set `environment`",
+  });
+}
+
 /** Where to go on: the directory of the run, and a checkpoint of it if one was named. */
 interface Place {
   readonly run: string;

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ClusterStatus, NodeClient, readStatus, Token } from "../../cluster/index.ts";
+import { askStatus, type ClusterStatus, NodeClient, Token } from "../../cluster/index.ts";
 import { supportFile } from "./training-run.ts";
 
 /** A process as `ps` has it. */
@@ -61,8 +61,7 @@ export async function doorOf(child: SeenProcess): Promise<Door> {
 export async function hasMembers({ address, ...who }: Door, count: number): Promise<ClusterStatus> {
   using client = new NodeClient({ ...who, nodeId: "onlooker", role: "trainer" });
   for (;;) {
-    const answer = await client.ask(address, { method: "GET", path: "/status" });
-    const status = readStatus(answer.json());
+    const status = await askStatus(client, address);
     if (status.members.length === count) return status;
     await sleep(50);
   }

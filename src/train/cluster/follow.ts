@@ -1,9 +1,9 @@
 /** A node that trains with others and keeps nothing of its own: no run directory, no evaluations, no checkpoints. */
-import { type Device, ForgeError } from "../../../engine/index.ts";
+import type { Device } from "../../../engine/index.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { determinismOf } from "../determinism.ts";
 import { openPolicy } from "../policy/policy.ts";
-import { environmentOf } from "../train.ts";
+import { playedEnvironmentOf } from "../train.ts";
 import { trainingOf } from "../training-of.ts";
 import type { ClusterSession } from "./cluster-session.ts";
 
@@ -25,8 +25,7 @@ export async function follow(options: FollowOptions): Promise<void> {
   const { loaded, device, cluster, signal, onStep } = options;
   const onPhase = (phase: string, detail?: string): void => options.onPhase?.(phase, detail);
   const { config, directory } = loaded;
-  const environment = await environmentOf(loaded);
-  if (!environment) throw withoutEnvironment();
+  const environment = await playedEnvironmentOf(loaded);
   try {
     await using policy = await openPolicy(config.model, {
       ...{ device, from: directory, seed: config.seed },
@@ -45,12 +44,4 @@ export async function follow(options: FollowOptions): Promise<void> {
   } finally {
     await environment.close();
   }
-}
-
-function withoutEnvironment(): ForgeError {
-  return new ForgeError({
-    code: "config_invalid",
-    what: "the method has nothing to learn from: it needs an environment.",
-    fix: "set `environment`",
-  });
 }

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  askStatus,
   type BlobRef,
   type BlobSource,
   ClusterError,
@@ -9,18 +10,17 @@ import {
   fetchBlob,
   fetchSmall,
   type NodeClient,
-  readStatus,
 } from "../../../cluster/index.ts";
-import { type Device, ForgeError, parametersOf, State } from "../../../engine/index.ts";
+import { type Device, parametersOf, State } from "../../../engine/index.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { determinismOf } from "../determinism.ts";
 import { episodeTimeoutOf, openRollout, samplingOf } from "../episode/playing.ts";
 import { openPolicy } from "../policy/policy.ts";
-import { environmentOf } from "../train.ts";
+import { playedEnvironmentOf } from "../train.ts";
 import type { GroupPool } from "./group-pool.ts";
 import { type Collecting, HttpJobSource } from "./http-job-source.ts";
 import { Player } from "./player.ts";
-import { readManifest } from "./state-manifest.ts";
+import { otherPolicy, readManifest } from "./state-manifest.ts";
 import { patched } from "./weight-patch.ts";
 
 /** Options of {@link playForCluster}. */
@@ -52,8 +52,7 @@ const LOOK = 500;
 export async function playForCluster(options: RolloutNodeOptions): Promise<void> {
   const { loaded, device, signal } = options;
   const { config, directory } = loaded;
-  const environment = await environmentOf(loaded);
-  if (!environment) throw withoutEnvironment();
+  const environment = await playedEnvironmentOf(loaded);
   await using policy = await openPolicy(config.model, {
     device,
     from: directory,
@@ -172,7 +171,7 @@ class Weights {
     }
     const whole = values ?? floatsOf(await fetchBlob(client, ref, sources, { signal }));
     // behind the policy's parameters are those of a critic
-    if (whole.length < this.#flat.size) throw foreign(whole.length, this.#flat.size);
+    if (whole.length < this.#flat.size) throw otherPolicy(whole.length, this.#flat.size);
     this.#flat.write(this.#device, whole.subarray(0, this.#flat.size));
     this.#known = { ref, values: whole };
     onWeights?.(step, bytes);
@@ -190,8 +189,7 @@ class Weights {
       ...contacts,
     ])) {
       try {
-        const answer = await client.ask(address, { method: "GET", path: "/status" });
-        this.#status = readStatus(answer.json());
+        this.#status = await askStatus(client, address);
         return undefined;
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown;
@@ -209,21 +207,4 @@ function floatsOf(bytes: Uint8Array): Float32Array {
 function digestOf(values: Float32Array): string {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function foreign(got: number, wanted: number): ForgeError {
-  return new ForgeError({
-    code: "config_invalid",
-    what: "cluster: the policy of the others is another one.",
-    got: `${got} parameters, for ${wanted}`,
-    fix: "start all nodes with the same configuration",
-  });
-}
-
-function withoutEnvironment(): ForgeError {
-  return new ForgeError({
-    code: "config_invalid",
-    what: "a rollout node has nothing to play.",
-    fix: "set `environment`",
-  });
 }

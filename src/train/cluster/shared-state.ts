@@ -8,9 +8,9 @@ import type {
   Fetch,
   NodeId,
 } from "../../../cluster/index.ts";
-import { type AdamW, ForgeError } from "../../../engine/index.ts";
+import type { AdamW } from "../../../engine/index.ts";
 import type { RingExchange, Sync } from "./ring-exchange.ts";
-import { type Manifest, manifestOf, readManifest } from "./state-manifest.ts";
+import { type Manifest, manifestOf, otherPolicy, readManifest } from "./state-manifest.ts";
 import { weightPatch } from "./weight-patch.ts";
 
 /** Two bytes of a digest, as a value that sums keep whole. */
@@ -92,7 +92,8 @@ export class SharedState {
     const bytes = await cluster.fetchBlob({ hash, size: undefined }, sources, { signal });
     const manifest = readManifest(bytes);
     const { size } = optimizer.flat.flat;
-    if (manifest.parameters.size !== 4 * size) throw foreign(manifest.parameters.size, 4 * size);
+    const count = manifest.parameters.size / 4;
+    if (count !== size) throw otherPolicy(count, size);
     const parameters = await cluster.fetchBlob(manifest.parameters, sources, { signal });
     const work = manifest.work && (await cluster.fetchBlob(manifest.work, sources, { signal }));
     signal.throwIfAborted();
@@ -349,13 +350,4 @@ function bytesOf(values: Float32Array): Uint8Array {
 function floatsOf(bytes: Uint8Array): Float32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
-}
-
-function foreign(got: number, wanted: number): ForgeError {
-  return new ForgeError({
-    code: "config_invalid",
-    what: "cluster: the policy of the others is another one.",
-    got: `${got} bytes of parameters, for ${wanted}`,
-    fix: "start all nodes with the same configuration",
-  });
 }

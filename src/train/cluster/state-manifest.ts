@@ -39,6 +39,16 @@ const schema: z.ZodType<Manifest> = z
   })
   .refine(({ sync, members, moments }) => moments.length === (sync === "ddp" ? 1 : members.length));
 
+/** The state is that of another policy. @param got and wanted: numbers of parameters */
+export function otherPolicy(got: number, wanted: number): ForgeError {
+  return new ForgeError({
+    code: "config_invalid",
+    what: "cluster: the policy of the others is another one.",
+    got: `${got} parameters, for ${wanted}`,
+    fix: "start all nodes with the same configuration",
+  });
+}
+
 /** A manifest as text. */
 export function manifestOf(manifest: Manifest): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(manifest));
