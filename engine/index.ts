@@ -12,7 +12,7 @@ export type { Tuning, TuningMode, TuningReport } from "./gpu/tuning.ts";
 export { type GradOptions, grad, valueAndGrad } from "./graph/autograd.ts";
 export { type Compiled, type CompileOptions, compile } from "./graph/compile.ts";
 export { getDefaultDevice, setDefaultDevice } from "./graph/default-device.ts";
-export type { Plan } from "./graph/plan.ts";
+export type { Plan, Watch } from "./graph/plan.ts";
 export type { PlanReport, ProfiledKernel } from "./graph/report.ts";
 export type { Tree } from "./graph/tree.ts";
 export { type TrainBpeOptions, trainBpe } from "./models/bpe-trainer.ts";
@@ -189,9 +189,20 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.ts";
-export { type AccumulateOptions, GradientAccumulator } from "./optim/accumulate.ts";
+export {
+  type AccumulateOptions,
+  GradientAccumulator,
+  type SumPiece,
+} from "./optim/accumulate.ts";
 export { AdamW, type AdamWOptions } from "./optim/adamw.ts";
 export type { Optimizer, OptimizerOptions, OptimizerState, StepResult } from "./optim/flat.ts";
+export {
+  type GradientFormat,
+  GradientReadback,
+  type GradientReadbackOptions,
+  type Reading,
+  type TakeRange,
+} from "./optim/gradient-readback.ts";
 export { constant, cosine, linear, type Schedule, type ScheduleOptions } from "./optim/schedule.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
 export type { DType, HostArray, WeightDType } from "./tensor/dtype.ts";

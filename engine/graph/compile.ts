@@ -6,7 +6,7 @@ import type { Device } from "../gpu/device.ts";
 import { activeTrace, stateOf, traced } from "../tensor/state.ts";
 import { full, inputOp, makeTensor, Tensor, type TensorType } from "../tensor/tensor.ts";
 import { getDefaultDevice } from "./default-device.ts";
-import { Plan } from "./plan.ts";
+import { Plan, type Watch } from "./plan.ts";
 import type { PlanReport } from "./report.ts";
 import { inputValue, resultOp } from "./result.ts";
 import type { InputValue } from "./transfer.ts";
@@ -14,6 +14,8 @@ import { flattenTree, mapTree, type Tree, type TreeLeaf } from "./tree.ts";
 
 /** What a compiled function returns: the same structure, with tensors that hold values. */
 export type Compiled<A extends readonly Tree[], R extends Tree> = ((...args: A) => Promise<R>) & {
+  /** A call in parts, with somebody who wants to know how far it is; the result is that of any other call. */
+  watched(watch: Watch, ...args: A): Promise<R>;
   /** The report of the plan for these arguments, compiling it when needed. */
   describe(...args: A): Promise<PlanReport>;
   /** The plan for these arguments, for profiling. */
@@ -83,14 +85,14 @@ export function compile<A extends readonly Tree[], R extends Tree>(
     return made;
   };
 
-  const callNow = async (args: A): Promise<R> => {
+  const callNow = async (args: A, watch?: Watch): Promise<R> => {
     const device = options.device ?? (await getDefaultDevice());
     const leaves = flattenTree(args, label);
     const entry = await entryFor(device, args, leaves);
     const values: InputValue[] = [];
     for (const leaf of leaves) values.push(await inputValue(device, leaf.value));
     for (const action of entry.beforeCalls) action(device);
-    entry.plan.run(values);
+    entry.plan.run(values, watch);
     const now = ++entry.counter.calls;
     const done = device.idle();
     done.catch(() => undefined); // reported by the next wait
@@ -110,18 +112,20 @@ export function compile<A extends readonly Tree[], R extends Tree>(
   };
   // calls that nobody awaits still change states in the order in which they were made
   let last: Promise<unknown> = Promise.resolve();
-  const call = (...args: A): Promise<R> => {
+  const callBehind = (args: A, watch?: Watch): Promise<R> => {
     if (activeTrace()) return Promise.reject(nestedCall(label));
-    const turn = last.then(() => callNow(args));
+    const turn = last.then(() => callNow(args, watch));
     last = turn.catch(() => undefined);
     return turn;
   };
+  const call = (...args: A): Promise<R> => callBehind(args);
   const plan = async (...args: A): Promise<Plan> => {
     const device = options.device ?? (await getDefaultDevice());
     return (await entryFor(device, args, flattenTree(args, label))).plan;
   };
   return Object.assign(call, {
     plan,
+    watched: (watch: Watch, ...args: A): Promise<R> => callBehind(args, watch),
     describe: async (...args: A) => (await plan(...args)).describe(),
     [Symbol.dispose]: () => {
       for (const entry of entries.values()) void entry.then(release, () => undefined);

@@ -23,7 +23,7 @@ import type {
   SlotKind,
 } from "./kernel.ts";
 import { mapKernel } from "./map-kernel.ts";
-import { updatesLast } from "./order.ts";
+import { ordered } from "./order.ts";
 import { packingOf } from "./packing.ts";
 import { reduceKernels } from "./reduce-kernel.ts";
 import { Graph, keyOf, type Schedule, schedule } from "./schedule.ts";
@@ -86,7 +86,7 @@ class Lowering {
   }
 
   run(): Program {
-    for (const node of updatesLast(this.#graph, this.#schedule)) this.#lowerNode(node);
+    for (const node of ordered(this.#graph, this.#schedule)) this.#lowerNode(node);
     const copies: { from: Operand; to: Operand }[] = [];
     for (const [state, raw] of this.#roots.assignments) {
       const from = this.#final(raw);

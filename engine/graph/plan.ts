@@ -19,6 +19,7 @@ import {
   profilePlan,
   type Step,
 } from "./report.ts";
+import { accessOf, isWithin } from "./slot.ts";
 import { type BufferPlace, type InputValue, writeHost } from "./transfer.ts";
 import { settle } from "./tuner.ts";
 
@@ -27,6 +28,20 @@ interface BoundState {
   readonly state: State;
   readonly moves: number;
   readonly buffer: GPUBuffer;
+}
+
+/** Who wants to know, while a call is submitted in parts, that what makes the values of states has been. */
+export interface Watch {
+  readonly states: readonly State[];
+  /** What it submits is done before the rest of the call. */
+  readonly onWritten: (state: State) => void;
+}
+
+/** Dispatches that are submitted together, and the states that have their values then. */
+interface Part {
+  readonly from: number;
+  readonly to: number;
+  readonly written: readonly State[];
 }
 
 /** A compiled program. Dispose it to free its memory. */
@@ -110,8 +125,8 @@ export class Plan implements Disposable {
     return this.#buffers.bytes;
   }
 
-  /** Writes the inputs and replays all dispatches: one pass, one submit. */
-  run(inputs: readonly InputValue[]): void {
+  /** Writes the inputs and replays all dispatches: one pass and one submit, or as many as a watch has them be. */
+  run(inputs: readonly InputValue[], watch?: Watch): void {
     if (this.#isDisposed) {
       throw new ForgeError({
         code: "use_after_dispose",
@@ -121,21 +136,15 @@ export class Plan implements Disposable {
     }
     const { device } = this;
     device.check();
-    const encoder = device.gpu.createCommandEncoder({ label: this.label });
-    for (const slot of this.program.slots) {
-      if (slot.inputIndex === undefined) continue;
-      const value = inputs[slot.inputIndex];
-      if (value !== undefined) this.#writeInput(encoder, slot, value);
+    const parts = watch ? this.#partsOf(watch) : [{ from: 0, to: this.steps.length, written: [] }];
+    for (const { from, to, written } of parts) {
+      const encoder = device.gpu.createCommandEncoder({ label: this.label });
+      if (from === 0) this.#writeInputs(encoder, inputs);
+      this.#encode(encoder, from, to);
+      if (to === this.steps.length) this.#encodeCopies(encoder);
+      device.submit(this.label, encoder.finish());
+      for (const state of written) watch?.onWritten(state);
     }
-    const pass = encoder.beginComputePass();
-    for (const { pipeline, group, call } of this.steps) {
-      pass.setPipeline(pipeline.gpu);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(call.grid[0], call.grid[1], call.grid[2]);
-    }
-    pass.end();
-    this.#encodeCopies(encoder);
-    device.submit(this.label, encoder.finish());
   }
 
   /** Where output `i` lies. */
@@ -157,6 +166,54 @@ export class Plan implements Disposable {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#buffers.destroy();
+  }
+
+  #encode(encoder: GPUCommandEncoder, from: number, to: number): void {
+    const pass = encoder.beginComputePass();
+    for (const { pipeline, group, call } of this.steps.slice(from, to)) {
+      pass.setPipeline(pipeline.gpu);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(call.grid[0], call.grid[1], call.grid[2]);
+    }
+    pass.end();
+  }
+
+  /** The dispatches up to each at which a watched state has its value. */
+  #partsOf({ states }: Watch): Part[] {
+    const ends = new Map<number, State[]>();
+    for (const state of states) {
+      const end = this.#endOf(state);
+      ends.set(end, [...(ends.get(end) ?? []), state]);
+    }
+    const all = this.steps.length;
+    if (!ends.has(all)) ends.set(all, []);
+    let from = 0;
+    return [...ends]
+      .sort(([a], [b]) => a - b)
+      .map(([to, written]) => {
+        const part = { from, to, written };
+        from = to;
+        return part;
+      });
+  }
+
+  /** How many dispatches there are until a state has its value; all when it is copied at the end, or not assigned. */
+  #endOf(state: State): number {
+    const { slots, copies, calls } = this.program;
+    const slot = slots.find((s) => s.state === state);
+    if (!slot || copies.some(({ to }) => to.slot === slot)) return calls.length;
+    const last = calls.findLastIndex((call) =>
+      accessOf(call).writes.some((written) => isWithin(written, slot)),
+    );
+    return last < 0 ? calls.length : last + 1;
+  }
+
+  #writeInputs(encoder: GPUCommandEncoder, inputs: readonly InputValue[]): void {
+    for (const slot of this.program.slots) {
+      if (slot.inputIndex === undefined) continue;
+      const value = inputs[slot.inputIndex];
+      if (value !== undefined) this.#writeInput(encoder, slot, value);
+    }
   }
 
   #writeInput(encoder: GPUCommandEncoder, slot: Slot, value: InputValue): void {

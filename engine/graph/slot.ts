@@ -12,6 +12,12 @@ export function offsetInHome(slot: Slot): number {
   return slot.inside ? slot.inside.offsetBytes + offsetInHome(slot.inside.slot) : 0;
 }
 
+/** Whether a slot's memory begins in that of another. */
+export function isWithin(slot: Slot, other: Slot): boolean {
+  const [at, from] = [offsetInHome(slot), offsetInHome(other)];
+  return homeOf(slot) === homeOf(other) && at >= from && at < from + other.sizeBytes;
+}
+
 /** Slots that a call reads and writes, from the declarations in its text. */
 export function accessOf(call: KernelCall): { reads: Slot[]; writes: Slot[] } {
   const kinds = declaredBindings(`${call.source}\n${call.options?.declarations ?? ""}`);

@@ -4,10 +4,11 @@ import { Expression } from "../graph/expression.ts";
 import type { KernelOp } from "../graph/kernel.ts";
 import { mapKernel } from "../graph/map-kernel.ts";
 import { add, mul, notEqual, where } from "../ops/elementwise.ts";
+import { pack } from "../ops/pack.ts";
 import { broadcastTo, slice } from "../ops/view.ts";
 import { beforeEveryCall, latestValue, State } from "../tensor/state.ts";
 import { makeNode, Tensor } from "../tensor/tensor.ts";
-import type { Optimizer, StepResult } from "./flat.ts";
+import type { FlatParameters, Optimizer, StepResult } from "./flat.ts";
 
 /** Inputs total, grad, factors [2] (keep, weight). total ← keep · total + weight · grad, in place; keep 0 forgets it. */
 const accumulateOp: KernelOp = {
@@ -38,6 +39,21 @@ export interface AccumulateOptions {
    * (losses divided by the whole batch's size already). Default `mean`.
    */
   readonly reduction?: "mean" | "sum";
+  /**
+   * The sum is kept in pieces of so many elements or a parameter more, each of which is there as soon as the gradients are that
+   * belong to it. Default: one piece.
+   */
+  readonly pieceSize?: number;
+}
+
+/** A part of the sum: elements `from` to before `to` of the flat parameters. */
+export interface SumPiece {
+  readonly state: State;
+  readonly from: number;
+  readonly to: number;
+  /** Parameters from `first` to before `last` lie in it. */
+  readonly first: number;
+  readonly last: number;
 }
 
 /**
@@ -53,14 +69,21 @@ export interface AccumulateOptions {
 export class GradientAccumulator implements Disposable {
   readonly #optimizer: Optimizer;
   readonly #isMean: boolean;
-  readonly #total: State;
+  /** In the layout of the flat parameters. */
+  readonly total: State;
+  readonly pieces: readonly SumPiece[];
   readonly #factors: State;
   #count = 0;
 
   constructor(optimizer: Optimizer, options: AccumulateOptions = {}) {
     this.#optimizer = optimizer;
     this.#isMean = (options.reduction ?? "mean") === "mean";
-    this.#total = optimizer.flat.zeros("accumulated gradients");
+    this.pieces = piecesOf(optimizer.flat, options.pieceSize ?? Number.POSITIVE_INFINITY);
+    const states = this.pieces.map(({ state }) => state);
+    this.total =
+      states.length === 1
+        ? (states[0] as State)
+        : State.flatten(optimizer.flat.device, states, "accumulated gradients");
     this.#factors = new State([2], "f32", 0, "accumulation factors");
   }
 
@@ -75,9 +98,11 @@ export class GradientAccumulator implements Disposable {
    * Errors    `argument_invalid` unless there is one for each parameter.
    */
   add(grads: readonly Tensor[] | Tensor): void {
-    const grad = this.#optimizer.flat.pack(grads);
-    const inputs = [this.#total, grad, this.#factors];
-    this.#total.assign(new Tensor(makeNode(accumulateOp, inputs, {}, [this.#total]), 0));
+    for (const piece of this.pieces) {
+      const { state } = piece;
+      const inputs = [state, this.#gradientOf(piece, grads), this.#factors];
+      state.assign(new Tensor(makeNode(accumulateOp, inputs, {}, [state]), 0));
+    }
     beforeEveryCall((device) => {
       const before = this.#count++;
       const [keep, weight] = this.#isMean
@@ -103,15 +128,7 @@ export class GradientAccumulator implements Disposable {
       }
       this.#count = 0;
     });
-    return this.#optimizer.step(latestValue(this.#total));
-  }
-
-  /** What has been added since the last step, on the host, in the layout of the flat parameters; it is forgotten. Zeros for nothing. */
-  async take(): Promise<Float32Array> {
-    const isEmpty = this.#count === 0;
-    this.#count = 0;
-    if (isEmpty) return new Float32Array(this.#total.size);
-    return (await this.#total.read()) as Float32Array;
+    return this.#optimizer.step(this.#latest());
   }
 
   /** Forgets what has been added, as after a step: where a later micro-batch failed. */
@@ -121,6 +138,45 @@ export class GradientAccumulator implements Disposable {
 
   /** Frees the sum. */
   [Symbol.dispose](): void {
-    for (const state of [this.#total, this.#factors]) state[Symbol.dispose]();
+    for (const { state } of this.pieces) state[Symbol.dispose]();
+    this.#factors[Symbol.dispose]();
   }
+
+  #gradientOf({ from, to, first, last }: SumPiece, grads: readonly Tensor[] | Tensor): Tensor {
+    const { flat } = this.#optimizer;
+    if (this.pieces.length === 1) return flat.pack(grads);
+    if (grads instanceof Tensor) return slice(flat.pack(grads), 0, from, to);
+    flat.checkCount(grads);
+    const offsets = flat.offsets.slice(first, last).map((offset) => offset - from);
+    return pack(grads.slice(first, last), offsets, to - from);
+  }
+
+  /** The sum as it is in the function being traced. */
+  #latest(): Tensor {
+    const [first] = this.pieces;
+    if (first && this.pieces.length === 1) return latestValue(first.state);
+    const latest = this.pieces.map(({ state }) => latestValue(state));
+    const isAsBefore = latest.every((value, i) => value === this.pieces[i]?.state);
+    if (isAsBefore) return this.total;
+    return pack(
+      latest,
+      this.pieces.map(({ from }) => from),
+      this.total.size,
+    );
+  }
+}
+
+/** Parameters one behind the other, as many as make a piece. */
+function piecesOf({ offsets, flat }: FlatParameters, pieceSize: number): SumPiece[] {
+  const pieces: SumPiece[] = [];
+  for (let first = 0; first < Math.max(1, offsets.length); ) {
+    const from = offsets[first] ?? 0;
+    let last = first + 1;
+    while (last < offsets.length && (offsets[last] as number) - from < pieceSize) last++;
+    const to = offsets[last] ?? flat.size;
+    const state = new State([to - from], "f32", 0, `accumulated gradients from ${from}`);
+    pieces.push({ state, from, to, first, last });
+    first = last;
+  }
+  return pieces;
 }

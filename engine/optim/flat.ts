@@ -110,9 +110,13 @@ export class FlatParameters implements Disposable {
   /** Gradients in the layout of the flat parameters. Errors: `argument_invalid` unless there is one for each parameter. */
   pack(grads: readonly Tensor[] | Tensor): Tensor {
     if (grads instanceof Tensor && grads.size === this.flat.size) return grads;
-    if (!(grads instanceof Tensor) && grads.length === this.parameters.length) {
-      return pack(grads, this.offsets, this.flat.size);
-    }
+    this.checkCount(grads);
+    return pack(grads as readonly Tensor[], this.offsets, this.flat.size);
+  }
+
+  /** Errors: `argument_invalid` unless there is a gradient for each parameter. */
+  checkCount(grads: readonly Tensor[] | Tensor): void {
+    if (!(grads instanceof Tensor) && grads.length === this.parameters.length) return;
     throw new ForgeError({
       code: "argument_invalid",
       what: "optimizer: there is not one gradient for each parameter.",

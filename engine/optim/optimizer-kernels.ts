@@ -164,6 +164,45 @@ export function globalNorm(
   ]);
 }
 
+/** Entry points of the packing to bf16. */
+export const PACK_BF16_VARIANTS: OptimizerVariants = [
+  { entry: "pack_bf16_coalesced", supports: isHardware, groups: (n) => Math.ceil(n / 256) },
+  { entry: "pack_bf16", supports: always, groups: (n) => Math.ceil(n / 512) },
+];
+
+/** Entry points of the packing to int8. */
+export const PACK_INT8_VARIANTS: OptimizerVariants = [
+  { entry: "pack_int8_workgroup", supports: isHardware, groups: (n) => Math.ceil(n / 256) },
+  { entry: "pack_int8", supports: always, groups: (n) => Math.ceil(n / 2048) },
+];
+
+/** A part of a flat array, in elements: both ends multiples of {@link BLOCK}. */
+export interface FlatRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Packs a part of a flat array as bf16. Bindings: 1 source · 2 packed u32 [count / 2]. Params: first and last in fours.
+ */
+export function packBf16(facts: DeviceFacts, { from, to }: FlatRange): KernelDispatch {
+  return dispatch("pack-bf16", PACK_BF16_VARIANTS, facts, to - from, [from / 4, to / 4]);
+}
+
+/**
+ * Packs a part of a flat array of `count` elements, which begins at a multiple of 256, as int8.
+ *
+ * Bindings: 1 source · 2 residual · 3 packed u32. Params: first and last in blocks of 256, count in fours.
+ */
+export function packInt8(
+  facts: DeviceFacts,
+  { from, to }: FlatRange,
+  count: number,
+): KernelDispatch {
+  const blocks = [from / 256, Math.ceil(to / 256)];
+  return dispatch("pack-int8", PACK_INT8_VARIANTS, facts, to - from, [...blocks, count / 4]);
+}
+
 /** How gradients are clipped. */
 export interface ClipOptions {
   /** Largest norm; 0 does not clip, but still skips steps whose norm is not finite. */

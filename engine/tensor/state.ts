@@ -175,29 +175,30 @@ export class State extends Tensor implements Disposable {
    * Errors    `argument_invalid` for elements that there are not, or of another size.
    */
   async readPart(device: Device, from: number, to: number): Promise<HostArray> {
-    const isPart = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to;
-    if (!isPart || to > this.size || bytesOf(this.dtype) !== 4) {
-      throw new ForgeError({
-        code: "argument_invalid",
-        what: `readPart: state "${this.name}" has no such part.`,
-        got: `elements ${from} to ${to} of ${this.size}, ${this.dtype}`,
-        fix: "read a part of a state of 4-byte elements",
-      });
-    }
+    this.#checkPart(from, to);
     const part = hostArray(this.dtype, to - from);
-    if (to === from) return part;
+    await this.usePart(device, from, to, (bytes) => new Uint8Array(part.buffer).set(bytes));
+    return part;
+  }
+
+  /** As {@link readPart}, for whoever puts the bytes elsewhere: they are there while `use` is called. */
+  async usePart(
+    device: Device,
+    from: number,
+    to: number,
+    use: (bytes: Uint8Array) => void,
+  ): Promise<void> {
+    this.#checkPart(from, to);
+    if (to === from) return;
     const { state, offset } = this.home;
-    const sizeBytes = part.byteLength;
+    const sizeBytes = 4 * (to - from);
     const staging = device.takeStaging(sizeBytes);
     const encoder = device.gpu.createCommandEncoder();
     const source = state.buffer(device);
     encoder.copyBufferToBuffer(source, 4 * (offset + from), staging, 0, sizeBytes);
     device.submit(`read ${this.name}`, encoder.finish());
-    await device.readMapped(staging, sizeBytes, (bytes) => {
-      new Uint8Array(part.buffer).set(new Uint8Array(bytes));
-    });
+    await device.readMapped(staging, sizeBytes, (bytes) => use(new Uint8Array(bytes)));
     device.returnStaging(staging);
-    return part;
   }
 
   /** Takes the value of a state that lies in another buffer, bit by bit. Errors: `shape_mismatch`; `dtype_mismatch`. */
@@ -299,6 +300,17 @@ export class State extends Tensor implements Disposable {
         ? bytes
         : Uint8Array.from({ length: bytes.length + 2 }, (_, i) => bytes[i] ?? 0);
     device.gpu.queue.writeBuffer(buffer, offsetBytes, padded);
+  }
+
+  #checkPart(from: number, to: number): void {
+    const isPart = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to;
+    if (isPart && to <= this.size && bytesOf(this.dtype) === 4) return;
+    throw new ForgeError({
+      code: "argument_invalid",
+      what: `readPart: state "${this.name}" has no such part.`,
+      got: `elements ${from} to ${to} of ${this.size}, ${this.dtype}`,
+      fix: "read a part of a state of 4-byte elements",
+    });
   }
 
   #checkAlive(): void {

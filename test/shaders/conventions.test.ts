@@ -86,6 +86,8 @@ const ORACLES: Readonly<Record<string, readonly string[]>> = {
   "cache-write": ["cache-attention"],
   "clip-factor": ["global-norm"],
   "norm-weight-gradient": ["layer-norm", "rms-norm"],
+  "pack-bf16": ["ring-sum"],
+  "pack-int8": ["ring-sum"],
   "policy-loss": ["rl-token-losses", "rl-sequence-losses", "rl-kl"],
 };
 

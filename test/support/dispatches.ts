@@ -62,6 +62,8 @@ import {
   adamwStep,
   clipFactor,
   globalNorm,
+  packBf16,
+  packInt8,
   sgdStep,
 } from "../../engine/optim/optimizer-kernels.ts";
 import { HELD } from "./held.ts";
@@ -258,5 +260,7 @@ function optimizers(facts: KernelFacts): KernelDispatch[] {
     sgdStep(facts, 1000, { momentum: 0.9, nesterov: true }),
     globalNorm(facts, 1000, 0),
     clipFactor(facts, 10, { maxNorm: 1 }),
+    packBf16(facts, { from: 0, to: 1024 }),
+    packInt8(facts, { from: 0, to: 1024 }, 1024),
   ];
 }
