@@ -64,6 +64,20 @@ export interface StepReport extends CollectedStep {
   readonly learned: LearnerReport | undefined;
   readonly trainMs: number;
   readonly ms: number;
+  /** Where several nodes have made it. */
+  readonly cluster?: ClusterFigures;
+}
+
+/** What the other nodes had to do with a step. */
+export interface ClusterFigures {
+  /** Trainers that made it. */
+  readonly world: number;
+  readonly epoch: number;
+  /** Times that it was tried, with the one that counts. */
+  readonly attempts: number;
+  /** Of the ring, by this node, in all of them. */
+  readonly sentBytes: number;
+  readonly ringSeconds: number;
 }
 
 /** A trainer between two steps, less weights and optimizer: plain JSON. */

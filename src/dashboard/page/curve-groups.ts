@@ -87,6 +87,16 @@ const PLANS: readonly SectionPlan[] = [
     ],
   },
   {
+    title: "Nodes",
+    curves: [
+      plan("Trainers", "cluster/trainers"),
+      plan("Attempts at a step", "cluster/attempts"),
+      plan("Sent round the ring", "cluster/sent_mb"),
+      plan("Time in the ring", "cluster/ring_s"),
+      plan("Epoch", "cluster/*"),
+    ],
+  },
+  {
     title: "Speed",
     curves: [
       plan(

@@ -1,7 +1,13 @@
 /** The steps of a training that several nodes make together. */
 import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
 import type { SharedSteps, TogetherParts } from "../together.ts";
-import { learnFrom, type StepReport, type Trainer, type TrainerSnapshot } from "../trainer.ts";
+import {
+  type ClusterFigures,
+  learnFrom,
+  type StepReport,
+  type Trainer,
+  type TrainerSnapshot,
+} from "../trainer.ts";
 import type { OnPhase } from "../training.ts";
 import type { GroupBoard, GroupPool } from "./group-pool.ts";
 import type { Collecting } from "./http-job-source.ts";
@@ -89,7 +95,8 @@ export class ClusterSteps implements SharedSteps {
   /** The next step that is committed. Errors: those of learning; `cluster_left` when the node has been left out for good. */
   async step(onPhase: OnPhase): Promise<StepReport> {
     const started = performance.now();
-    for (;;) {
+    const figures = this.#figures();
+    for (let attempts = 1; ; ) {
       const order = await this.#nextOrder(onPhase);
       if (order.type === "end") throw gone();
       if (order.type === "fetch") await this.#fetch(order);
@@ -98,9 +105,24 @@ export class ClusterSteps implements SharedSteps {
         const learning = performance.now();
         const report = await this.#move(order);
         const ended = performance.now();
-        if (report) return { ...report, trainMs: ended - learning, ms: ended - started };
+        const cluster = { ...figures(), attempts: attempts++ };
+        if (report) return { ...report, cluster, trainMs: ended - learning, ms: ended - started };
       }
     }
+  }
+
+  /** What there is to say of the cluster, since this was called. */
+  #figures(): () => Omit<ClusterFigures, "attempts"> {
+    const { cluster } = this.#options;
+    const before = cluster.traffic;
+    return () => {
+      const { bytes, ms } = cluster.traffic;
+      return {
+        ...{ world: cluster.record.members.length, epoch: cluster.record.epoch },
+        sentBytes: bytes - before.bytes,
+        ringSeconds: (ms - before.ms) / 1000,
+      };
+    };
   }
 
   /** What a checkpoint has to say of the trainer. All moments are on the GPU then. */
@@ -180,7 +202,7 @@ export class ClusterSteps implements SharedSteps {
     move,
     signal,
     isCommitted,
-  }: MoveOrder): Promise<Omit<StepReport, "trainMs" | "ms"> | undefined> {
+  }: MoveOrder): Promise<Omit<StepReport, "cluster" | "trainMs" | "ms"> | undefined> {
     const { cluster, state, exchange, learner } = this.#options;
     const { members, step } = move;
     try {
@@ -188,7 +210,7 @@ export class ClusterSteps implements SharedSteps {
       const ring = await cluster.collectives(move);
       signal.throwIfAborted();
       await state.holdMoments(ring, members, signal);
-      exchange.begin(ring, signal);
+      exchange.enter(ring, signal);
       // an attempt that came to nothing has left its mark there
       if (work.memory !== null) learner.algorithm.memory?.write(work.memory);
       const learned = await learnFrom(learner, work.step, work.collected.episodes);

@@ -1,13 +1,18 @@
 /** An update of several nodes, whose gradients are summed in a ring. */
 import {
+  bucketsOf,
+  bytesOf,
+  type CollectiveRun,
   type Collectives,
   type ElementRange,
   ownedRange,
   RingVector,
   type WireType,
 } from "../../../cluster/index.ts";
-import type { AdamW } from "../../../engine/index.ts";
-import type { ExchangedGradient, GradientExchange, Share } from "../learner/gradient-exchange.ts";
+import type { AdamW, GradientReadback, Reading } from "../../../engine/index.ts";
+import type { OwnGradients, Share, SharedUpdate } from "../learner/gradient-exchange.ts";
+import type { SharedExchange } from "../together.ts";
+import { areAddable } from "./addable.ts";
 
 /** Who updates what. `zero1`: the owner of a segment, and parameters are gathered; `ddp`: everybody everything. */
 export type Sync = "zero1" | "ddp";
@@ -24,18 +29,24 @@ export interface RingExchangeOptions {
 /** As `torch.nn.utils.clip_grad_norm_` has it, and the optimizer's kernel. */
 const CLIP_EPSILON = 1e-6;
 
+/** Elements of a piece of the gradients, 1 MiB: small beside a bucket, and large beside what it costs to add one up apart. */
+const PIECE = 2 ** 18;
+
 /**
- * See the file's head. Between {@link begin} and the end of a step it belongs to the ring of an epoch.
+ * See the file's head. Between {@link enter} and the end of a step it belongs to the ring of an epoch. Gradients are packed for the wire on
+ * the GPU, and each bucket leaves as soon as the last batch's are added to it, while the others are computed.
  *
  * Norms are summed on the host, in f64 and in the order of the segments, so that all nodes clip alike whatever their GPUs round.
  * With `zero1` the same holds for the parameters themselves: nodes have what the owners have computed.
  */
-export class RingExchange implements GradientExchange {
+export class RingExchange implements SharedExchange {
+  readonly pieceSize = PIECE;
   readonly sync: Sync;
   readonly #options: RingExchangeOptions;
   #optimizer: AdamW | undefined;
   #gradient: RingVector | undefined;
   #gathered: RingVector | undefined;
+  #readback: GradientReadback | undefined;
   #ring: Collectives | undefined;
   #signal: AbortSignal | undefined;
   #parameters: Float32Array | undefined;
@@ -45,7 +56,7 @@ export class RingExchange implements GradientExchange {
     this.#options = options;
   }
 
-  /** The parameters after the last step since {@link begin} [flat]; undefined before one. */
+  /** The parameters after the last step since {@link enter} [flat]; undefined before one. */
   get parameters(): Float32Array | undefined {
     return this.#parameters;
   }
@@ -56,20 +67,23 @@ export class RingExchange implements GradientExchange {
   }
 
   /** A step begins, in a ring. */
-  begin(ring: Collectives, signal: AbortSignal): void {
+  enter(ring: Collectives, signal: AbortSignal): void {
     [this.#ring, this.#signal, this.#parameters] = [ring, signal, undefined];
     // an attempt that came to nothing has lost what it was to carry on
     this.#gradient?.restoreResidual();
+    this.#readback?.restoreResidual();
   }
 
   /** What is lost in rounding is of the steps that count. */
   commit(): void {
     this.#gradient?.keepResidual();
+    this.#readback?.keepResidual();
   }
 
   /** What was lost in rounding is forgotten: the node has another state now. */
   forget(): void {
     this.#gradient?.clearResidual();
+    this.#readback?.clearResidual();
   }
 
   /** The elements of the flat parameters that a node updates. */
@@ -88,16 +102,32 @@ export class RingExchange implements GradientExchange {
     return this.#place.sum(values, this.#signal);
   }
 
-  async step({ gradient, step }: ExchangedGradient): Promise<number> {
-    const ring = this.#place;
-    const { length } = gradient;
-    this.#gradient ??= new RingVector(length, this.#options.wire);
+  async begin(gradients: OwnGradients): Promise<SharedUpdate> {
+    const { wire } = this.#options;
+    const { length } = gradients;
+    const readback = await gradients.readback(wire, bucketsOf(length));
+    this.#readback = readback;
+    this.#gradient ??= new RingVector(length, wire, { contribution: "packed" });
     const vector = this.#gradient;
-    vector.contribution.set(gradient);
-    const isSharded = this.sync === "zero1";
-    if (isSharded) await ring.reduce(vector, this.#signal);
-    else await ring.allReduce(vector, this.#signal);
-    vector.carryResidual();
+    const phases = this.sync === "zero1" ? "reduce" : "both";
+    const run = this.#place.start(vector, phases, this.#signal);
+    const leaving = new LeavingGradients(vector, run, readback);
+    return {
+      watch: leaving.reading.watch,
+      added: async () => {
+        const isSound = await leaving.end(gradients.isEmpty);
+        await run.done;
+        vector.carryResidual();
+        return isSound;
+      },
+      step: () => this.#step(vector, gradients),
+    };
+  }
+
+  /** Steps with the sum, of which this node has its segment. */
+  async #step(vector: RingVector, gradients: OwnGradients): Promise<number> {
+    const { length } = vector;
+    const ring = this.#place;
     const range = this.rangeOf(ring.rank, ring.world);
     const norm = await this.#norm(vector.result, range);
     if (!Number.isFinite(norm)) return norm;
@@ -105,9 +135,10 @@ export class RingExchange implements GradientExchange {
     const factor = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (norm + CLIP_EPSILON));
     const own = new Float32Array(length);
     for (let i = range.from; i < range.to; i++) own[i] = factor * (vector.result[i] as number);
-    await step(own);
+    await gradients.stepWith(own);
     const { flat, device } = this.#state.flat;
     const stepped = (await flat.readPart(device, range.from, range.to)) as Float32Array;
+    const isSharded = this.sync === "zero1";
     this.#parameters = isSharded ? await this.#gather(stepped, length, range) : stepped;
     if (isSharded) flat.write(device, this.#parameters);
     return norm;
@@ -158,6 +189,39 @@ export class RingExchange implements GradientExchange {
   get #state(): AdamW {
     if (!this.#optimizer) throw new Error("a ring exchange has no optimizer");
     return this.#optimizer;
+  }
+}
+
+/** Puts gradients into a vector as they come, and has each bucket sent. */
+class LeavingGradients {
+  readonly reading: Reading;
+  readonly #vector: RingVector;
+  readonly #run: CollectiveRun;
+  #isSound = true;
+
+  constructor(vector: RingVector, run: CollectiveRun, readback: GradientReadback) {
+    this.#vector = vector;
+    this.#run = run;
+    this.reading = readback.begin((bucket, bytes) => this.#take(bucket, bytes));
+  }
+
+  /** Waits until all have been put down; whether all were {@link areAddable}. A node without any gives zeros. */
+  async end(isEmpty: boolean): Promise<boolean> {
+    if (!isEmpty) await this.reading.done;
+    else for (const bucket of this.#run.buckets.keys()) this.#take(bucket, undefined);
+    return this.#isSound;
+  }
+
+  /** What is not sound is not sent: all nodes are told of it together. */
+  #take(bucket: number, bytes: Uint8Array | undefined): void {
+    const { packedContribution, wire } = this.#vector;
+    const { from, to } = this.#run.buckets[bucket] as ElementRange;
+    const place = packedContribution.subarray(bytesOf(from, wire), bytesOf(to, wire));
+    const isSound = bytes === undefined || areAddable(bytes, wire);
+    if (bytes !== undefined && isSound) place.set(bytes);
+    else place.fill(0);
+    this.#isSound &&= isSound;
+    this.#run.ready(bucket);
   }
 }
 

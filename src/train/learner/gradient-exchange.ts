@@ -1,5 +1,6 @@
 /** How several nodes make one update: each has a share of its samples, and all have the same weights after it. */
-import { ForgeError } from "../../../engine/index.ts";
+import { ForgeError, type Watch } from "../../../engine/index.ts";
+import type { GradientStep } from "./gradient-step.ts";
 
 /** Samples from `from` to before `to`. */
 export interface Share {
@@ -7,16 +8,16 @@ export interface Share {
   readonly to: number;
 }
 
-/** An update as an exchange sees it. */
-export interface ExchangedGradient {
-  /** Of this node's share [flat parameters]. */
-  readonly gradient: Float32Array;
-  /** Steps the optimizer of this node with a gradient [flat parameters], which is clipped already. */
-  readonly step: (gradient: Float32Array) => Promise<unknown>;
-}
+/** Gradients of this node's share [flat parameters], and the optimizer that they are for. */
+export type OwnGradients = Pick<
+  GradientStep<never, never>,
+  "length" | "isEmpty" | "readback" | "reset" | "step" | "stepWith"
+>;
 
 /** What goes between nodes in an update. All call the same methods in the same order. */
 export interface GradientExchange {
+  /** Elements that gradients are added up in, so that what is done can leave. */
+  readonly pieceSize: number;
   /**
    * This node's share of samples that lie one behind the other. Together the shares of all nodes are all samples.
    *
@@ -26,8 +27,18 @@ export interface GradientExchange {
   shareOf(tokens: readonly number[], episodes: readonly number[]): Share;
   /** Element-wise sums over all nodes of finite values [the same length at all]. */
   sum(values: Float32Array): Promise<Float32Array>;
-  /** One step with the sum of all gradients; its global L2 norm before clipping. */
-  step(gradient: ExchangedGradient): Promise<number>;
+  /** An update begins, whose gradients are yet to be computed. */
+  begin(gradients: OwnGradients): Promise<SharedUpdate>;
+}
+
+/** An update of all nodes, under way. */
+export interface SharedUpdate {
+  /** Of the call that computes the last gradients: they leave meanwhile. */
+  readonly watch: Watch | undefined;
+  /** All gradients have been computed. Fulfilled when they have left: whether those of this node are sound. */
+  added(): Promise<boolean>;
+  /** One step with those of all; their global L2 norm before clipping. */
+  step(): Promise<number>;
 }
 
 /** What a node knows of an update, and what it wants to know. */

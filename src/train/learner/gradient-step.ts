@@ -3,11 +3,14 @@ import {
   type Compiled,
   compile,
   GradientAccumulator,
+  type GradientFormat,
+  GradientReadback,
   grad,
   type Optimizer,
   type Tensor,
   type Tree,
   tensor,
+  type Watch,
 } from "../../../engine/index.ts";
 import { KEPT_PLANS } from "./padded-batch.ts";
 
@@ -25,20 +28,39 @@ export interface BatchLoss<R extends Tree> {
   readonly result: R;
 }
 
+/** Elements that are read together, from `from` to before `to`. */
+export interface GradientRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
  * One optimizer step for the sum of the losses of any number of batches: each loss is divided by the size of the whole step
  * already. Compiled once for each size of a batch.
  */
 export class GradientStep<A extends readonly Tree[], R extends Tree> implements Disposable {
+  readonly #optimizer: Optimizer;
   readonly #accumulator: GradientAccumulator;
   readonly #add: Compiled<A, R>;
   readonly #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
   readonly #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
 
-  /** The optimizer stays the caller's: it is neither saved nor freed here. */
-  constructor(optimizer: Optimizer, label: string, lossOf: (...batch: A) => BatchLoss<R>) {
+  #readback: GradientReadback | undefined;
+
+  /**
+   * The optimizer stays the caller's: it is neither saved nor freed here.
+   *
+   * @param pieceSize of the sum; see `AccumulateOptions`
+   */
+  constructor(
+    optimizer: Optimizer,
+    label: string,
+    lossOf: (...batch: A) => BatchLoss<R>,
+    pieceSize: number = Number.POSITIVE_INFINITY,
+  ) {
     const { device } = optimizer.flat;
-    const accumulator = new GradientAccumulator(optimizer, { reduction: "sum" });
+    const accumulator = new GradientAccumulator(optimizer, { reduction: "sum", pieceSize });
+    this.#optimizer = optimizer;
     this.#accumulator = accumulator;
     this.#add = compile(
       (...batch: A) => {
@@ -59,9 +81,24 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     this.#accumulator.reset();
   }
 
+  /** Elements of the flat parameters. */
+  get length(): number {
+    return this.#optimizer.flat.flat.size;
+  }
+
+  /** Whether nothing has been added since the last step. */
+  get isEmpty(): boolean {
+    return this.#accumulator.count === 0;
+  }
+
   /** Adds the gradients of a batch. Read the result before the next call. */
   add(...batch: A): Promise<R> {
     return this.#add(...batch);
+  }
+
+  /** As {@link add}, of the last batch: whoever watches gets the sums as they are done. */
+  addLast(watch: Watch, ...batch: A): Promise<R> {
+    return this.#add.watched(watch, ...batch);
   }
 
   /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
@@ -69,18 +106,26 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     return outcomeOf(await this.#step());
   }
 
-  /** What has been added, on the host [flat parameters], to be put together with that of other nodes. It is forgotten. */
-  take(): Promise<Float32Array> {
-    return this.#accumulator.take();
+  /** What reads the sums; made once, the first time. */
+  async readback(
+    format: GradientFormat,
+    ranges: readonly GradientRange[],
+  ): Promise<GradientReadback> {
+    const { flat } = this.#optimizer;
+    this.#readback ??= new GradientReadback(this.#accumulator, flat, { format, ranges });
+    await this.#readback.prepare();
+    return this.#readback;
   }
 
-  /** Steps with a gradient [flat parameters]. */
+  /** Steps with a gradient [flat parameters] in place of what has been added. */
   async stepWith(gradient: Float32Array): Promise<StepOutcome> {
+    this.reset();
     return outcomeOf(await this.#stepWith(tensor(gradient, [gradient.length])));
   }
 
   /** Frees the plans and the sum. */
   [Symbol.dispose](): void {
+    this.#readback?.[Symbol.dispose]();
     for (const part of [this.#add, this.#step, this.#stepWith, this.#accumulator])
       part[Symbol.dispose]();
   }

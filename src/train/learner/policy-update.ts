@@ -11,6 +11,7 @@ import {
   type Tensor,
   take,
   tensor,
+  type Watch,
 } from "../../../engine/index.ts";
 import { buildForest } from "../../pool/forest.ts";
 import type { ForestBatch } from "../../pool/forest-batch.ts";
@@ -24,8 +25,8 @@ import { forestLogprobs } from "./forest-logprobs.ts";
 import {
   exchangeFacts,
   type GradientExchange,
-  isAddable,
   type Share,
+  type SharedUpdate,
 } from "./gradient-exchange.ts";
 import { type BatchLoss, GradientStep } from "./gradient-step.ts";
 import { type BatchTensors, batchTensors, type PaddedBatch, padBatch } from "./padded-batch.ts";
@@ -100,6 +101,7 @@ export class PolicyUpdate implements Disposable {
       options.optimizer,
       "policy update",
       (batch: BatchTensors, rows: Tensor) => this.#lossOf(batch, rows),
+      options.exchange?.pieceSize,
     );
   }
 
@@ -120,11 +122,14 @@ export class PolicyUpdate implements Disposable {
       ...{ tokenBudget, isMerged, hasWholeTrajectories },
     });
     try {
-      const losses = await this.#accumulate(batches, own, isFirst);
+      const update = await this.#options.exchange?.begin(this.#gradients);
+      const losses = await this.#accumulate(batches, own, { isFirst, watch: update?.watch });
       const { trainedTokens: trained, perRequest, tree } = report;
       const cost = { trained, sampled: perRequest.tokens, computed: tree.tokens };
-      const known = { losses, cost, share, isFirst };
-      return { ...(await this.#step(samples, known)), forest: report };
+      const done = update
+        ? await this.#stepTogether(update, samples, { losses, cost, share, isFirst })
+        : { ...(await this.#step(losses)), cost };
+      return { ...done, forest: report };
     } catch (error) {
       this.#gradients.reset();
       throw error;
@@ -135,22 +140,17 @@ export class PolicyUpdate implements Disposable {
     this.#gradients[Symbol.dispose]();
   }
 
-  /** Steps with what was accumulated, alone or with the other nodes. */
-  async #step(
-    samples: readonly TrainedSample[],
-    known: { losses: UpdateLosses; cost: UpdateCost; share: Share; isFirst: boolean },
-  ): Promise<Omit<UpdateOutcome, "forest">> {
-    const { losses, cost } = known;
-    const { exchange } = this.#options;
-    if (exchange) return this.#stepTogether(exchange, samples, known);
+  /** Steps with what was accumulated. */
+  async #step(losses: UpdateLosses): Promise<UpdateLosses & Pick<UpdateOutcome, "gradNorm">> {
     if (!Number.isFinite(losses.loss)) throw notFinite(`loss ${losses.loss}`);
     const { gradNorm, isSkipped } = await this.#gradients.step();
     if (isSkipped) throw notFinite(`gradient norm ${gradNorm}`);
-    return { ...losses, gradNorm, cost };
+    return { ...losses, gradNorm };
   }
 
+  /** Steps with what all nodes have accumulated. */
   async #stepTogether(
-    exchange: GradientExchange,
+    update: SharedUpdate,
     samples: readonly TrainedSample[],
     {
       losses,
@@ -159,20 +159,19 @@ export class PolicyUpdate implements Disposable {
       isFirst,
     }: { losses: UpdateLosses; cost: UpdateCost; share: Share; isFirst: boolean },
   ): Promise<Omit<UpdateOutcome, "forest">> {
-    const gradient = await this.#gradients.take();
+    const isSound = await update.added();
     const updated = samples.map(({ updatedLogprobs }) => updatedLogprobs);
     const first = isFirst
       ? [samples.map((s) => s.trainerLogprobs), samples.map(({ entropies }) => entropies)]
       : [];
-    const sums = await exchangeFacts(exchange, {
+    const sums = await exchangeFacts(this.#options.exchange as GradientExchange, {
       sums: [...LOSSES.map((name) => losses[name]), cost.trained, cost.sampled, cost.computed],
       rows: [updated, ...first],
-      ...{ share, isSound: gradient.every(isAddable) },
+      ...{ share, isSound },
     });
     const [loss = 0, policyLoss = 0, kl = 0, value = 0, trained = 0, sampled = 0, computed = 0] =
       sums;
-    const step = (all: Float32Array): Promise<unknown> => this.#gradients.stepWith(all);
-    const gradNorm = await exchange.step({ gradient, step });
+    const gradNorm = await update.step();
     if (!Number.isFinite(gradNorm)) throw notFinite(`gradient norm ${gradNorm}`);
     const all = { loss, policyLoss, kl, valueLoss: value };
     return { ...all, gradNorm, cost: { trained, sampled, computed } };
@@ -182,15 +181,20 @@ export class PolicyUpdate implements Disposable {
   async #accumulate(
     batches: readonly ForestBatch[],
     samples: readonly TrainedSample[],
-    isFirst: boolean,
+    { isFirst, watch }: { readonly isFirst: boolean; readonly watch: Watch | undefined },
   ): Promise<UpdateLosses> {
     const sums = { loss: 0, policyLoss: 0, kl: 0, valueLoss: 0 };
+    const trainedOn = batches.filter(({ rows }) => rows.length > 0);
     await readBehind(
-      workOf(batches, samples, this.#options),
+      workOf(trainedOn, samples, this.#options),
       ({ batch, padded }) => {
         const { trained } = padded.sizes;
-        const rows = packRows(batch, samples, trained);
-        return this.#gradients.add(batchTensors(padded), tensor(rows, [ROWS, trained]));
+        const rows = tensor(packRows(batch, samples, trained), [ROWS, trained]);
+        const tensors = batchTensors(padded);
+        if (watch && batch === trainedOn.at(-1)) {
+          return this.#gradients.addLast(watch, tensors, rows);
+        }
+        return this.#gradients.add(tensors, rows);
       },
       ({ batch, padded }, read) => {
         for (const [i, name] of LOSSES.entries()) sums[name] += read[i] as number;
@@ -257,7 +261,6 @@ function* workOf(
   { algorithm, tokenBudget }: Pick<PolicyUpdateOptions, "algorithm" | "tokenBudget">,
 ): Iterable<Work> {
   for (const batch of batches) {
-    if (batch.rows.length === 0) continue;
     const own = Array.from(batch.samples, (s) => samples[s] as TrainedSample);
     const offsets = readsSequences(algorithm) ? sequenceOffsets(own, algorithm.per) : batch.offsets;
     yield { batch, padded: padBatch(batch, { tokenBudget, offsets }) };

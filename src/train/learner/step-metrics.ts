@@ -5,7 +5,7 @@ import { explainedVariance, mismatchMetrics, policyMetrics } from "../../rl/metr
 import { mean, standardDeviation } from "../../rl/statistics.ts";
 import type { RecordedEpisode } from "../episode/episodes.ts";
 import type { Metrics } from "../run/metrics.ts";
-import type { StepReport } from "../trainer.ts";
+import type { ClusterFigures, StepReport } from "../trainer.ts";
 import type { LearnerReport, Update } from "./learner.ts";
 import { rolloutMetrics, toolMetrics } from "./rollout-metrics.ts";
 import { sequenceOffsets, type TrainedSample } from "./trained-samples.ts";
@@ -20,6 +20,18 @@ export function stepMetrics(report: StepReport, algorithm: Algorithm): Metrics {
     "rollout/dropped_groups": droppedGroups,
     "rollout/failed_groups": buriedGroups,
     ...(learned && learnerMetrics(learned, report.step - 1, algorithm)),
+    ...(report.cluster && clusterMetrics(report.cluster)),
+  };
+}
+
+function clusterMetrics(figures: ClusterFigures): Metrics {
+  const { world, epoch, attempts, sentBytes, ringSeconds } = figures;
+  return {
+    "cluster/trainers": world,
+    "cluster/epoch": epoch,
+    "cluster/attempts": attempts,
+    "cluster/sent_mb": sentBytes / 1e6,
+    "cluster/ring_s": ringSeconds,
   };
 }
 

@@ -301,6 +301,18 @@ export const METRICS: Readonly<Record<string, MetricEntry>> = {
     meaning: "tokens of the requests over tokens computed after their common prefixes are merged",
     unit: "1",
   },
+  "cluster/trainers": { meaning: "nodes that made the step together", unit: "nodes" },
+  "cluster/epoch": {
+    meaning: "how often the members have changed, or a step was made again",
+    unit: "1",
+  },
+  "cluster/attempts": { meaning: "times that the step was tried", unit: "attempts" },
+  "cluster/sent_mb": { meaning: "sent round the ring by this node", unit: "MB" },
+  "cluster/ring_s": {
+    meaning:
+      "time in the ring, in which gradients are computed and the slowest node is waited for too",
+    unit: "s",
+  },
   "throughput/rollout_tokens_per_s": {
     meaning: "tokens sampled per second of sampling",
     unit: "tokens/s",

@@ -31,7 +31,7 @@ const ABS = 1e-7;
  * node that has fewer samples has fewer in common, and what only the node that leads knows.
  */
 const OWN =
-  /^(wall_time$|time\/|throughput\/|yield\/(throughput|j)$|mismatch\/|regime\/|tree\/|lag\/bound$)/;
+  /^(wall_time$|time\/|throughput\/|cluster\/|yield\/(throughput|j)$|mismatch\/|regime\/|tree\/|lag\/bound$)/;
 /** Likewise, where there is one update a step. */
 const ROUNDING = /^(losses\/(approx_kl|old_approx_kl)|ratio\/std)$/;
 

@@ -87,8 +87,9 @@ function exchanges(world: number): GradientExchange[] {
     settle = resolve;
   });
   return Array.from({ length: world }, () => ({
+    pieceSize: 1,
     shareOf: () => expect.fail("nobody asks"),
-    step: () => expect.fail("nobody asks"),
+    begin: () => expect.fail("nobody asks"),
     sum: async (values: Float32Array) => {
       // what a ring refuses
       expect(values.every((value) => Number.isFinite(value))).toBe(true);
