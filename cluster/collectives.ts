@@ -6,8 +6,11 @@ import { type Phases, Workspace } from "./ring/workspace.ts";
 import type { RingPlane } from "./ring-plane/ring-plane.ts";
 import { RingVector } from "./ring-vector.ts";
 
-/** Elements of a bucket: 8 MiB of f32. */
-const BUCKET = 2 ** 21;
+/** Elements of a bucket at most, and at least where there are several: 8 MiB and half a MiB of f32. */
+const BUCKET = { most: 2 ** 21, least: 2 ** 17 };
+
+/** Buckets that there are, if they need not be smaller or larger for it: for the first to be on its way while others are computed. */
+const BUCKETS = 16;
 
 /** The place of a node in its ring. */
 export interface RingMembership {
@@ -27,6 +30,23 @@ export interface Traffic {
 export interface CollectivesParts extends RingMembership {
   readonly plane: RingPlane;
   readonly chunkBytes: number;
+}
+
+/** A collective under way, whose buckets are given as they come. */
+export interface CollectiveRun {
+  /** How the vector is cut: {@link bucketsOf} its length. */
+  readonly buckets: readonly ElementRange[];
+  /**
+   * What this rank gives of a bucket is in the vector (its contribution, or with `gather` alone the part of the result that it
+   * owns) and stays as it is until the end. Each bucket once, in any order: those who have the same order wait the least for each
+   * other. What is wrong with it rejects {@link done}.
+   */
+  ready(bucket: number): void;
+  /**
+   * Resolves when the result is there and the vector is the caller's again. When it rejects, the epoch has to be ended before it
+   * is.
+   */
+  readonly done: Promise<void>;
 }
 
 /**
@@ -78,16 +98,48 @@ export class Collectives {
     return this.#run(vector, "gather", signal);
   }
 
-  async #run(vector: RingVector, phases: Phases, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Begins a collective, of which nothing is given yet; the others wait for this node as long as it lives. The signal aborts the
+   * epoch.
+   *
+   * @param phases `both` for {@link allReduce}, and `reduce` and `gather` for those
+   *
+   * Errors    `argument_invalid` while another one is under way; all others reject {@link CollectiveRun.done}
+   */
+  start(vector: RingVector, phases: Phases, signal?: AbortSignal): CollectiveRun {
     const { rank, world, chunkBytes, plane } = this.#parts;
     const { length: total, wire, memory } = vector;
-    const plan = new RingPlan({ rank, world, total, wire, chunkBytes, buckets: bucketsOf(total) });
+    const buckets = bucketsOf(total);
+    const plan = new RingPlan({ rank, world, total, wire, chunkBytes, buckets });
     const space = new Workspace(plan, phases, memory, vector.placesOf(phases));
     const started = performance.now();
-    await plane.run(space, { op: this.#count++, attempt: 0 }, signal ? { signal } : {});
-    this.#traffic.ms += performance.now() - started;
-    this.#traffic.bytes += sentBytes(plan, phases);
+    const run = plane.start(space, { op: this.#count++, attempt: 0 }, signal);
+    const done = run.done.then(() => {
+      this.#traffic.ms += performance.now() - started;
+      this.#traffic.bytes += sentBytes(plan, phases);
+    });
+    // whoever does not wait for it is told when the epoch ends
+    done.catch(() => {});
+    return { buckets, done, ready: (bucket) => run.bucketReady(bucket) };
   }
+
+  async #run(vector: RingVector, phases: Phases, signal: AbortSignal | undefined): Promise<void> {
+    const run = this.start(vector, phases, signal);
+    for (const bucket of run.buckets.keys()) run.ready(bucket);
+    await run.done;
+  }
+}
+
+/**
+ * How a vector of so many elements is cut, in order: one bucket or more, of whole blocks but for the end of the last. It changes no
+ * bit of a sum, and is the same at all ranks.
+ */
+export function bucketsOf(length: number): ElementRange[] {
+  const fair = BLOCK * Math.ceil(length / BUCKETS / BLOCK);
+  const size = Math.min(Math.max(fair, BUCKET.least), BUCKET.most);
+  return Array.from({ length: Math.max(1, Math.ceil(length / size)) }, (_, i) => ({
+    ...{ from: i * size, to: Math.min(length, (i + 1) * size) },
+  }));
 }
 
 /** The elements that a rank owns of a vector: those of the segment whose sum the ring leaves with it. */
@@ -103,12 +155,4 @@ function sentBytes(plan: RingPlan, phases: Phases): number {
     for (const phase of all)
       if (plan.sendsAt(phase, segment) !== undefined) bytes += bytesOf(to - from, plan.shape.wire);
   return bytes;
-}
-
-function bucketsOf(total: number): ElementRange[] {
-  const count = Math.max(1, Math.ceil(total / BUCKET));
-  const whole = BUCKET - (BUCKET % BLOCK);
-  return Array.from({ length: count }, (_, i) => {
-    return { from: i * whole, to: Math.min(total, (i + 1) * whole) };
-  });
 }

@@ -7,7 +7,13 @@ export { type BlobSource, fetchBlob } from "./blobs/fetch-blob.ts";
 export { fetchSmall } from "./blobs/fetch-small.ts";
 export { Cluster, type ClusterSettings } from "./cluster.ts";
 export { askStatus, type ClusterStatus } from "./cluster-status.ts";
-export { Collectives, ownedRange, type RingMembership } from "./collectives.ts";
+export {
+  bucketsOf,
+  type CollectiveRun,
+  Collectives,
+  ownedRange,
+  type RingMembership,
+} from "./collectives.ts";
 export { ClusterError, type ClusterErrorCode } from "./error.ts";
 export type { Fetch, Move } from "./membership/host.ts";
 export type { ClusterOptions } from "./membership/options.ts";
@@ -21,7 +27,7 @@ export { BLOCK, bytesOf, WIRE_TYPES, type WireType } from "./ring/wire-type.ts";
 export { type Phases, type Places, Workspace } from "./ring/workspace.ts";
 export { RingPlane, type RingPlaneOptions } from "./ring-plane/ring-plane.ts";
 export { RingThreads, type RingThreadsOptions } from "./ring-plane/ring-threads.ts";
-export { RingVector } from "./ring-vector.ts";
+export { RingVector, type RingVectorOptions } from "./ring-vector.ts";
 export type { TransportLimits } from "./transport/limits.ts";
 export { NodeClient, type NodeClientOptions } from "./transport/node-client.ts";
 export type { Route, RouteAnswer, RouteRequest } from "./transport/route.ts";

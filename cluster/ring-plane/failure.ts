@@ -28,6 +28,18 @@ export function stalled(neighbour: NodeId, what: string, ms: number): ClusterErr
   });
 }
 
+/** A member is there, and has let the others wait for too long. */
+export function unready(member: NodeId, ms: number): ClusterError {
+  return new ClusterError({
+    code: "peer_stalled",
+    what: "ring: a member does not become ready.",
+    got: `${member} in ${ms} ms`,
+    why: "what it computes takes too long, or it hangs",
+    fix: "abort the collective; the leader decides who goes on",
+    suspect: member,
+  });
+}
+
 /** The predecessor has sent what it cannot have to send; or what it had to is of no use. */
 export function spoiled(neighbour: NodeId, cause: ClusterError): ClusterError {
   const isTheirs = cause.code === "frame_invalid" || cause.code === "protocol_violated";
@@ -63,6 +75,16 @@ export function aborted(why: string): ClusterError {
     what: "ring: the collective was aborted.",
     why,
     fix: "begin the next epoch, and try again",
+  });
+}
+
+/** A sign from further before us than there are members. */
+export function wrongSign(hops: number, world: number): ClusterError {
+  return new ClusterError({
+    code: "protocol_violated",
+    what: "ring: a sign has come further than it can.",
+    got: `${hops} links in a ring of ${world}`,
+    fix: "close the connection",
   });
 }
 

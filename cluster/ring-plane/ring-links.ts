@@ -21,7 +21,7 @@ export interface RingLinksParts {
   readonly dial: DialOptions & { readonly clock: Clock };
   /** Milliseconds that both neighbours have to be there. */
   readonly connectMs: number;
-  readonly handlers: Pick<RingHandlers, "place" | "chunk">;
+  readonly handlers: Pick<RingHandlers, "place" | "chunk" | "busy">;
   /** Called once, unless the connections are ended from here: one is lost, or could not be had. */
   readonly onFailure: (error: ClusterError) => void;
 }

@@ -15,6 +15,7 @@ import {
   listen,
 } from "../transport/listener.ts";
 import type { RingSender } from "../transport/ring-connection.ts";
+import { BusySigns } from "./busy-signs.ts";
 import { EarlyChunks } from "./early-chunks.ts";
 import { aborted, misused } from "./failure.ts";
 import { RingLinks } from "./ring-links.ts";
@@ -24,8 +25,10 @@ import { RingRun } from "./ring-run.ts";
 export interface RingPlaneOptions extends DoorOptions {
   /** Which of the parallel rings of the node this is; see `RingShape`. Default 0. */
   readonly lane?: number;
-  /** Milliseconds that a collective may go without progress. Default 2000. */
+  /** Milliseconds that a collective may go without progress, as long as nobody says that it is not ready. Default 2000. */
   readonly progressMs?: number;
+  /** Milliseconds that a member may go on saying so while nothing moves. Default 600 000. */
+  readonly readyMs?: number;
   /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */
   readonly connectMs?: number;
 }
@@ -47,6 +50,7 @@ interface Ring {
   /** None in a ring of one. */
   readonly links: RingLinks | undefined;
   readonly early: EarlyChunks;
+  readonly signs: BusySigns;
   /** The collective that is next, or the last one begun. */
   place: RingPlace;
   run: RingRun | undefined;
@@ -59,6 +63,7 @@ export type RunPlace = Pick<RingPlace, "op" | "attempt">;
 /**
  * See the file's head. An epoch has two connections, which all its collectives use, one after the other. What comes for one
  * that has not begun waits, without credit; one that has failed leaves the ring to be aborted.
+ * Members that compute are waited for, and those that do nothing are not: see {@link BusySigns}.
  */
 export class RingPlane implements AsyncDisposable {
   readonly #options: RingPlaneOptions;
@@ -110,11 +115,13 @@ export class RingPlane implements AsyncDisposable {
 
   /**
    * Begins a collective of the epoch; the caller says which buckets are ready. Collectives come one after the other, in the
-   * same order at all ranks; attempts at one rise.
+   * same order at all ranks; attempts at one rise. The signal aborts the epoch.
    *
    * Errors    `argument_invalid`; what has befallen the ring rejects {@link RingRun.done}.
    */
-  start(space: Workspace, { op, attempt }: RunPlace): RingRun {
+  start(space: Workspace, { op, attempt }: RunPlace, signal?: AbortSignal): RingRun {
+    const onAbort = (): void => this.abort("its caller gives up");
+    if (signal?.aborted) onAbort();
     const ring = this.#ring;
     if (!ring) throw misused("no epoch has begun", "wait for begin");
     if (ring.run && !ring.run.isOver)
@@ -127,46 +134,44 @@ export class RingPlane implements AsyncDisposable {
       throw misused("this collective is over", "count collectives, and attempts at each");
     }
     const run = new RingRun({
-      ...{ space, place, clock: this.#clock, progressMs: this.#options.progressMs ?? 2000 },
+      ...{ space, place, clock: this.#clock, progressMs: this.#progressMs },
       ...{ predecessor: ring.predecessor, successor: ring.successor },
+      readyMs: this.#options.readyMs ?? 600_000,
       sender: ring.links?.sender,
     });
     ring.run = run;
     ring.place = place;
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const unsign = (): void => signal?.removeEventListener("abort", onAbort);
+    run.done.then(unsign, unsign);
     run.done.then(
       () => {
         ring.place = { ...place, op: op + 1, attempt: 0 };
       },
       () => {
+        if (ring.run !== run) return;
         ring.place = { ...place, attempt: attempt + 1 };
+        ring.signs.end();
       },
     );
     if (ring.failure !== undefined) run.fail(ring.failure);
-    else ring.early.give(place, ({ header, payload }) => run.receive(header, payload));
+    else {
+      if (ring.links) ring.signs.begin();
+      ring.early.give(place, ({ header, payload }) => run.receive(header, payload));
+    }
     return run;
   }
 
   /**
-   * Moves a collective, all of whose buckets are ready, to its end. The signal aborts the epoch.
+   * Moves a collective, all of whose buckets are ready, to its end; as {@link start}.
    *
    * Errors    `peer_stalled`, `connection_closed`, `frame_invalid`, `protocol_violated`, with the suspect; `non_finite`;
    *           `collective_aborted`; `argument_invalid`.
    */
-  async run(
-    space: Workspace,
-    place: RunPlace,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<void> {
-    const onAbort = (): void => this.abort("its caller gives up");
-    if (signal?.aborted) onAbort();
-    const run = this.start(space, place);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      for (const bucket of space.plan.shape.buckets.keys()) run.bucketReady(bucket);
-      await run.done;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
+  async run(space: Workspace, place: RunPlace, signal?: AbortSignal): Promise<void> {
+    const run = this.start(space, place, signal);
+    for (const bucket of space.plan.shape.buckets.keys()) run.bucketReady(bucket);
+    await run.done;
   }
 
   /**
@@ -193,12 +198,25 @@ export class RingPlane implements AsyncDisposable {
     this.listener.openEpoch(epoch, world > 1 ? [successor] : []);
     const early = new EarlyChunks(this.#limits.window);
     const place = { runId, epoch, op: 0, attempt: 0 };
+    const signs = new BusySigns({
+      ...{ members, rank, clock: this.#clock, progressMs: this.#progressMs },
+      awaited: () => (ring.run && !ring.run.isOver && ring.run.isReady ? undefined : ring.place.op),
+      tell: (sign) => ring.links?.sender?.busy(sign),
+      onBusy: (member, op) => {
+        if (ring.run && op <= ring.run.place.op) ring.run.waitFor(member);
+      },
+    });
     const ring: Ring = {
-      ...{ epoch, predecessor, successor, early, place, run: undefined, failure: undefined },
+      ...{ epoch, predecessor, successor, early, signs, place, run: undefined, failure: undefined },
       links:
         world > 1 ? this.#linksOf(epoch, predecessor, successor, addressOf, () => ring) : undefined,
     };
+    if (ring.links) signs.begin();
     return ring;
+  }
+
+  get #progressMs(): number {
+    return this.#options.progressMs ?? 2000;
   }
 
   #linksOf(
@@ -222,10 +240,12 @@ export class RingPlane implements AsyncDisposable {
       handlers: {
         place: (header) => this.#placeOf(ringOf(), header),
         chunk: (header, payload) => this.#receive(ringOf(), header, payload),
+        busy: (sign) => ringOf().signs.heed(sign),
       },
       onFailure: (error) => {
         const ring = ringOf();
         ring.failure ??= error;
+        ring.signs.end();
         ring.run?.fail(error);
       },
     });
@@ -256,6 +276,7 @@ export class RingPlane implements AsyncDisposable {
     const ring = this.#ring;
     if (!ring) return;
     ring.failure ??= error;
+    ring.signs.end();
     ring.links?.end(error);
     ring.run?.fail(error);
   }

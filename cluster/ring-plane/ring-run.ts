@@ -8,7 +8,7 @@ import type { Phase } from "../ring/segments.ts";
 import type { Workspace } from "../ring/workspace.ts";
 import type { Clock } from "../transport/clock.ts";
 import type { RingSender } from "../transport/ring-connection.ts";
-import { spoiled, stalled } from "./failure.ts";
+import { spoiled, stalled, unready } from "./failure.ts";
 
 /** Chunks that wait in the sender for room, so that there is one when there is. */
 const AHEAD = 2;
@@ -27,6 +27,8 @@ export interface RingRunParts {
   readonly clock: Clock;
   /** Milliseconds without progress. */
   readonly progressMs: number;
+  /** Milliseconds that a member may let the others wait. */
+  readonly readyMs: number;
 }
 
 /** See the file's head. Its owner hands it what comes in. */
@@ -42,7 +44,10 @@ export class RingRun {
   readonly #expected: number;
   #unready: number;
   #sending = 0;
+  /** When we became ready, or a chunk came last. */
   #movedAt: number;
+  /** When and by whom it was said last that a member is not ready. */
+  #busy: { readonly at: number; readonly member: NodeId } | undefined;
   #cancelDeadline = (): void => {};
   #settle: { readonly resolve: () => void; readonly reject: (error: unknown) => void };
   #isFlushing = false;
@@ -72,6 +77,11 @@ export class RingRun {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** Whether all buckets are ready: we hold up nobody. */
+  get isReady(): boolean {
+    return this.#unready === 0;
   }
 
   /** As {@link Collective.bucketReady}. What is wrong with it rejects {@link done}. */
@@ -105,6 +115,11 @@ export class RingRun {
       if (isKnown && error.code === "non_finite") return "applied";
       throw error;
     }
+  }
+
+  /** A member is there, and not ready for this collective or one before it: it is waited for. */
+  waitFor(member: NodeId): void {
+    this.#busy = { at: this.#parts.clock.now(), member };
   }
 
   /** It comes to nothing. */
@@ -152,17 +167,24 @@ export class RingRun {
 
   /** Watches for progress, once nobody waits for us. */
   #watch(): void {
-    const { clock, progressMs, predecessor, successor, sender } = this.#parts;
+    const { clock, progressMs, readyMs, predecessor, successor, sender } = this.#parts;
     if (this.#isOver || !sender) return;
-    const due = this.#movedAt + progressMs;
+    const due = this.#heardAt + progressMs;
     this.#cancelDeadline = clock.after(Math.max(0, due - clock.now()), () => {
       const now = clock.now();
       if (now > due + OWN_DELAY * progressMs) this.#movedAt = now;
-      if (this.#movedAt + progressMs > now) return this.#watch();
+      if (this.#heardAt + progressMs > now) {
+        const late = now - this.#movedAt > readyMs ? this.#busy : undefined;
+        return late ? this.fail(unready(late.member, readyMs)) : this.#watch();
+      }
       const isAllIn = this.#collective.counts.chunksIn === this.#expected;
       if (isAllIn) this.fail(stalled(successor, "the successor takes no chunks", progressMs));
       else this.fail(stalled(predecessor, "no chunk has come in time", progressMs));
     });
+  }
+
+  get #heardAt(): number {
+    return Math.max(this.#movedAt, this.#busy?.at ?? this.#movedAt);
   }
 
   #try<T>(act: () => T): T | undefined {

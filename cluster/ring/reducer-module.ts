@@ -39,6 +39,8 @@ export interface ReducerKernels {
   addInt8(sum: number, packed: number, blocks: number): void;
   unpackInt8(values: number, packed: number, blocks: number): void;
   isFinite(values: number, blocks: number): number;
+  isFiniteBf16(packed: number, blocks: number): number;
+  isFiniteInt8(packed: number, blocks: number): number;
   /** See `checksum.ts`. */
   checksum(at: number, steps: number): number;
 }
@@ -78,6 +80,8 @@ export function reducerModule(isShared: boolean): Uint8Array<ArrayBuffer> {
       fromInt8(variables, values, packed, blocks, false),
     ),
     query("isFinite", allFinite),
+    query("isFiniteBf16", allFiniteBf16),
+    query("isFiniteInt8", allFiniteInt8),
     query("checksum", checksumLanes),
   ];
   return assemble(kernels, isShared);
@@ -222,18 +226,43 @@ function fromInt8(
   ]);
 }
 
-/** NaN and the infinities are what has an exponent of ones. */
 function allFinite(variables: Variables, values: Local, blocks: Local): Code {
+  const { look, answer } = finiteness(variables);
+  const step = [...unroll(4, (v) => look(v128.load(values, 16 * v))), ...advance(values, 4 * STEP)];
+  return [...everyStep(variables, blocks, step), ...answer];
+}
+
+function allFiniteBf16(variables: Variables, packed: Local, blocks: Local): Code {
+  const { look, answer } = finiteness(variables);
+  const step = [
+    ...unroll(4, (v) => look(i32x4.shl(v128.load16x4u(packed, 8 * v), 16))),
+    ...advance(packed, 2 * STEP),
+  ];
+  return [...everyStep(variables, blocks, step), ...answer];
+}
+
+/** What a scale can say at most is finite where all that it says is. */
+function allFiniteInt8(variables: Variables, packed: Local, blocks: Local): Code {
+  const most = variables.constant(f32x4.splat(127));
+  const { look, answer } = finiteness(variables);
+  const block = [
+    ...look(f32x4.mul(v128.load32splat(packed), most.get)),
+    ...advance(packed, 4 + BLOCK),
+  ];
+  return [...countDown(blocks, block), ...answer];
+}
+
+/** Looks at vectors, and says in the end whether there was neither NaN nor infinity: those have an exponent of ones. */
+function finiteness(variables: Variables): { look(vector: Code): Code; readonly answer: Code } {
   const exponent = variables.constant(i32x4.splat(EXPONENT));
   const bad = variables.v128();
-  const code = everyStep(variables, blocks, [
-    ...unroll(4, (v) => {
-      const isBad = i32x4.eq(v128.and(v128.load(values, 16 * v), exponent.get), exponent.get);
+  return {
+    look: (vector) => {
+      const isBad = i32x4.eq(v128.and(vector, exponent.get), exponent.get);
       return bad.set(v128.or(bad.get, isBad));
-    }),
-    ...advance(values, 4 * STEP),
-  ]);
-  return [...code, ...i32.eqz(v128.anyTrue(bad.get))];
+    },
+    answer: i32.eqz(v128.anyTrue(bad.get)),
+  };
 }
 
 /** Sixteen i32 within ±127 as i8. */

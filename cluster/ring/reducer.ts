@@ -2,7 +2,7 @@
 import { ClusterError } from "../error.ts";
 import { CHECKSUM_STEP, checksumEnd } from "./checksum.ts";
 import { type ReducerKernels, reducerModule } from "./reducer-module.ts";
-import { addScalar, type Feedback, packScalar, unpackScalar } from "./scalar.ts";
+import { addScalar, type Feedback, isFiniteScalar, packScalar, unpackScalar } from "./scalar.ts";
 import { instantiate, type WasmMemory } from "./wasm.ts";
 import { BLOCK, bytesOf, type WireType } from "./wire-type.ts";
 
@@ -13,7 +13,8 @@ import { BLOCK, bytesOf, type WireType } from "./wire-type.ts";
  *
  * The order of a ring: a rank packs its contribution and sends it; adds what comes in to its own, packs and sends that;
  * at the last hop of the reduce phase it has the sum of its segment, which it packs and **adopts** by unpacking it, since
- * that is what all others get. From then on packed bytes are handed on as they are.
+ * that is what all others get. From then on packed bytes are handed on as they are. A contribution that is packed already is
+ * sent as it is, and added as if it had been received.
  *
  * Errors    `argument_invalid` for places outside of the memory.
  */
@@ -112,6 +113,17 @@ export class Reducer {
     return tail === 0 || this.#floats(values, elements - tail, tail).every(Number.isFinite);
   }
 
+  /** The same of packed values, without unpacking them. */
+  isPackedFinite(packed: number, elements: number): boolean {
+    if (this.wire === "f32") return this.isFinite(packed, elements);
+    this.#checkCount(elements);
+    this.#checkPlace("packed", packed, bytesOf(elements, this.wire), 1);
+    const { blocks, tail } = split(elements);
+    const kernel = this.wire === "bf16" ? "isFiniteBf16" : "isFiniteInt8";
+    if (this.#kernels[kernel](packed, blocks) === 0) return false;
+    return isFiniteScalar(this.wire, this.#packed(packed, elements - tail, tail), tail);
+  }
+
   /** The checksum of so many bytes; see `checksum.ts`. */
   checksum(at: number, length: number): number {
     this.#checkPlace("bytes", at, length, 1);
@@ -141,8 +153,12 @@ export class Reducer {
   }
 
   #checkValues(values: number, elements: number): void {
-    if (!Number.isInteger(elements) || elements < 0) refuse("elements", elements, "a count");
+    this.#checkCount(elements);
     this.#checkPlace("values", values, 4 * elements, 4);
+  }
+
+  #checkCount(elements: number): void {
+    if (!Number.isInteger(elements) || elements < 0) refuse("elements", elements, "a count");
   }
 
   #checkFeedback(feedback: Feedback<number> | undefined, elements: number): Feedback<number> {

@@ -42,18 +42,29 @@ export function addScalar(wire: WireType, packed: DataView, sum: Float32Array): 
   for (const [i, value] of sum.entries()) sum[i] = valueAt(wire, packed, i) + value;
 }
 
+/** Whether the first so many packed values are free of NaN and infinities; of `int8`, all that their scales can say. */
+export function isFiniteScalar(wire: WireType, packed: DataView, elements: number): boolean {
+  for (let i = 0; i < elements; i++) {
+    const value = wire === "int8" ? 127 * scaleAt(packed, i) : valueAt(wire, packed, i);
+    if (!Number.isFinite(Math.fround(value))) return false;
+  }
+  return true;
+}
+
 function valueAt(wire: WireType, packed: DataView, i: number): number {
   switch (wire) {
     case "f32":
       return packed.getFloat32(4 * i, true);
     case "bf16":
       return floatOf(packed.getUint16(2 * i, true) << 16);
-    case "int8": {
-      const scaleAt = Math.floor(i / BLOCK) * (4 + BLOCK);
-      const scale = packed.getFloat32(scaleAt, true);
-      return Math.fround(packed.getInt8(scaleAt + 4 + (i % BLOCK)) * scale);
-    }
+    case "int8":
+      return Math.fround(packed.getInt8(4 * (Math.floor(i / BLOCK) + 1) + i) * scaleAt(packed, i));
   }
+}
+
+/** Of the block of an element. */
+function scaleAt(packed: DataView, i: number): number {
+  return packed.getFloat32(Math.floor(i / BLOCK) * (4 + BLOCK), true);
 }
 
 function packInt8(

@@ -9,10 +9,12 @@ import { bytesOf } from "./wire-type.ts";
 /** The halves of an all-reduce that a collective goes through. */
 export type Phases = Phase | "both";
 
-/** Byte addresses, of vectors in f32 but for `packed`. None may overlap another. */
+/** Byte addresses, of vectors in f32 but for those that are packed. None may overlap another. */
 export interface Places {
   /** What this rank gives. Only read. For the reduce phase. */
   readonly contribution?: number;
+  /** The same, as it is on the wire, in the place of `contribution`. For `bf16` and `int8`. */
+  readonly packedContribution?: number;
   /** What comes out; with `gather` alone, what this rank owns of it goes in. Only written, elsewhere. */
   readonly result: number;
   /** The vector as it is on the wire, for `bf16` and `int8`. Only written. */
@@ -24,13 +26,17 @@ export interface Places {
 }
 
 /** Names the places that there must be, with the bytes of each. */
-function needsOf(plan: RingPlan, phases: Phases): [keyof Places, number][] {
+function needsOf(plan: RingPlan, phases: Phases, isPacked: boolean): [keyof Places, number][] {
   const { total, wire } = plan.shape;
   const floats = 4 * total;
+  const packed = bytesOf(total, wire);
+  const given = isPacked
+    ? (["packedContribution", packed] as const)
+    : (["contribution", floats] as const);
   return [
     ["result", floats],
-    ...(phases === "gather" ? [] : ([["contribution", floats]] as const)),
-    ...(wire === "f32" ? [] : ([["packed", bytesOf(total, wire)]] as const)),
+    ...(phases === "gather" ? [] : [given]),
+    ...(wire === "f32" ? [] : ([["packed", packed]] as const)),
     ...(wire === "int8"
       ? ([
           ["residual", floats],
@@ -44,6 +50,9 @@ function needsOf(plan: RingPlan, phases: Phases): [keyof Places, number][] {
  * Since contribution and residual are only read, an attempt that comes to nothing leaves no trace: the next one may have
  * another world, and the same places.
  *
+ * A contribution that is packed already is sent at the first hop as it is, without what is owed: the residual of that segment stays
+ * as it was. What its own packing has lost is known to whoever packed it.
+ *
  * In f32 a received chunk waits at its place in the result, and what is sent is sent from there; in other wire types both
  * happen in `packed`. Each element is received at most once in each phase, so there is always room for it.
  */
@@ -55,6 +64,7 @@ export class Workspace {
   /** Adds one f32 vector to another. */
   readonly #adder: Reducer;
   readonly #places: Required<Places>;
+  readonly #isPacked: boolean;
 
   /** Errors    `argument_invalid`. */
   constructor(plan: RingPlan, phases: Phases, memory: WasmMemory, places: Places) {
@@ -65,7 +75,8 @@ export class Workspace {
         "what it loses would have no contribution to go to",
       );
     }
-    checkPlaces(needsOf(plan, phases), places, memory.buffer.byteLength);
+    this.#isPacked = places.packedContribution !== undefined && wire !== "f32";
+    checkPlaces(needsOf(plan, phases, this.#isPacked), places, memory.buffer.byteLength);
     this.plan = plan;
     this.phases = phases;
     this.#buffer = memory.buffer;
@@ -74,6 +85,7 @@ export class Workspace {
     const none = Number.NaN; // refused by the reducer
     this.#places = {
       contribution: none,
+      packedContribution: none,
       packed: none,
       residual: none,
       nextResidual: none,
@@ -82,6 +94,7 @@ export class Workspace {
   }
 
   isContributionFinite(range: ElementRange): boolean {
+    if (this.#isPacked) return this.#reducer.isPackedFinite(this.#givenAt(range), lengthOf(range));
     return this.#reducer.isFinite(at(this.#places.contribution, range), lengthOf(range));
   }
 
@@ -92,6 +105,10 @@ export class Workspace {
   /** The contribution as it is sent at the first hop. */
   first(range: ElementRange): Uint8Array {
     const { contribution } = this.#places;
+    if (this.#isPacked) {
+      this.#owe(range);
+      return this.#bytes(this.#givenAt(range), bytesOf(lengthOf(range), this.plan.shape.wire));
+    }
     if (this.#isPlain) return this.#bytes(at(contribution, range), 4 * lengthOf(range));
     this.#pack(contribution, range);
     return this.payload(range);
@@ -122,7 +139,7 @@ export class Workspace {
       this.#reducer.add(at(result, range), at(contribution, range), lengthOf(range));
       return;
     }
-    this.#copy(contribution, result, range);
+    this.#contribute(range);
     this.#reducer.add(at(result, range), this.#payloadAt(range), lengthOf(range));
   }
 
@@ -145,10 +162,22 @@ export class Workspace {
     this.#bytes(at(nextResidual, range), 4 * lengthOf(range)).fill(0);
   }
 
-  /** Makes the result the contribution: nobody else is there. What is owed stays so. */
+  /** Makes the result the contribution: nobody else is there. */
   keep(range: ElementRange): void {
-    const { contribution, result, residual, nextResidual } = this.#places;
-    this.#copy(contribution, result, range);
+    this.#contribute(range);
+    this.#owe(range);
+  }
+
+  #contribute(range: ElementRange): void {
+    const { contribution, result } = this.#places;
+    if (this.#isPacked)
+      this.#reducer.unpack(at(result, range), this.#givenAt(range), lengthOf(range));
+    else this.#copy(contribution, result, range);
+  }
+
+  /** Nothing is packed: what is owed stays so. */
+  #owe(range: ElementRange): void {
+    const { residual, nextResidual } = this.#places;
     if (this.plan.shape.wire === "int8") this.#copy(residual, nextResidual, range);
   }
 
@@ -178,6 +207,11 @@ export class Workspace {
     return this.#isPlain ? at(result, range) : packed + bytesOf(range.from, this.plan.shape.wire);
   }
 
+  /** Of the packed contribution. */
+  #givenAt(range: ElementRange): number {
+    return this.#places.packedContribution + bytesOf(range.from, this.plan.shape.wire);
+  }
+
   #bytes(from: number, length: number): Uint8Array {
     return new Uint8Array(this.#buffer, from, length);
   }
@@ -199,7 +233,7 @@ function checkPlaces(
   const taken: { readonly name: string; readonly from: number; readonly to: number }[] = [];
   for (const [name, bytes] of needs) {
     const from = places[name];
-    const alignment = name === "packed" ? 1 : 4;
+    const alignment = name === "packed" || name === "packedContribution" ? 1 : 4;
     if (from === undefined) throw refusal(`there is no ${name}`, "this collective needs one");
     if (!(Number.isInteger(from / alignment) && from >= 0 && from + bytes <= memoryBytes)) {
       throw refusal(

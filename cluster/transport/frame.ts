@@ -4,8 +4,8 @@
  *   0 kind    u32, little-endian
  *   4 length  u32: bytes that follow
  *
- * A chunk is its header and its payload. Credit is a u32. A frame that closes is a close code, u16, and a reason in ASCII; it is
- * the last of its sender's.
+ * A chunk is its header and its payload. Credit is a u32. A sign that a member is not ready is two: the collective, and the links
+ * that it has come by. A frame that closes is a close code, u16, and a reason in ASCII; it is the last of its sender's.
  */
 import { printable } from "./close-code.ts";
 
@@ -15,8 +15,11 @@ export const RING_PROTOCOL = "forge-ring";
 export const PREFIX_BYTES = 8;
 
 /** Kinds of frames. */
-export const FRAME = { chunk: 1, credit: 2, close: 3 } as const;
+export const FRAME = { chunk: 1, credit: 2, close: 3, busy: 4 } as const;
 export type FrameKind = (typeof FRAME)[keyof typeof FRAME];
+
+/** Bytes of a sign that a member is not ready. */
+export const BUSY_BYTES = 8;
 
 /** Bytes that a frame which closes may announce. */
 export const CLOSE_BYTES = { least: 2, most: 125 } as const;

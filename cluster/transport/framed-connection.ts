@@ -1,7 +1,7 @@
-/** What both ends of the ring have in common: frames of one kind, and one that closes. */
+/** What both ends of the ring have in common: frames of their kinds, and one that closes. */
 import { CLOSE, printable } from "./close-code.ts";
 import { Connection, type ConnectionParts } from "./connection.ts";
-import { CLOSE_BYTES, FRAME, type FrameKind, PREFIX_BYTES } from "./frame.ts";
+import { CLOSE_BYTES, FRAME, PREFIX_BYTES } from "./frame.ts";
 import type { FramedLink } from "./framed-link.ts";
 import type { Reading } from "./intake.ts";
 
@@ -10,23 +10,23 @@ export type FramedParts = ConnectionParts<FramedLink>;
 
 /** See the file's head. */
 export abstract class FramedConnection extends Connection<FramedLink> {
-  constructor(parts: FramedParts, kind: FrameKind) {
+  constructor(parts: FramedParts) {
     super(parts);
-    parts.link.read(this.#frames(kind));
+    parts.link.read(this.#frames());
   }
 
-  /** Reads what a frame announces, of so many bytes. What it throws ends the connection. */
-  protected abstract body(length: number): Reading;
+  /** Reads what a frame announces, of so many bytes; undefined for one that has no place here. What it throws ends the connection. */
+  protected abstract body(kind: number, length: number): Reading | undefined;
 
-  *#frames(kind: FrameKind): Reading {
+  *#frames(): Reading {
     const prefix = Buffer.alloc(PREFIX_BYTES);
     try {
       while (this.isOpen) {
         yield prefix;
-        const announced = prefix.readUInt32LE(0);
+        const kind = prefix.readUInt32LE(0);
         const length = prefix.readUInt32LE(4);
-        if (announced === kind) yield* this.body(length);
-        else if (announced === FRAME.close) yield* this.#closing(length);
+        const body = kind === FRAME.close ? this.#closing(length) : this.body(kind, length);
+        if (body) yield* body;
         else this.fail(CLOSE.protocolError, "unknown frame");
       }
     } catch (error) {

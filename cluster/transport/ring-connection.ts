@@ -3,12 +3,15 @@
  *
  * A chunk is a header and as many bytes as that says. The receiver's first credit is its window: how many chunks may be on their
  * way. Each further one is the number of chunks that it has done with since the last.
+ *
+ * Between chunks the sender may say that a member before the receiver is there and not ready; see `ring-plane/ring-plane.ts`.
  */
 import { ClusterError } from "../error.ts";
 import { CLOSE, type ConnectionEnd } from "./close-code.ts";
-import { FRAME, frameOf } from "./frame.ts";
+import { BUSY_BYTES, FRAME, frameOf } from "./frame.ts";
 import { FramedConnection, type FramedParts } from "./framed-connection.ts";
 import type { Reading } from "./intake.ts";
+import { RateLimit } from "./rate-limit.ts";
 
 /** Bytes of a chunk's header. */
 export const HEADER_BYTES = 64;
@@ -18,6 +21,13 @@ export const PAYLOAD_BYTES_AT = 52;
 
 /** Bytes of a credit, u32 little-endian. */
 export const CREDIT_BYTES = 4;
+
+/** A member of the ring is there, and has yet to be ready for a collective. */
+export interface BusySign {
+  readonly op: number;
+  /** Links that the sign has come by, this one included: so many places before the receiver the member is. */
+  readonly hops: number;
+}
 
 interface Waiting {
   readonly header: Uint8Array;
@@ -35,7 +45,7 @@ export class RingSender extends FramedConnection {
   #cancelStall: (() => void) | undefined;
 
   constructor(parts: FramedParts, open: (sender: RingSender) => void) {
-    super(parts, FRAME.credit);
+    super(parts);
     this.opened(() => open(this), undefined);
   }
 
@@ -69,7 +79,20 @@ export class RingSender extends FramedConnection {
     });
   }
 
-  protected override *body(length: number): Reading {
+  /** Says that a member is not ready. Where the receiver does not even read that, it is not said. */
+  busy({ op, hops }: BusySign): void {
+    if (!this.isOpen || this.bufferedBytes > 0) return;
+    const sign = Buffer.alloc(BUSY_BYTES);
+    sign.writeUInt32LE(op, 0);
+    sign.writeUInt32LE(hops, 4);
+    this.link.send([frameOf(FRAME.busy, sign)]);
+  }
+
+  protected override body(kind: number, length: number): Reading | undefined {
+    return kind === FRAME.credit ? this.#creditOf(length) : undefined;
+  }
+
+  *#creditOf(length: number): Reading {
     if (length !== CREDIT_BYTES) {
       this.fail(length > CREDIT_BYTES ? CLOSE.tooBig : CLOSE.messageInvalid, "not credit");
       return;
@@ -146,6 +169,8 @@ export interface RingHandlers {
    * resolved. The bytes are the handler's. What it throws ends the connection, as with control messages.
    */
   chunk(header: Uint8Array, payload: Uint8Array): void | Promise<void>;
+  /** A member is not ready. What it throws ends the connection. */
+  busy?(sign: BusySign): void;
   /** Called once, last of all. */
   end?(end: ConnectionEnd): void;
 }
@@ -156,15 +181,23 @@ export type RingOpener = (receiver: RingReceiver) => RingHandlers;
 /** The end that has dialled, which receives. */
 export class RingReceiver extends FramedConnection {
   readonly #handlers: RingHandlers;
+  readonly #signs: RateLimit;
   #inFlight = 0;
 
   constructor(parts: FramedParts, open: RingOpener) {
-    super(parts, FRAME.chunk);
+    super(parts);
+    const { messagesPerSecond, messageBurst } = this.limits;
+    this.#signs = new RateLimit(messagesPerSecond, messageBurst, this.clock);
     this.#handlers = this.opened(() => open(this), { chunk: () => {} });
     this.#grant(this.limits.window);
   }
 
-  protected override *body(length: number): Reading {
+  protected override body(kind: number, length: number): Reading | undefined {
+    if (kind === FRAME.chunk) return this.#chunkOf(length);
+    return kind === FRAME.busy ? this.#signOf(length) : undefined;
+  }
+
+  *#chunkOf(length: number): Reading {
     const bytes = length - HEADER_BYTES;
     if (bytes < 0) return this.fail(CLOSE.messageInvalid, "not a chunk");
     if (bytes > this.limits.chunkBytes) return this.fail(CLOSE.tooBig, "chunk too long");
@@ -183,6 +216,16 @@ export class RingReceiver extends FramedConnection {
 
   protected override onEnd(end: ConnectionEnd): void {
     this.#handlers.end?.(end);
+  }
+
+  *#signOf(length: number): Reading {
+    if (length !== BUSY_BYTES) return this.fail(CLOSE.messageInvalid, "not a sign");
+    if (!this.#signs.take()) return this.fail(CLOSE.policy, "too many signs");
+    const sign = new Uint8Array(BUSY_BYTES);
+    yield sign;
+    const [op, hops] = [u32(sign, 0), u32(sign, 4)];
+    if (hops === 0) return this.fail(CLOSE.messageInvalid, "a sign of nobody");
+    this.handle(() => this.#handlers.busy?.({ op, hops }));
   }
 
   #hand(header: Uint8Array, payload: Uint8Array): void {

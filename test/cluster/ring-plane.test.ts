@@ -255,7 +255,7 @@ it("contributions that are not finite, a caller that gives up and a node that le
   await beginAll(ranks, 2);
   const giveUp = new AbortController();
   const runs = [
-    a.plane.run(a.space(0, 2), { op: 0, attempt: 0 }, { signal: giveUp.signal }),
+    a.plane.run(a.space(0, 2), { op: 0, attempt: 0 }, giveUp.signal),
     b.plane.start(b.space(1, 2), { op: 0, attempt: 0 }).done,
   ].map((each) => each.catch((error) => error));
   a.contribution.fill(0);
