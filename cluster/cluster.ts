@@ -117,6 +117,11 @@ export class Cluster implements AsyncDisposable {
     };
   }
 
+  /** What has moved in rings so far. */
+  get traffic(): Readonly<Traffic> {
+    return { ...this.#traffic };
+  }
+
   /** Who leads, as far as the node knows. */
   get leader(): NodeId | undefined {
     return this.#node.leader;
