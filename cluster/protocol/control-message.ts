@@ -1,12 +1,13 @@
-/** Control messages as text: JSON of a schema, neither more nor less. */
+/** Control messages as text: the checksum of what follows, then JSON of a schema, neither more nor less. */
 import type { z } from "zod";
 import { ClusterError } from "../error.ts";
+import { CHECKSUM, checksumOf } from "./checksum.ts";
 
 /** Turns messages into text, and text that others have sent into messages. */
 export interface ControlCodec<M> {
   /** Errors    `message_invalid` unless the message is of the schema and within the limit. */
   encode(message: M): string;
-  /** Errors    `message_invalid` as above. */
+  /** Errors    `message_invalid` as above, and for a text that has changed on its way. */
   decode(text: string): M;
 }
 
@@ -30,9 +31,22 @@ export function controlCodec<M>(schema: z.ZodType<M>, maxBytes: number): Control
     );
   };
   return {
-    encode: (message) => checkLength(JSON.stringify(check(message, "to be sent")), "to be sent"),
-    decode: (text) => check(parsed(checkLength(text, "received")), "received"),
+    encode: (message) => {
+      const text = JSON.stringify(check(message, "to be sent"));
+      return checkLength(checksumOf(text) + text, "to be sent");
+    },
+    decode: (text) => check(parsed(unsealed(checkLength(text, "received"))), "received"),
   };
+}
+
+/** Errors: `message_invalid`. A digit that has changed would be a record that nobody has voted for. */
+function unsealed(text: string): string {
+  const rest = text.slice(CHECKSUM);
+  if (text.slice(0, CHECKSUM) === checksumOf(rest)) return rest;
+  throw invalid(
+    "a control message that was received is not as it was sent.",
+    `${text.length} characters of another checksum`,
+  );
 }
 
 function parsed(text: string): unknown {

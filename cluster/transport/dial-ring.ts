@@ -62,7 +62,7 @@ export async function dialRing(url: string, options: DialRingOptions): Promise<R
     const onClose = (): void => giveUp(unreachable(address.host, "no node there"));
     socket.on("error", onError).on("close", onClose).write(request);
     const onAnswer = ({ status, headers, rest }: HttpHead): void => {
-      const asked = { key, what: "ring", runId } as const;
+      const asked = { key, by: options.nodeId, what: "ring", runId } as const;
       const nodeId = answererOf({ headers, socket }, token.bearer(role), asked, options.peer);
       if (status === 0) giveUp(unreachable(address.host, "no node there"));
       else if (status !== 101) giveUp(refused(address.host, status));

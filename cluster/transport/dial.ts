@@ -72,7 +72,7 @@ export async function dialControl<M>(
       giveUp(refused(address.host, response.statusCode ?? 0));
     });
     socket.on("upgrade", (response) => {
-      const asked = { key, what: "control", runId } as const;
+      const asked = { key, by: options.nodeId, what: "control", runId } as const;
       answering = answererOf(response, token.bearer(role), asked, options.peer);
       if (answering === undefined) giveUp(wrongNode(address.host));
     });

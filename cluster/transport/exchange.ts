@@ -5,6 +5,7 @@ import { ClusterError } from "../error.ts";
 import { answererOf, refused, unreachable, wrongNode } from "./answering-node.ts";
 import type { Clock } from "./clock.ts";
 import { type Asked, HEADER } from "./handshake.ts";
+import { isIntact } from "./http-body.ts";
 import type { Secret } from "./secret.ts";
 
 /** What a node answers: whatever its status, it has proved that it knows the token. */
@@ -114,8 +115,13 @@ class Exchange {
     response.on("data", (piece: Uint8Array) => this.#take(piece));
     response.once("end", () => {
       if (!response.complete) return;
+      const body = this.#body();
+      if (!isIntact(response.headers, body)) {
+        this.#fail(this.#broken("bytes have changed on their way"));
+        return;
+      }
       this.#settle();
-      this.#outcome.resolve(answerOf(nodeId, response, this.#body()));
+      this.#outcome.resolve(answerOf(nodeId, response, body));
     });
     response.once("close", () => {
       if (!response.complete) this.#fail(this.#broken());
@@ -174,12 +180,9 @@ class Exchange {
     return unreachable(this.#expected.host, why, this.#expected.peer);
   }
 
-  #broken(): ClusterError {
-    return this.#error(
-      "connection_closed",
-      "the node did not come to the end of its answer.",
-      `${this.#length} bytes`,
-    );
+  #broken(how = "it does not come to its end"): ClusterError {
+    const got = `${how}, ${this.#length} bytes`;
+    return this.#error("connection_closed", "the node's answer has not come as it was sent.", got);
   }
 
   #tooLong(): ClusterError {

@@ -27,6 +27,8 @@ export const HEADER = {
   nonce: "x-forge-nonce",
   /** The answering node's proof that it too knows the token. */
   proof: "x-forge-proof",
+  /** CRC-32 of the body, where nothing else tells whether it is as it was sent. */
+  checksum: "x-forge-checksum",
 } as const;
 
 /** What a request presents. */
@@ -125,14 +127,20 @@ export function callerOf(
 export interface Asked {
   /** What who asks has drawn at random. */
   readonly key: string;
+  /** Who asks, by its own account. */
+  readonly by: string;
   /** A plane, or the method and the path of a plain request. */
   readonly what: Plane | `${"GET" | "POST"} /${string}`;
   readonly runId: string;
 }
 
-/** What the answering node proves itself with: only who knows the token can say it, and only for this request. */
-export function proofOf(bearer: Secret, { key, what, runId }: Asked, nodeId: string): string {
-  return Buffer.from(bearer.hmac(`proof:${runId}:${what}:${key}:${nodeId}`)).toString("hex");
+/**
+ * What the answering node proves itself with: only who knows the token can say it, and only for this request, of a node that it
+ * takes for the one that asks.
+ */
+export function proofOf(bearer: Secret, { key, by, what, runId }: Asked, nodeId: string): string {
+  const proof = bearer.hmac(`proof:${runId}:${what}:${key}:${by}:${nodeId}`);
+  return Buffer.from(proof).toString("hex");
 }
 
 /** Headers that say who answers, and prove it. */
@@ -143,8 +151,8 @@ export function proofHeaders(
 ): string[] {
   const presented = asked.authorization?.slice("Bearer ".length) ?? "";
   const role = token.bearer("trainer").isRevealedBy(presented) ? "trainer" : "rollout";
-  const key = nonceOf(plane, asked);
-  const proof = proofOf(token.bearer(role), { key, what: plane, runId }, nodeId);
+  const question = { key: nonceOf(plane, asked), by: headerText(asked[HEADER.node]) };
+  const proof = proofOf(token.bearer(role), { ...question, what: plane, runId }, nodeId);
   return [`${HEADER.node}: ${nodeId}`, `${HEADER.proof}: ${proof}`];
 }
 

@@ -1,6 +1,8 @@
 /** Bodies of plain requests and of their answers. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { checksumOf } from "../protocol/checksum.ts";
 import type { Clock } from "./clock.ts";
+import { HEADER } from "./handshake.ts";
 
 /** Bytes of an answer that are handed to the socket at once. */
 const SLICE = 2 ** 16;
@@ -9,6 +11,12 @@ const SLICE = 2 ** 16;
 export function statedBytes({ headers }: IncomingMessage): number | undefined {
   if (headers["transfer-encoding"] !== undefined) return undefined;
   return Number(headers["content-length"] ?? 0);
+}
+
+/** Whether a body is as it was sent, as far as its sender lets that be known. */
+export function isIntact(headers: IncomingHttpHeaders, body: Uint8Array): boolean {
+  const checksum = headers[HEADER.checksum];
+  return checksum === undefined || checksum === checksumOf(body);
 }
 
 /** All of a body; "long" once it is longer than it may be, and "gone" when it does not come whole. */

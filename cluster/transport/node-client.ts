@@ -10,6 +10,7 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { ConnectionOptions } from "node:tls";
 import { ClusterError } from "../error.ts";
+import { checksumOf } from "../protocol/checksum.ts";
 import { tlsTo } from "./answering-node.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { DialOptions } from "./dialling.ts";
@@ -86,7 +87,7 @@ export class NodeClient implements Disposable {
    *           whole; `protocol_violated`: it is longer than it may be.
    */
   async ask(address: string, request: NodeRequest): Promise<NodeAnswer> {
-    const { token, role = "trainer", runId } = this.#options;
+    const { token, role = "trainer", runId, nodeId } = this.#options;
     const { method, path, peer, into, signal, timeoutMs = this.#limits.stallMs } = request;
     const { stallMs, controlBytes } = this.#limits;
     const url = addressOf(address);
@@ -94,7 +95,8 @@ export class NodeClient implements Disposable {
     const bearer = token.bearer(role);
     const body = bytesOf(request.body);
     const asked: Asked = {
-      ...{ key: randomBytes(16).toString("hex"), what: `${method} ${path}` as const, runId },
+      ...{ key: randomBytes(16).toString("hex"), by: nodeId },
+      ...{ what: `${method} ${path}` as const, runId },
     };
     const tls = url.protocol === "wss:" ? await tlsTo(peer, this.#options.tls) : undefined;
     for (;;) {
@@ -134,7 +136,7 @@ export class NodeClient implements Disposable {
       [HEADER.node]: nodeId,
       [HEADER.nonce]: asked.key,
       ...(range && { Range: `bytes=${range.from}-${range.to - 1}` }),
-      ...(body && { "Content-Length": body.length }),
+      ...(body && { "Content-Length": body.length, [HEADER.checksum]: checksumOf(body) }),
     };
     // an address of IPv6 stands in brackets in a URL only
     const host = hostname.replace(/^\[|\]$/g, "");

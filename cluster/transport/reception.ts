@@ -6,6 +6,7 @@ import {
   validateHeaderValue,
 } from "node:http";
 import type { Socket } from "node:net";
+import { checksumOf } from "../protocol/checksum.ts";
 import type { Clock } from "./clock.ts";
 import {
   type Caller,
@@ -17,7 +18,7 @@ import {
   type Refusal,
   TRANSPORT_VERSION,
 } from "./handshake.ts";
-import { bodyOf, sendBody, statedBytes } from "./http-body.ts";
+import { bodyOf, isIntact, sendBody, statedBytes } from "./http-body.ts";
 import type { TransportLimits } from "./limits.ts";
 import { Places } from "./places.ts";
 import { type Method, type Route, type RouteAnswer, RouteTable } from "./route.ts";
@@ -132,6 +133,10 @@ export class Reception {
     const body = await bodyOf(request, most);
     if (body === "gone") return;
     if (body === "long") return this.#refuse(request, response, tooLong(most));
+    if (!isIntact(request.headers, body)) {
+      request.socket.destroy();
+      return;
+    }
     const { range } = request.headers;
     const { socket } = request;
     const gone = new AbortController();
@@ -159,12 +164,12 @@ export class Reception {
   async #send(
     request: IncomingMessage,
     response: ServerResponse,
-    { role, nonce, route }: Guest,
+    { role, nodeId: by, nonce, route }: Guest,
     { status, headers, body }: Answer,
   ): Promise<void> {
     const { token, runId, nodeId, limits, clock } = this.#options;
     const what = `${route.method as Method} ${request.url as `/${string}`}` as const;
-    const proof = proofOf(token.bearer(role), { key: nonce, what, runId }, nodeId);
+    const proof = proofOf(token.bearer(role), { key: nonce, by, what, runId }, nodeId);
     response.writeHead(status, {
       ...headers,
       "Content-Length": body.length,
@@ -194,7 +199,8 @@ function encoded({ status, headers = {}, body = new Uint8Array() }: RouteAnswer)
     return { status, body, headers: { "Content-Type": "application/octet-stream", ...headers } };
   }
   const json = Buffer.from(JSON.stringify(body));
-  return { status, body: json, headers: { "Content-Type": "application/json", ...headers } };
+  const about = { "Content-Type": "application/json", [HEADER.checksum]: checksumOf(json) };
+  return { status, body: json, headers: { ...about, ...headers } };
 }
 
 function tooLong(most: number): Refusal {

@@ -2,7 +2,15 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import { DEFAULT_LIMITS } from "../../../cluster/transport/limits.ts";
-import { creditFrame, frame, headersFor, RawClient, ringFrame, textFrame } from "./hostile.ts";
+import {
+  creditFrame,
+  frame,
+  headersFor,
+  RawClient,
+  ringFrame,
+  sealed,
+  textFrame,
+} from "./hostile.ts";
 import { type House, Innocent, openHouse, PATIENT } from "./members.ts";
 
 const MIB = 2 ** 20;
@@ -89,7 +97,7 @@ test("messages that are not of the protocol are answered with 4000", async () =>
     `{"say":${"[".repeat(50_000)}${"]".repeat(50_000)}}`,
   ];
   for (const text of wrong) {
-    const bytes = frame({ payload: Buffer.from(text) });
+    const bytes = frame({ payload: sealed(text) });
     expect(await answerTo(await control(), bytes), text.slice(0, 30)).toBe(4000);
   }
 });

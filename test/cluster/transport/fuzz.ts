@@ -14,6 +14,7 @@ import {
   RUN_ID,
   requestOf,
   ringFrame,
+  sealed,
 } from "./hostile.ts";
 import { openRingImpostor } from "./impostor.ts";
 import { type House, headerOf, Innocent, openHouse, PATIENT } from "./members.ts";
@@ -50,7 +51,7 @@ function bytesOf(length: number, chance: Chance): Uint8Array {
 }
 
 function hello(chance: Chance): Buffer {
-  return Buffer.from(JSON.stringify({ say: "x".repeat(chance(300)) }));
+  return sealed(JSON.stringify({ say: "x".repeat(chance(300)) }));
 }
 
 const of = (code: number | undefined, bytes: Uint8Array): Sample => ({ bytes, code });
@@ -68,8 +69,8 @@ const CONTROL: readonly Kind[] = [
   (chance) => of(1003, frame({ opcode: 2, payload: bytesOf(chance(100), chance) })),
   (chance) => of(1007, frame({ payload: Buffer.concat([hello(chance), Uint8Array.of(0xff)]) })),
   (chance) => of(4000, frame({ payload: hello(chance).subarray(1) })),
-  (chance) => of(4000, frame({ payload: Buffer.from(`{"say":${chance(100)}}`) })),
-  (chance) => of(4000, frame({ payload: Buffer.from(`{"say":"","${chance(100)}":0}`) })),
+  (chance) => of(4000, frame({ payload: sealed(`{"say":${chance(100)}}`) })),
+  (chance) => of(4000, frame({ payload: sealed(`{"say":"","${chance(100)}":0}`) })),
   (chance) => of(undefined, bytesOf(1 + chance(200), chance)),
   flipped,
 ];

@@ -1,6 +1,7 @@
 /** Clients that do as they please, on raw sockets. */
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
+import { checksumOf } from "../../../cluster/protocol/checksum.ts";
 import { FRAME, PREFIX_BYTES, RING_PROTOCOL } from "../../../cluster/transport/frame.ts";
 import { HEADER, TRANSPORT_VERSION } from "../../../cluster/transport/handshake.ts";
 import type { Plane } from "../../../cluster/transport/identity.ts";
@@ -200,8 +201,13 @@ export function frame(parts: FrameParts = {}): Buffer {
   return Buffer.concat([head, Buffer.alloc(isMasked ? 4 : 0), payload]);
 }
 
+/** A text with its checksum, as control messages have it. */
+export function sealed(text: string | Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(checksumOf(text)), Buffer.from(text)]);
+}
+
 export function textFrame(value: unknown): Buffer {
-  return frame({ payload: Buffer.from(JSON.stringify(value)) });
+  return frame({ payload: sealed(JSON.stringify(value)) });
 }
 
 function statusIn(received: Buffer): number {

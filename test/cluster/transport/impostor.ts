@@ -23,8 +23,9 @@ export async function openImpostor(
   const sockets = new WebSocketServer({ server, perMessageDeflate: false, ...options });
   sockets.on("headers", (headers, request) => {
     const key = request.headers["sec-websocket-key"] ?? "";
+    const by = String(request.headers[HEADER.node]);
     const proof = token
-      ? proofOf(token.bearer("trainer"), { key, what: "control", runId: RUN_ID }, "house")
+      ? proofOf(token.bearer("trainer"), { key, by, what: "control", runId: RUN_ID }, "house")
       : "0".repeat(64);
     headers.push(`${HEADER.node}: house`, `${HEADER.proof}: ${proof}`);
   });
@@ -61,13 +62,14 @@ export async function openRingImpostor(
     },
   };
   server.on("upgrade", (request, socket: Socket) => {
-    const key = String(request.headers[HEADER.nonce]);
+    const [key, by] = [HEADER.nonce, HEADER.node].map((name) => String(request.headers[name]));
     const bearer = token.bearer("trainer");
+    const asked = { key: key as string, by: by as string, what: "ring", runId: RUN_ID } as const;
     const headers = {
       Connection: "Upgrade",
       Upgrade: RING_PROTOCOL,
       [HEADER.node]: "house",
-      [HEADER.proof]: proofOf(bearer, { key, what: "ring", runId: RUN_ID }, "house"),
+      [HEADER.proof]: proofOf(bearer, asked, "house"),
       ...given,
     };
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

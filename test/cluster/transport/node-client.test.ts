@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ClusterError } from "../../../cluster/error.ts";
+import { checksumOf } from "../../../cluster/protocol/checksum.ts";
 import { HEADER, proofOf } from "../../../cluster/transport/handshake.ts";
 import { NodeClient, type NodeClientOptions } from "../../../cluster/transport/node-client.ts";
 import type { Route } from "../../../cluster/transport/route.ts";
@@ -87,14 +88,15 @@ async function impostor(
 /** What the house would prove itself with. */
 function proofFor(
   { method, url, headers }: IncomingMessage,
-  given: { node?: string; key?: string; path?: string } = {},
+  given: { node?: string; key?: string; path?: string; by?: string } = {},
 ) {
   const { node = "house", key = String(headers[HEADER.nonce]) } = given;
+  const { by = String(headers[HEADER.node]) } = given;
   const what = `${method as "GET"} ${(given.path ?? url) as "/"}` as const;
   const bearer = house.token.bearer("trainer");
   return {
     [HEADER.node]: node,
-    [HEADER.proof]: proofOf(bearer, { key, what, runId: RUN_ID }, node),
+    [HEADER.proof]: proofOf(bearer, { key, by, what, runId: RUN_ID }, node),
   };
 }
 
@@ -213,11 +215,12 @@ test("who cannot prove that it knows the token, for this very request, is not be
     "of another node": (request) => proofFor(request, { node: "other" }),
     "of no node": (request) => proofFor(request, { node: "" }),
     "of another nonce": (request) => proofFor(request, { key: "0".repeat(32) }),
+    "for somebody else": (request) => proofFor(request, { by: "other" }),
     "of another path": (request) => proofFor(request, { path: "/large" }),
     replayed: () => replayed,
     "of a rollout node": ({ headers }) => {
-      const key = String(headers[HEADER.nonce]);
-      const asked = { key, what: "GET /who", runId: RUN_ID } as const;
+      const [key, by] = [String(headers[HEADER.nonce]), String(headers[HEADER.node])];
+      const asked = { key, by, what: "GET /who", runId: RUN_ID } as const;
       const proof = proofOf(house.token.bearer("rollout"), asked, "house");
       return { [HEADER.node]: "house", [HEADER.proof]: proof };
     },
@@ -276,6 +279,18 @@ test("an answer that breaks off is no answer", async () => {
     setImmediate(() => request.socket.destroy());
   });
   await expect(clientOf().ask(url, get)).rejects.toMatchObject({ code: "connection_closed" });
+});
+
+test("an answer that has changed on its way is no answer", async () => {
+  const url = await impostor((request, response) => {
+    const checksum = { [HEADER.checksum]: checksumOf('{"step":12}') };
+    response.writeHead(200, { ...proofFor(request), ...checksum });
+    response.end(request.url === "/who" ? '{"step":12}' : '{"step":92}');
+  });
+  const client = clientOf();
+  expect((await client.ask(url, get)).json()).toEqual({ step: 12 });
+  const changed = client.ask(url, { ...get, path: "/other", peer: "house" });
+  await expect(changed).rejects.toMatchObject({ code: "connection_closed", suspect: "house" });
 });
 
 test("what is no HTTP, or another protocol, is no answer", async () => {

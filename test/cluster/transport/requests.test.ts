@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { checksumOf } from "../../../cluster/protocol/checksum.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
 import type { Route, RouteRequest } from "../../../cluster/transport/route.ts";
 import { Token } from "../../../cluster/transport/token.ts";
@@ -132,6 +133,19 @@ test("a good request is answered, with a proof", async () => {
   expect(text).toMatch(/x-forge-node: house\r\nx-forge-proof: [0-9a-f]{64}\r\n/);
   const rollout = await answerTo("/status", { headers: asRollout() });
   expect(rollout.text).toContain('{"role":"rollout","node":"mallory"}');
+});
+
+test("a body that has changed on its way is not taken, and JSON is answered with its checksum", async () => {
+  const post = (body: string, checked: string): ReturnType<typeof answerTo> =>
+    answerTo("/status", {
+      ...{ method: "POST", body, headers: { [HEADER.checksum]: checksumOf(checked) } },
+    });
+  expect(await post('{"reward":1}', '{"reward":1}')).toMatchObject({ status: 201 });
+  // nobody can tell whose request it was
+  expect(await post('{"reward":9}', '{"reward":1}')).toEqual({ status: 0, text: "" });
+  const { text } = await answerTo("/status");
+  const [head = "", body = ""] = text.split("\r\n\r\n");
+  expect(head.toLowerCase()).toContain(`${HEADER.checksum}: ${checksumOf(body)}`);
 });
 
 test("two routes are at one path, and a path with a slash takes one segment more", async () => {

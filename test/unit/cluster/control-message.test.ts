@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { ClusterError } from "../../../cluster/error.ts";
+import { checksumOf } from "../../../cluster/protocol/checksum.ts";
 import { controlCodec } from "../../../cluster/protocol/control-message.ts";
 
 const schema = z.discriminatedUnion("kind", [
@@ -36,7 +37,7 @@ it("takes nothing that is not of the schema, and repeats none of it", () => {
     `{"kind":"say","text":"${"secret".repeat(200)}"}`,
   ];
   for (const text of wrong) {
-    const error = failure(() => codec.decode(text));
+    const error = failure(() => codec.decode(sealed(text)));
     expect(error.code, text).toBe("message_invalid");
     expect(`${error.stack} ${String(error.cause)}`).not.toContain("secret");
   }
@@ -49,7 +50,29 @@ it("never throws anything but what it says, whatever the text", () => {
     fc.json().map((text) => text.slice(1)),
   );
   fc.assert(
-    fc.property(values, (text) => failure(() => codec.decode(text)).code === "message_invalid"),
+    fc.property(values, fc.boolean(), (text, isSealed) => {
+      const error = failure(() => codec.decode(isSealed ? sealed(text) : text));
+      expect(error.code).toBe("message_invalid");
+    }),
+  );
+});
+
+it("takes nothing in which bits have changed, wherever they are", () => {
+  const bytes = Buffer.from(codec.encode({ kind: "vote", step: 1234567, yes: true }));
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    const changed = Buffer.from(bytes);
+    changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
+    const error = failure(() => codec.decode(changed.toString("utf8")));
+    expect(error).toMatchObject({ code: "message_invalid" });
+    expect(error.message).toContain("not as it was sent");
+  }
+  fc.assert(
+    fc.property(fc.subarray([...bytes.keys()], { minLength: 1 }), fc.uint8Array(), (at, values) => {
+      const changed = Buffer.from(bytes);
+      for (const [i, place] of at.entries()) changed[place] = (values[i] ?? 0) & 127;
+      fc.pre(!changed.equals(bytes));
+      expect(failure(() => codec.decode(changed.toString("utf8"))).code).toBe("message_invalid");
+    }),
   );
 });
 
@@ -59,8 +82,12 @@ it("sends nothing that would not be taken", () => {
   expect(send({ kind: "say", text: 1 })).toBe("message_invalid");
   expect(send(undefined)).toBe("message_invalid");
   expect(send({ kind: "say", text: "é".repeat(500) })).toBe("message_invalid");
-  expect(codec.encode({ kind: "say", text: "é".repeat(400) }).length).toBe(424);
+  expect(codec.encode({ kind: "say", text: "é".repeat(400) }).length).toBe(432);
 });
+
+function sealed(text: string): string {
+  return checksumOf(text) + text;
+}
 
 function failure(act: () => unknown): ClusterError {
   try {
