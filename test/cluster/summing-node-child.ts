@@ -54,12 +54,17 @@ class SummingNode implements ClusterHost {
   }
 
   async begin(): Promise<void> {
-    const { id, runId, contact } = this.#config;
-    const options = { nodeId: id, runId, token: Token.parse(this.#config.token) };
+    const { id, runId, contact, host, advertise } = this.#config;
+    const options = {
+      ...{ nodeId: id, runId, token: Token.parse(this.#config.token) },
+      ...(host !== undefined && { host }),
+    };
     this.#ring = await RingPlane.open(options);
-    const { url } = this.#ring.listener;
-    this.#running = await RunningNode.open({ ...options, advertiseRing: url }, this);
-    say({ type: "listening", url: this.#running.listener.url });
+    const { url: ring } = this.#ring.listener;
+    const { advertiseRing = ring } = this.#config;
+    const advertised = { advertiseRing, ...(advertise !== undefined && { advertise }) };
+    this.#running = await RunningNode.open({ ...options, ...advertised }, this);
+    say({ type: "listening", url: this.#running.listener.url, ring });
     if (contact !== undefined) await this.#running.join(contact);
     else {
       await this.#publish();

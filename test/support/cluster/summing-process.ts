@@ -16,11 +16,11 @@ export class SummingProcess {
   readonly events: SummingEvent[] = [];
   stderr = "";
 
-  constructor(config: SummingConfig) {
+  /** @param under a command that runs commands, and becomes them */
+  constructor(config: SummingConfig, under: readonly string[] = []) {
     this.id = config.id;
-    this.process = spawn(process.execPath, ["--import", TSX, CHILD], {
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    const [command, ...args] = [...under, process.execPath, "--import", TSX, CHILD];
+    this.process = spawn(command as string, args, { stdio: ["pipe", "pipe", "pipe"] });
     const { stdin, stdout, stderr } = this.process;
     stdin?.on("error", () => {});
     stdin?.write(`${JSON.stringify(config)}\n`);
@@ -39,11 +39,20 @@ export class SummingProcess {
   }
 
   get url(): string | undefined {
-    return this.events.find((event) => event.type === "listening")?.url;
+    return this.#listening?.url;
+  }
+
+  /** Where its ring listens. */
+  get ring(): string | undefined {
+    return this.#listening?.ring;
   }
 
   /** The first step that others have committed in this world, from this moment on. */
   commitOf(world: number, from: number): Committed | undefined {
     return this.commits.find(({ members, at }) => members.length === world && at >= from);
+  }
+
+  get #listening(): Extract<SummingEvent, { type: "listening" }> | undefined {
+    return this.events.find((event) => event.type === "listening");
   }
 }

@@ -18,11 +18,16 @@ export interface SummingConfig {
   readonly contact?: string;
   /** Where states are put for newcomers to read, by their hashes. */
   readonly folder: string;
+  /** Where it listens. Default: loopback. */
+  readonly host?: string;
+  /** Where others are told to dial it, and its ring. Default: where it listens. */
+  readonly advertise?: string;
+  readonly advertiseRing?: string;
 }
 
 /** What a node says, a line of JSON each. */
 export type SummingEvent =
-  | { readonly type: "listening"; readonly url: string }
+  | { readonly type: "listening"; readonly url: string; readonly ring: string }
   | { readonly type: "moving"; readonly step: number; readonly epoch: number }
   | { readonly type: "halfway"; readonly step: number }
   | {
