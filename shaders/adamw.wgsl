@@ -2,9 +2,10 @@
 //
 // Formula   g = multiplier · grad;  m' = m + (1-β1)(g - m);  u'² = β2 u² + (1-β2) g², where u = √v is stored instead of v;
 //           param' = param - lr · group.lr_scale · ( m'/(1-β1^t) / ( u'/√(1-β2^t) + ε ) + group.weight_decay · param )
-// Shapes    grad, param, m, u [count] f32, stored up to a multiple of 4 (the rest is stepped too: zeros stay zeros); groups
-//           [ceil(count / 64)] u32: the group of each block of 64 elements; table [groups] of (lr_scale, weight_decay); scalars [8]
-//           f32: 0 lr · 1 1/(1-β1^t) · 2 1/√(1-β2^t) · 3 multiplier · 4 skip, not 0: nothing changes · 5 norm, not read here
+// Shapes    grad, m, u [count] f32, stored up to a multiple of 4 (the rest is stepped too: zeros stay zeros), of the parameters from
+//           param[4 · first] on, a multiple of 64; groups [blocks] u32: the group of each block of 64 parameters; table [groups] of
+//           (lr_scale, weight_decay); scalars [8] f32: 0 lr · 1 1/(1-β1^t) · 2 1/√(1-β2^t) · 3 multiplier · 4 skip, not 0: nothing
+//           changes · 5 norm, not read here
 // Bindings  group(0)  0 params uniform · 1 grad read · 2 groups read · 3 table read · 4 scalars read · 5 param read_write ·
 //           6 m read_write · 7 u read_write
 // Dispatch  adamw_step: ceil(count / 512) workgroups of 8, a lane a block; adamw_step_coalesced: ceil(count / 256) of 64; both
@@ -19,7 +20,7 @@ const BLOCK: u32 = 16u;
 const SMALLEST_NORMAL: f32 = 1.17549435e-38;
 
 struct Group { lr_scale: f32, weight_decay: f32 }
-struct Params { count: u32, one_minus_beta1: f32, one_minus_beta2: f32, epsilon: f32 }
+struct Params { count: u32, first: u32, one_minus_beta1: f32, one_minus_beta2: f32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad: array<vec4f>;
 @group(0) @binding(2) var<storage, read> groups: array<u32>;
@@ -50,7 +51,8 @@ fn decayed_magnitude(old: vec4f, g: vec4f) -> vec4f {
 
 fn update(i: u32, step: Step) {
   let g = grad[i] * step.multiplier;
-  let p = param[i];
+  let at = params.first + i;
+  let p = param[at];
   let old_m = m[i];
   let new_m = old_m + params.one_minus_beta1 * (g - old_m);
   let new_u = decayed_magnitude(u[i], g);
@@ -58,7 +60,7 @@ fn update(i: u32, step: Step) {
   let direction = select(vec4f(), new_m * step.unbias_m / max(scale, vec4f(SMALLEST_NORMAL)), scale > vec4f());
   m[i] = new_m;
   u[i] = new_u;
-  param[i] = p - step.lr * (direction + step.weight_decay * p);
+  param[at] = p - step.lr * (direction + step.weight_decay * p);
 }
 
 @compute @workgroup_size(8)
@@ -72,7 +74,7 @@ fn adamw_step(
   let whole = (params.count + 3u) / 4u;
   // No barrier follows: lanes past the end may leave.
   if (first >= whole || scalars[4] != 0.0) { return; }
-  let step = step_of(block);
+  let step = step_of(params.first / BLOCK + block);
   let end = min(first + BLOCK, whole);
   for (var i = first; i < end; i++) {
     update(i, step);
@@ -88,5 +90,5 @@ fn adamw_step_coalesced(
   let i = (workgroup.x + workgroup.y * grid.x) * 64u + lane;
   // No barrier follows: lanes past the end may leave.
   if (i >= (params.count + 3u) / 4u || scalars[4] != 0.0) { return; }
-  update(i, step_of(i / BLOCK));
+  update(i, step_of((params.first + i) / BLOCK));
 }

@@ -11,7 +11,12 @@ import {
   type OptimizerState,
   type StepResult,
 } from "./flat.ts";
-import { type AdamWConstants, adamwScalars, adamwStep } from "./optimizer-kernels.ts";
+import {
+  type AdamWConstants,
+  adamwScalars,
+  adamwStep,
+  type FlatRange,
+} from "./optimizer-kernels.ts";
 
 /** Options of {@link AdamW}. */
 export interface AdamWOptions extends OptimizerOptions {
@@ -27,9 +32,11 @@ const adamwOp: KernelOp = {
   kind: "kernel",
   updates: { 0: 4, 1: 5, 2: 6 },
   lower: (context, node) => {
-    const count = node.outputs[0]?.shape[0] ?? 0;
-    const constants = node.attributes as unknown as AdamWConstants;
-    emitDispatch(context, adamwStep(context.device, count, constants), {
+    const count = node.outputs[1]?.shape[0] ?? 0;
+    const { first, ...constants } = node.attributes as unknown as AdamWConstants & {
+      first: number;
+    };
+    emitDispatch(context, adamwStep(context.device, count, constants, first), {
       bindings: [0, 1, 2, 3]
         .map((i) => context.input(i).slot)
         .concat([0, 1, 2].map((o) => context.output(o).slot)),
@@ -46,16 +53,15 @@ const adamwOp: KernelOp = {
 export class AdamW implements Optimizer {
   readonly kind = "adamw";
   readonly flat: FlatParameters;
-  /** First moment, and square root of the second, in the layout of the flat parameters. */
-  readonly m: State;
-  readonly u: State;
+  #m: State;
+  #u: State;
   readonly #options: AdamWOptions;
   readonly #constants: AdamWConstants;
 
   constructor(device: Device, parameters: readonly State[], options: AdamWOptions) {
     this.flat = new FlatParameters(device, parameters, options);
-    this.m = this.flat.zeros("adamw m");
-    this.u = this.flat.zeros("adamw u");
+    this.#m = this.flat.zeros("adamw m");
+    this.#u = this.flat.zeros("adamw u");
     this.#options = options;
     const [beta1, beta2] = options.betas ?? [0.9, 0.999];
     this.#constants = { beta1, beta2, epsilon: options.eps ?? 1e-8 };
@@ -64,6 +70,32 @@ export class AdamW implements Optimizer {
   /** The parameters, in the order that `step` expects gradients. */
   get parameters(): readonly State[] {
     return this.flat.parameters;
+  }
+
+  /** First moment, in the layout of the flat parameters: of all of them, or of those that are {@link own}ed. */
+  get m(): State {
+    return this.#m;
+  }
+
+  /** Square root of the second moment, likewise. */
+  get u(): State {
+    return this.#u;
+  }
+
+  /**
+   * Steps only a part of the flat parameters from now on, and has the moments of that part only, which begin at zeros: what is
+   * left is another node's (ZeRO-1, arXiv:1910.02054). Functions that step have to be compiled anew; gradients come in the layout
+   * of the part.
+   *
+   * @param range begins at a multiple of 64
+   */
+  own(range: FlatRange): void {
+    const { from, to } = this.flat.range;
+    if (range.from === from && range.to === to) return;
+    for (const moment of [this.#m, this.#u]) moment[Symbol.dispose]();
+    this.flat.range = range;
+    this.#m = this.flat.zeros("adamw m", "range");
+    this.#u = this.flat.zeros("adamw u", "range");
   }
 
   /** Updates the parameters; inside a compiled function, once per function. See {@link Optimizer.step}. */
@@ -76,13 +108,13 @@ export class AdamW implements Optimizer {
       scalarsOf,
       gradScale,
     );
-    const { flat, groups, table } = this.flat;
-    const states = [flat, this.m, this.u];
+    const { flat, groups, table, range } = this.flat;
+    const states = [flat, this.#m, this.#u];
     const outputs = states.map((s) => ({ shape: s.shape, dtype: s.dtype }));
     const node = makeNode(
       adamwOp,
       [grad, groups, table, scalars, ...states],
-      { ...this.#constants },
+      { ...this.#constants, first: range.from },
       outputs,
     );
     states.forEach((s, i) => {
@@ -91,18 +123,19 @@ export class AdamW implements Optimizer {
     return { gradNorm, isSkipped };
   }
 
-  /** Step count and moments as host arrays by parameter. */
+  /** Step count and moments as host arrays by parameter. Errors: `argument_invalid` while only a part is {@link own}ed. */
   save(): Promise<OptimizerState> {
-    return this.flat.save(this.kind, { m: this.m, u: this.u });
+    return this.flat.save(this.kind, { m: this.#m, u: this.#u });
   }
 
-  /** Goes on from a saved state. Errors: `argument_invalid`, `shape_mismatch`. */
+  /** Goes on from a saved state, all of it. Errors: `argument_invalid`, `shape_mismatch`. */
   restore(state: OptimizerState): void {
-    this.flat.restore(this.kind, { m: this.m, u: this.u }, state);
+    this.own({ from: 0, to: this.flat.flat.size });
+    this.flat.restore(this.kind, { m: this.#m, u: this.#u }, state);
   }
 
   /** Frees the moments. The parameters keep their values. */
   [Symbol.dispose](): void {
-    for (const owner of [this.m, this.u, this.flat]) owner[Symbol.dispose]();
+    for (const owner of [this.#m, this.#u, this.flat]) owner[Symbol.dispose]();
   }
 }

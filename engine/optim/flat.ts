@@ -11,6 +11,7 @@ import { makeTensor, Tensor, tensor } from "../tensor/tensor.ts";
 import {
   BLOCK,
   clipFactor,
+  type FlatRange,
   globalNorm,
   normPartition,
   SCALARS,
@@ -79,6 +80,8 @@ export class FlatParameters implements Disposable {
   /** Group of each block of 64 elements, and (lr scale, weight decay) of each group. */
   readonly groups: Tensor;
   readonly table: Tensor;
+  /** What the optimizer steps: all elements, unless it shares them with others. */
+  range: FlatRange;
   /** Steps taken so far; skipped ones count, in schedules and bias corrections too. */
   stepCount = 0;
 
@@ -95,6 +98,7 @@ export class FlatParameters implements Disposable {
     this.device = device;
     this.parameters = parameters;
     this.flat = State.flatten(device, parameters, "parameters");
+    this.range = { from: 0, to: this.flat.size };
     this.offsets = parameters.map((p) => p.home.offset);
     this.scalars = new State([SCALARS_LENGTH], "f32", 0, "optimizer scalars");
     const { groups, table } = groupsOf(parameters, this.offsets, this.flat.size, options);
@@ -102,9 +106,9 @@ export class FlatParameters implements Disposable {
     this.table = tensor(table);
   }
 
-  /** A state like the flat parameters, zeros at first. */
-  zeros(name: string): State {
-    return new State(this.flat.shape, "f32", 0, name);
+  /** A state like the flat parameters, or those of {@link range}, zeros at first. */
+  zeros(name: string, of: "all" | "range" = "all"): State {
+    return new State([of === "all" ? this.flat.size : this.#count], "f32", 0, name);
   }
 
   /** Gradients in the layout of the flat parameters. Errors: `argument_invalid` unless there is one for each parameter. */
@@ -125,21 +129,23 @@ export class FlatParameters implements Disposable {
     });
   }
 
-  /** Gradients in the layout of the flat parameters, and the scalars with clipping worked out. */
+  /** Gradients in the layout of what is stepped, and the scalars with clipping worked out. */
   prepare(
     grads: readonly Tensor[] | Tensor,
     options: OptimizerOptions,
     scalarsOf: (step: number, lr: number) => Float32Array,
     gradScale: number,
   ): { grad: Tensor; scalars: Tensor } & StepResult {
-    const grad = this.pack(grads);
+    const isPart = grads instanceof Tensor && grads.size === this.#count;
+    const grad = isPart ? grads : this.pack(grads);
+    if (grad.size !== this.#count) throw tooLong(grad.size, this.range);
     const partials = makeTensor(
       normOp,
       [grad],
       {},
-      { shape: [4 * Math.ceil(this.flat.size / 1024)], dtype: "f32" },
+      { shape: [4 * Math.ceil(this.#count / 1024)], dtype: "f32" },
     );
-    const attributes = { maxNorm: options.clipNorm ?? 0, gradScale, count: this.flat.size };
+    const attributes = { maxNorm: options.clipNorm ?? 0, gradScale, count: this.#count };
     const scalars = makeTensor(clipOp, [partials, this.scalars], attributes, {
       shape: [SCALARS_LENGTH],
       dtype: "f32",
@@ -153,6 +159,10 @@ export class FlatParameters implements Disposable {
     });
     const at = (i: number): Tensor => scalars.slice(0, i, i + 1).reshape([]);
     return { grad, scalars, gradNorm: at(SCALARS.norm), isSkipped: at(SCALARS.skip) };
+  }
+
+  get #count(): number {
+    return this.range.to - this.range.from;
   }
 
   #checkHome(): void {
@@ -175,6 +185,14 @@ export class FlatParameters implements Disposable {
         what: "save: two parameters have the same name.",
         got: this.parameters.map((p) => p.name).join(" "),
         fix: "name each parameter, or collect them with parametersOf(model), which names them by their paths",
+      });
+    }
+    if (this.#count < this.flat.size) {
+      throw new ForgeError({
+        code: "argument_invalid",
+        what: "save: the optimizer has a part of the moments only.",
+        got: `those of elements ${this.range.from} to ${this.range.to} of ${this.flat.size}`,
+        fix: "put all moments together first",
       });
     }
     const moments: Record<string, Record<string, Float32Array>> = {};
@@ -208,6 +226,15 @@ export class FlatParameters implements Disposable {
   [Symbol.dispose](): void {
     this.scalars[Symbol.dispose]();
   }
+}
+
+function tooLong(size: number, { from, to }: FlatRange): ForgeError {
+  return new ForgeError({
+    code: "argument_invalid",
+    what: "optimizer: it steps a part of the parameters only.",
+    got: `gradients of ${size} elements, for ${from} to ${to}`,
+    fix: "pass one tensor with the gradients of that part",
+  });
 }
 
 function misfit(

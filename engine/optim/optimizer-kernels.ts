@@ -71,19 +71,21 @@ export interface AdamWConstants {
 }
 
 /**
- * One AdamW step over `count` elements.
+ * One AdamW step over `count` elements of the parameters, from `first` on.
  *
  * Bindings: 1 grad · 2 groups u32 [blocks] · 3 table f32 [groups, 2] (lr scale, weight decay) · 4 scalars · 5 param · 6 m · 7 u.
  * `u` is the square root of Adam's second moment. m and u start at zeros.
- * Params: count, one_minus_beta1 f32, one_minus_beta2 f32, epsilon f32.
+ * Params: count, first in fours, one_minus_beta1 f32, one_minus_beta2 f32, epsilon f32.
  */
 export function adamwStep(
   facts: DeviceFacts,
   count: number,
   { beta1, beta2, epsilon }: AdamWConstants,
+  first = 0,
 ): KernelDispatch {
   return dispatch("adamw", ADAMW_VARIANTS, facts, count, [
     count,
+    first / 4,
     { f32: 1 - beta1 },
     { f32: 1 - beta2 },
     { f32: epsilon },

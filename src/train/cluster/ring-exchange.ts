@@ -126,22 +126,27 @@ export class RingExchange implements SharedExchange {
 
   /** Steps with the sum, of which this node has its segment. */
   async #step(vector: RingVector, gradients: OwnGradients): Promise<number> {
-    const { length } = vector;
     const ring = this.#place;
     const range = this.rangeOf(ring.rank, ring.world);
     const norm = await this.#norm(vector.result, range);
     if (!Number.isFinite(norm)) return norm;
     const { clipNorm } = this.#options;
     const factor = clipNorm === undefined ? 1 : Math.min(1, clipNorm / (norm + CLIP_EPSILON));
-    const own = new Float32Array(length);
-    for (let i = range.from; i < range.to; i++) own[i] = factor * (vector.result[i] as number);
-    await gradients.stepWith(own);
+    await gradients.stepWith(this.#scaled(vector.result, range, factor));
     const { flat, device } = this.#state.flat;
     const stepped = (await flat.readPart(device, range.from, range.to)) as Float32Array;
     const isSharded = this.sync === "zero1";
-    this.#parameters = isSharded ? await this.#gather(stepped, length, range) : stepped;
+    this.#parameters = isSharded ? await this.#gather(stepped, vector.length, range) : stepped;
     if (isSharded) flat.write(device, this.#parameters);
     return norm;
+  }
+
+  /** The gradient of this node's range, times a factor, in the layout of what its optimizer steps; zeros beside it. */
+  #scaled(gradient: Float32Array, { from, to }: ElementRange, factor: number): Float32Array {
+    const { range } = this.#state.flat;
+    const scaled = new Float32Array(range.to - range.from);
+    for (let i = from; i < to; i++) scaled[i - range.from] = factor * (gradient[i] as number);
+    return scaled;
   }
 
   /** The parameters of all, of which this node has stepped a range. */

@@ -43,8 +43,11 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   readonly #accumulator: GradientAccumulator;
   readonly #add: Compiled<A, R>;
   readonly #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
-  readonly #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
+  #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
+  /** What {@link #stepWith} is compiled for. */
+  #range: GradientRange;
 
+  readonly #label: string;
   #readback: GradientReadback | undefined;
 
   /**
@@ -71,9 +74,9 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
       { device, label, maxPlans: KEPT_PLANS },
     );
     this.#step = compile(() => ({ ...accumulator.step() }), { device, label: `${label}: step` });
-    this.#stepWith = compile((gradient: Tensor) => ({ ...optimizer.step(gradient) }), {
-      ...{ device, label: `${label}: step of all` },
-    });
+    this.#stepWith = this.#compiledStep(label);
+    this.#label = label;
+    this.#range = optimizer.flat.range;
   }
 
   /** Forgets what has been added: of a step that failed half-way. */
@@ -117,9 +120,20 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     return this.#readback;
   }
 
-  /** Steps with a gradient [flat parameters] in place of what has been added. */
+  /** Steps with a gradient [the optimizer's range of the flat parameters] in place of what has been added. */
   async stepWith(gradient: Float32Array): Promise<StepOutcome> {
     this.reset();
+    const { flat } = this.#optimizer;
+    if (gradient.length === 0) {
+      // others step; schedules go on here too
+      flat.stepCount++;
+      return { gradNorm: 0, isSkipped: false };
+    }
+    if (flat.range !== this.#range) {
+      this.#stepWith[Symbol.dispose]();
+      this.#stepWith = this.#compiledStep(this.#label);
+      this.#range = flat.range;
+    }
     return outcomeOf(await this.#stepWith(tensor(gradient, [gradient.length])));
   }
 
@@ -128,6 +142,13 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     this.#readback?.[Symbol.dispose]();
     for (const part of [this.#add, this.#step, this.#stepWith, this.#accumulator])
       part[Symbol.dispose]();
+  }
+
+  #compiledStep(label: string): Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }> {
+    const optimizer = this.#optimizer;
+    return compile((gradient: Tensor) => ({ ...optimizer.step(gradient) }), {
+      ...{ device: optimizer.flat.device, label: `${label}: step of all` },
+    });
   }
 }
 

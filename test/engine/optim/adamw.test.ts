@@ -187,4 +187,67 @@ describe("AdamW", () => {
     });
     await expect(twins.save()).rejects.toMatchObject({ code: "argument_invalid" });
   });
+
+  it("steps the parts that several own as one steps all, group by group", async () => {
+    const random = randoms(8);
+    const sizes = [[12, 40], [100], [64, 8]];
+    const initial = sizes.map((shape) => random.floats(shape.reduce((a, b) => a * b)));
+    const make = () => {
+      const parameters = sizes.map((shape, i) =>
+        parameter(shape, initial[i] as Float32Array, `p${i}`),
+      );
+      const options = { lr: 0.05, weightDecay: 0.1, lrScale: (p: State) => (p.rank === 1 ? 2 : 1) };
+      return new AdamW(shared, parameters, options);
+    };
+    const whole = make();
+    const { size } = whole.flat.flat;
+    const ranges = [
+      { from: 0, to: 256 },
+      { from: 256, to: 256 },
+      { from: 256, to: 576 },
+      { from: 576, to: size },
+    ];
+    const owners = ranges
+      .filter(({ from, to }) => to > from)
+      .map((range) => ({ range, own: make() }));
+    for (const { range, own } of owners) {
+      own.own(range);
+      expect([own.m.size, own.u.size]).toEqual([range.to - range.from, range.to - range.from]);
+    }
+    const stepOf = (optimizer: AdamW) => compile((g: Tensor) => ({ ...optimizer.step(g) }));
+    const all = stepOf(whole);
+    const steps = owners.map(({ own }) => stepOf(own));
+    for (let n = 0; n < 3; n++) {
+      const gradient = random.floats(size);
+      await all(tensor(gradient));
+      for (const [i, { range }] of owners.entries())
+        await steps[i]?.(tensor(gradient.slice(range.from, range.to)));
+    }
+    const [flat, m, u] = [whole.flat.flat, whole.m, whole.u];
+    for (const { range, own } of owners) {
+      const of = async (state: State): Promise<unknown> =>
+        state.readPart(shared, range.from, range.to);
+      expect(await own.flat.flat.readPart(shared, range.from, range.to)).toEqual(await of(flat));
+      expect([await own.m.read(), await own.u.read()]).toEqual([await of(m), await of(u)]);
+      const rest = await own.flat.flat.read();
+      const untouched = await make().flat.flat.read();
+      expect(rest.subarray(0, range.from)).toEqual(untouched.subarray(0, range.from));
+      expect(rest.subarray(range.to)).toEqual(untouched.subarray(range.to));
+    }
+  });
+
+  it("of a part neither saves nor takes the gradients of all", async () => {
+    const p = parameter([256], 0, "p");
+    const optimizer = new AdamW(shared, [p], { lr: 1 });
+    const before = await optimizer.save();
+    optimizer.own({ from: 64, to: 128 });
+    await expect(optimizer.save()).rejects.toMatchObject({ code: "argument_invalid" });
+    const step = compile((g: Tensor) => ({ ...optimizer.step(g) }));
+    await expect(step(tensor(new Float32Array(256)))).rejects.toMatchObject({
+      code: "argument_invalid",
+    });
+    optimizer.restore(before);
+    expect(optimizer.m.size).toBe(256);
+    expect(await optimizer.save()).toEqual(before);
+  });
 });
