@@ -14,7 +14,7 @@ export interface BusySignsParts {
   readonly clock: Clock;
   /** Milliseconds that a collective may go without progress. */
   readonly progressMs: number;
-  /** The collective that this node is not ready for; undefined while it holds up nobody. */
+  /** The collective that this node is not ready for; undefined while it holds up nobody, and where it is of no use to wait. */
   readonly awaited: () => number | undefined;
   /** Tells the successor. */
   readonly tell: (sign: BusySign) => void;

@@ -149,16 +149,11 @@ export class RingPlane implements AsyncDisposable {
         ring.place = { ...place, op: op + 1, attempt: 0 };
       },
       () => {
-        if (ring.run !== run) return;
         ring.place = { ...place, attempt: attempt + 1 };
-        ring.signs.end();
       },
     );
     if (ring.failure !== undefined) run.fail(ring.failure);
-    else {
-      if (ring.links) ring.signs.begin();
-      ring.early.give(place, ({ header, payload }) => run.receive(header, payload));
-    }
+    else ring.early.give(place, ({ header, payload }) => run.receive(header, payload));
     return run;
   }
 
@@ -200,7 +195,7 @@ export class RingPlane implements AsyncDisposable {
     const place = { runId, epoch, op: 0, attempt: 0 };
     const signs = new BusySigns({
       ...{ members, rank, clock: this.#clock, progressMs: this.#progressMs },
-      awaited: () => (ring.run && !ring.run.isOver && ring.run.isReady ? undefined : ring.place.op),
+      awaited: () => (ring.run?.isReady || ring.run?.hasFailed ? undefined : ring.place.op),
       tell: (sign) => ring.links?.sender?.busy(sign),
       onBusy: (member, op) => {
         if (ring.run && op <= ring.run.place.op) ring.run.waitFor(member);

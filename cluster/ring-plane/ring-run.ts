@@ -52,6 +52,7 @@ export class RingRun {
   #settle: { readonly resolve: () => void; readonly reject: (error: unknown) => void };
   #isFlushing = false;
   #isOver = false;
+  #hasFailed = false;
 
   constructor(parts: RingRunParts) {
     const { space, place, clock } = parts;
@@ -79,9 +80,14 @@ export class RingRun {
     return this.#isOver;
   }
 
-  /** Whether all buckets are ready: we hold up nobody. */
+  /** Whether it is under way, and nobody waits for us: all buckets are ready. */
   get isReady(): boolean {
-    return this.#unready === 0;
+    return !this.#isOver && this.#unready === 0;
+  }
+
+  /** Whether it has come to nothing. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
   }
 
   /** As {@link Collective.bucketReady}. What is wrong with it rejects {@link done}. */
@@ -125,7 +131,7 @@ export class RingRun {
   /** It comes to nothing. */
   fail(error: unknown): void {
     if (this.#isOver) return;
-    this.#isOver = true;
+    this.#isOver = this.#hasFailed = true;
     this.#cancelDeadline();
     this.#settle.reject(error);
   }

@@ -52,11 +52,15 @@ export interface RingSum {
   readonly residuals: readonly Float32Array[];
 }
 
-/** Block by block: which segment has it says who begins; each next rank adds its own to what it could read. */
+/**
+ * Block by block: which segment has it says who begins; each next rank adds its own to what it could read. Where contributions are
+ * packed already (and given as what they are read as), who begins rounds nothing, and owes what it did.
+ */
 export function ringSum(
   contributions: readonly Float32Array[],
   wire: Wire,
   before: readonly Float32Array[] = contributions.map((own) => new Float32Array(own.length)),
+  arePacked = false,
 ): RingSum {
   const world = contributions.length;
   const total = contributions[0]?.length ?? 0;
@@ -72,7 +76,10 @@ export function ringSum(
       const rank = (segment + turn) % world;
       const own = of(contributions[rank]);
       const partial = turn === 0 ? own : own.map((x, i) => Math.fround((read[i] as number) + x));
-      if (wire === "f32") read = partial;
+      if (wire === "f32" || (arePacked && turn === 0)) {
+        read = partial;
+        continue;
+      }
       if (wire === "bf16") read = partial.map(bf16);
       if (wire === "int8") {
         const residual = of(before[rank]);

@@ -12,6 +12,7 @@ import {
 import type { RingPlace } from "../../cluster/ring/arrival.ts";
 import { Collective, type OutgoingChunk, type Reception } from "../../cluster/ring/collective.ts";
 import { RingPlan, type RingShape } from "../../cluster/ring/plan.ts";
+import { packScalar } from "../../cluster/ring/scalar.ts";
 import type { ElementRange } from "../../cluster/ring/segments.ts";
 import { allocateMemory, type WasmMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK, bytesOf, type WireType } from "../../cluster/ring/wire-type.ts";
@@ -47,8 +48,16 @@ export class Peer {
   readonly residual: Float32Array;
   readonly result: Float32Array;
   readonly nextResidual: Float32Array;
+  /** Where it is packed already: what is given. */
+  readonly packedContribution: Uint8Array;
 
-  constructor(index: number, wire: WireType, contribution: Float32Array, residual?: Float32Array) {
+  constructor(
+    index: number,
+    wire: WireType,
+    contribution: Float32Array,
+    residual?: Float32Array,
+    isPacked = false,
+  ) {
     const total = contribution.length;
     this.memory = memoryOf(index);
     this.wire = wire;
@@ -68,6 +77,15 @@ export class Peer {
       nextResidual: this.nextResidual.byteOffset,
       packed: 4 * 4 * total + 16 + 3,
     };
+    const packedAt = 4 * 4 * total + 16 + 3 + bytesOf(total, wire) + 1;
+    const packedBytes = isPacked ? bytesOf(total, wire) : 0;
+    this.packedContribution = new Uint8Array(this.memory.buffer, packedAt, packedBytes);
+    if (!isPacked) return;
+    const { contribution: _, ...places } = this.places;
+    this.places = { ...places, packedContribution: packedAt };
+    const none = { residual: new Float32Array(total), nextResidual: new Float32Array(total) };
+    packScalar(wire, contribution, new DataView(this.memory.buffer, packedAt, packedBytes), none);
+    this.contribution.fill(Number.NaN);
   }
 
   workspace(rank: number, world: number, cut: Cut, phases: Phases): Workspace {

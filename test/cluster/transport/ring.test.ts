@@ -5,6 +5,7 @@ import type { ConnectionEnd } from "../../../cluster/transport/close-code.ts";
 import { type DialRingOptions, dialRing } from "../../../cluster/transport/dial-ring.ts";
 import { closeFrame, FRAME } from "../../../cluster/transport/frame.ts";
 import { HEADER } from "../../../cluster/transport/handshake.ts";
+import { DEFAULT_LIMITS } from "../../../cluster/transport/limits.ts";
 import type { RingReceiver, RingSender } from "../../../cluster/transport/ring-connection.ts";
 import { creditFrame, frame, headersFor, RawClient, RUN_ID, ringFrame } from "./hostile.ts";
 import { openRingImpostor } from "./impostor.ts";
@@ -243,6 +244,13 @@ test("a predecessor that sends what it should not is parted with", async () => {
   expect(await codeAfter(chunk(10, 11))).toBe(4000);
   expect(await codeAfter(chunk(11, 10))).toBe(4000);
   expect(await codeAfter(chunk(0, 0), chunk(0, 0), chunk(0, 0))).toBe(4000);
+  const sign = (hops: number): Buffer =>
+    ringFrame(FRAME.busy, Buffer.of(7, 0, 0, 0, hops, 0, 0, 0));
+  expect(await codeAfter(ringFrame(FRAME.busy, new Uint8Array(7)))).toBe(4000);
+  expect(await codeAfter(ringFrame(FRAME.busy, new Uint8Array(), 2 ** 32 - 1))).toBe(4000);
+  expect(await codeAfter(sign(0))).toBe(4000);
+  const flood = Array.from({ length: 2 * DEFAULT_LIMITS.messageBurst }, () => sign(1));
+  expect(await codeAfter(...flood)).toBe(1008);
   expect(await codeAfter(ringFrame(FRAME.close, new Uint8Array(1)))).toBe(1002);
   expect(await endAfter((socket) => socket.destroy())).toMatchObject({ code: 1006 });
   const half = chunk(KIB, KIB).subarray(0, 500);

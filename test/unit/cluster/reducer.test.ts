@@ -172,6 +172,54 @@ describe.each(WIRE_TYPES)("reducer, %s", (wire) => {
   });
 });
 
+describe.each(WIRE_TYPES)("isPackedFinite, %s", (wire) => {
+  const bench = benches[wire];
+  const isSound = (elements: number): boolean =>
+    bench.reducer.isPackedFinite(wire === "f32" ? VALUES : PACKED, elements);
+
+  test("finds NaN and infinities at each place, and takes nothing else for one", () => {
+    for (const [seed, length] of LENGTHS.entries()) {
+      bench.pack(varied(length, seed));
+      expect(isSound(length)).toBe(true);
+    }
+    for (const other of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      for (let at = 0; at < 530; at++) {
+        const values = plain(530, at);
+        values[at] = other;
+        bench.pack(values);
+        expect(isSound(530)).toBe(false);
+        // blocks of int8 are good or bad as a whole
+        expect(isSound(wire === "int8" ? at - (at % BLOCK) : at)).toBe(true);
+      }
+    }
+  });
+
+  test("a scale that says more than there is, is not finite", () => {
+    if (wire !== "int8") return;
+    for (const length of [BLOCK, 7]) {
+      for (const [scale, isGood] of [
+        [2.6e36, true],
+        [2.7e36, false],
+        [-2.7e36, false],
+      ] as const) {
+        bench.pack(new Float32Array(length));
+        new DataView(bench.reducer.memory.buffer).setFloat32(PACKED, scale, true);
+        expect(isSound(length)).toBe(isGood);
+      }
+    }
+  });
+
+  test("refuses places outside of the memory", () => {
+    const { reducer } = bench;
+    for (const [at, elements] of [
+      [-4, 1],
+      [BYTES, 2 ** 30],
+      [PACKED + 1, -1],
+    ] as const)
+      expect(clusterCodeOf(() => reducer.isPackedFinite(at, elements))).toBe("argument_invalid");
+  });
+});
+
 describe("isFinite", () => {
   const { reducer } = benches.f32;
 
