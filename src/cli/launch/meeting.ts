@@ -49,6 +49,7 @@ const MOST_CONTACTS = 16;
 /** Errors    `config_invalid`. */
 export function meetingOf(given: Given, launch: Launch, options: MeetingOptions): Meeting {
   const { contacts, servers } = placesOf(given, launch, options);
+  checkTls(options, servers.value);
   const isFirst = options.role === "trainer" && launch.rank?.value === 0;
   const situation = { ...options, launch, contacts, servers, isFirst };
   const exposeAll = given.read("exposeAll", YES_NO, false);
@@ -116,6 +117,17 @@ function contactsOf(
     }
   }
   return contacts;
+}
+
+/** A trainer is dialled too. Errors: `config_invalid` where it would be in the clear, against what its files say. */
+function checkTls({ role, tls }: MeetingOptions, servers: readonly string[]): void {
+  const isOfServers = servers.some((url) => url.startsWith("tls:"));
+  if (role !== "trainer" || !tls.isMeant || tls.isCertified || isOfServers) return;
+  throw refusal("there is a file for TLS, and this node has no certificate.", {
+    got: "--tls-ca without --tls-cert",
+    why: "the others dial a trainer, and would have to do so in the clear",
+    fix: "give --tls-cert and --tls-key too, or leave out --tls-ca",
+  });
 }
 
 function listenOf(given: Given, situation: Situation, isOpen: boolean): Setting<Place> {

@@ -398,6 +398,8 @@ describe("refuses, and says what is allowed", () => {
     ["half a certificate", { tlsCert: "c" }, "--tls-key"],
     ["half a certificate", { tlsKey: "k" }, "--tls-cert"],
     ["TLS for nothing", { rdzv: "ws://localhost:1", runId: "r", tlsCa: "a" }, "write wss://"],
+    ["TLS by half", { tlsCa: "a" }, "the others dial a trainer"],
+    ["TLS by half at NATS", { rdzv: "nats://localhost:1", runId: "r", tlsCa: "a" }, "--tls-cert"],
     ["half of TLS", { rdzv: "wss://localhost:1", runId: "r" }, "--tls-cert and --tls-key"],
   ])("%s", (_name, flags, hint) => expect(refusal(flags)).toContain(hint));
 
