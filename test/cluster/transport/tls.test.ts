@@ -1,8 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { dialControl } from "../../../cluster/transport/dial.ts";
@@ -11,11 +7,10 @@ import type { DialOptions } from "../../../cluster/transport/dialling.ts";
 import { NodeClient, type NodeClientOptions } from "../../../cluster/transport/node-client.ts";
 import type { Route } from "../../../cluster/transport/route.ts";
 import { namesOf, type TlsFiles } from "../../../cluster/transport/tls.ts";
+import { Certificates, hasOpenssl } from "../../support/certificates.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RawClient, RUN_ID } from "./hostile.ts";
 import { codec, type House, headerOf, openHouse, PATIENT, until } from "./members.ts";
-
-const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
 test("the names of a certificate are its DNS names and the ends of its URIs", () => {
   const names = (subjectaltname: string): string[] => namesOf({ subjectaltname });
@@ -30,24 +25,19 @@ test("the names of a certificate are its DNS names and the ends of its URIs", ()
 describe.skipIf(!hasOpenssl)(
   `with certificates${hasOpenssl ? "" : " (skipped: there is no openssl)"}`,
   () => {
-    let directory: string;
+    let certificates: Certificates;
     let houses: House[] = [];
-    const at = (name: string): string => join(directory, name);
-    const filesOf = (name: string, ca = "ca"): Required<TlsFiles> => ({
-      key: at(`${name}.key`),
-      cert: at(`${name}.crt`),
-      ca: at(`${ca}.crt`),
-    });
+    const at = (name: string): string => certificates.at(name);
+    const filesOf = (name: string, ca?: string): Required<TlsFiles> =>
+      certificates.filesOf(name, ca);
 
     beforeAll(() => {
-      directory = mkdtempSync(join(tmpdir(), "forge-tls-"));
-      for (const ca of ["ca", "other-ca"]) {
-        openssl(["req", "-x509", ...keyTo(ca), "-out", at(`${ca}.crt`), "-subj", `/CN=${ca}`]);
-      }
-      sign("house", "DNS:house,IP:127.0.0.1", "ca");
-      sign("member", "DNS:member", "ca");
-      sign("spiffe", "URI:spiffe://forge/run/member", "ca");
-      sign("outsider", "DNS:member", "other-ca");
+      certificates = new Certificates();
+      for (const ca of ["ca", "other-ca"]) certificates.authority(ca);
+      certificates.sign("house", "DNS:house,IP:127.0.0.1");
+      certificates.sign("member", "DNS:member");
+      certificates.sign("spiffe", "URI:spiffe://forge/run/member");
+      certificates.sign("outsider", "DNS:member", "other-ca");
     });
 
     afterEach(async () => {
@@ -55,33 +45,7 @@ describe.skipIf(!hasOpenssl)(
       houses = [];
     });
 
-    afterAll(() => rmSync(directory, { recursive: true }));
-
-    function openssl(options: readonly string[]): void {
-      execFileSync("openssl", options, { stdio: "pipe" });
-    }
-
-    function keyTo(name: string): string[] {
-      return [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        at(`${name}.key`),
-      ];
-    }
-
-    function sign(name: string, names: string, ca: string): void {
-      openssl(["req", ...keyTo(name), "-out", at(`${name}.csr`), "-subj", `/CN=${name}`]);
-      writeFileSync(at(`${name}.ext`), `subjectAltName=${names}\n`);
-      openssl([
-        ...["x509", "-req", "-in", at(`${name}.csr`), "-out", at(`${name}.crt`)],
-        ...["-CA", at(`${ca}.crt`), "-CAkey", at(`${ca}.key`), "-CAcreateserial"],
-        ...["-days", "1", "-extfile", at(`${name}.ext`)],
-      ]);
-    }
+    afterAll(() => certificates[Symbol.dispose]());
 
     async function houseWith(tls: TlsFiles, given: Parameters<typeof openHouse>[0] = {}) {
       const house = await openHouse({ limits: PATIENT, tls, ...given });

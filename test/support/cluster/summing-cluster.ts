@@ -28,7 +28,7 @@ export class SummingCluster implements Disposable {
       {
         ...{ id: `n${this.nodes.length}`, runId: "0f".repeat(16), token: "5a".repeat(32) },
         ...{ folder: this.#folder, ...given },
-        ...(first && { contact: first.url as string }),
+        ...(first && { contact: first.address }),
       },
       under,
     );
@@ -37,12 +37,13 @@ export class SummingCluster implements Disposable {
     return node;
   }
 
-  /** Starts so many nodes, or these; all are in when this is fulfilled. */
-  async start(nodes: number | readonly NodeGiven[]): Promise<readonly SummingProcess[]> {
-    const all = typeof nodes === "number" ? Array.from({ length: nodes }, () => ({})) : nodes;
-    for (const given of all) await this.add(given);
-    await this.until("all are in", () => this.nodes.every((node) => node.commitOf(all.length, 0)));
-    return this.nodes;
+  /** Starts so many nodes, or these, beside those that there are; all are in when this is fulfilled. */
+  async start(given: number | readonly NodeGiven[]): Promise<readonly SummingProcess[]> {
+    const all = typeof given === "number" ? Array.from({ length: given }, () => ({})) : given;
+    for (const each of all) await this.add(each);
+    const { nodes } = this;
+    await this.until("all are in", () => nodes.every((node) => node.commitOf(nodes.length, 0)));
+    return nodes;
   }
 
   /** Waits for what processes do. Errors: what they have said last, when it takes too long. */

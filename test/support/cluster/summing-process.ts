@@ -15,10 +15,12 @@ export class SummingProcess {
   readonly process: ChildProcess;
   readonly events: SummingEvent[] = [];
   stderr = "";
+  readonly #config: SummingConfig;
 
   /** @param under a command that runs commands, and becomes them */
   constructor(config: SummingConfig, under: readonly string[] = []) {
     this.id = config.id;
+    this.#config = config;
     const [command, ...args] = [...under, process.execPath, "--import", TSX, CHILD];
     this.process = spawn(command as string, args, { stdio: ["pipe", "pipe", "pipe"] });
     const { stdin, stdout, stderr } = this.process;
@@ -38,8 +40,14 @@ export class SummingProcess {
     return this.commits.at(-1)?.step ?? 0;
   }
 
+  /** Where it listens. */
   get url(): string | undefined {
     return this.#listening?.url;
+  }
+
+  /** Where others reach it, once it listens. */
+  get address(): string {
+    return this.#config.advertise ?? (this.url as string);
   }
 
   /** Where its ring listens. */
