@@ -3,7 +3,13 @@ import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { askStatus, type ClusterStatus, NodeClient, Token } from "../../cluster/index.ts";
+import {
+  askStatus,
+  type ClusterStatus,
+  NodeClient,
+  type TlsFiles,
+  Token,
+} from "../../cluster/index.ts";
 import { supportFile } from "./training-run.ts";
 
 /** A process as `ps` has it. */
@@ -46,6 +52,9 @@ export interface Door {
   readonly address: string;
   readonly runId: string;
   readonly token: Token;
+  /** What it is asked with, where it asks for certificates, and who these say that asks. Default: an onlooker. */
+  readonly tls?: TlsFiles;
+  readonly nodeId?: string;
 }
 
 /** The door of the node that a child was told to join. */
@@ -59,7 +68,7 @@ export async function doorOf(child: SeenProcess): Promise<Door> {
 
 /** Waits until a cluster has so many members. */
 export async function hasMembers({ address, ...who }: Door, count: number): Promise<ClusterStatus> {
-  using client = new NodeClient({ ...who, nodeId: "onlooker", role: "trainer" });
+  using client = new NodeClient({ nodeId: "onlooker", ...who, role: "trainer" });
   for (;;) {
     const status = await askStatus(client, address);
     if (status.members.length === count) return status;
