@@ -1,5 +1,5 @@
 /** What is to happen in a simulated world, in its order. */
-import type { SimulatedNode } from "./simulation.ts";
+import type { SimulatedNode } from "./simulated-node.ts";
 
 /** Something that is to happen. */
 export interface Event {
