@@ -217,10 +217,10 @@ export class Cluster implements AsyncDisposable {
     this.#node.leave();
   }
 
-  /** Leaves, and waits until the others go on without it, or for so many milliseconds. */
+  /** Leaves, and waits until the others know that they go on without it, or for so many milliseconds. */
   async depart(ms = 5_000): Promise<void> {
     this.leave();
-    await this.#until(() => !this.record.members.includes(this.nodeId), ms);
+    await this.#until(() => this.#node.isOver, ms);
   }
 
   /**

@@ -87,6 +87,11 @@ export class RunningNode implements AsyncDisposable {
     return this.#node.isLeading;
   }
 
+  /** As {@link ClusterNode.isOver}. */
+  get isOver(): boolean {
+    return this.#node.isOver;
+  }
+
   /** Where a node can be reached. */
   addressesOf(node: NodeId): NodeAddresses | undefined {
     return this.#node.addressesOf(node);

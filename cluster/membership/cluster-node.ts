@@ -7,7 +7,7 @@ import { Member } from "./member.ts";
 import type { Accept, AttemptStatus, MembershipMessage, NodeAddresses, Status } from "./message.ts";
 import type { ClusterOptions } from "./options.ts";
 import type { Send } from "./proposer.ts";
-import type { ClusterRecord, NodeId } from "./record.ts";
+import { type ClusterRecord, isQuorum, type NodeId } from "./record.ts";
 
 /** Nodes whose addresses are remembered: who was left out asks them all who leads. */
 const MOST_ADDRESSES = 4096;
@@ -49,6 +49,9 @@ export class ClusterNode {
   #now: number;
   /** As the host was told. */
   #wasLeading = false;
+  #isOver = false;
+  /** Those that know the latest record, as far as this node was told since. */
+  readonly #informed = new Set<NodeId>();
   /** Messages to itself, which are read when the call that wrote them is over. */
   #inbox: MembershipMessage[] = [];
 
@@ -82,6 +85,11 @@ export class ClusterNode {
 
   get isLeading(): boolean {
     return this.#leader?.isElected ?? false;
+  }
+
+  /** Whether it has left, and the others can do without it. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Begins a cluster, with the state that the host has. */
@@ -158,6 +166,7 @@ export class ClusterNode {
     act();
     for (let message = this.#inbox.shift(); message; message = this.#inbox.shift())
       this.#read(this.node, message);
+    this.#depart();
     if (this.isLeading === this.#wasLeading) return;
     this.#wasLeading = this.isLeading;
     this.#parts.host.lead(this.isLeading);
@@ -203,6 +212,7 @@ export class ClusterNode {
 
   #onStatus(from: NodeId, status: Status): void {
     this.#note(from, { control: status.address, ring: status.ring });
+    if (status.version >= this.record.version) this.#informed.add(from);
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
     else this.#redirect(from);
   }
@@ -235,6 +245,7 @@ export class ClusterNode {
   }
 
   #onChosen(record: ClusterRecord): void {
+    this.#informed.clear();
     this.#member.onChosen(record);
     this.#leader?.onChosen(record);
   }
@@ -268,13 +279,26 @@ export class ClusterNode {
   /** Members take over from a leader that is silent, the first one first; and one that is no member leads no more. */
   #succeed(): void {
     const { isMember } = this.#member;
-    if (!isMember) this.#leader = undefined;
+    if (!isMember && !this.#member.hasLeft) this.#leader = undefined;
     // who asks already goes on asking, until somebody refuses
     if (!isMember || this.#leader) return;
     const { beat, lostAfter } = this.#parts.options;
     const rank = this.record.members.filter((id) => id !== this.leader).indexOf(this.node);
     const patience = lostAfter + 2 * beat * Math.max(0, rank);
     if (this.#now - Math.max(this.#heardAt, this.#campaignedAt) > patience) this.#campaign();
+  }
+
+  /**
+   * Ends, once it has left. A leader that has had itself left out goes on saying so until a quorum of those who go on knows: its own
+   * vote may have decided that, and then nobody finds it out without it.
+   */
+  #depart(): void {
+    if (this.#isOver || !this.#member.hasLeft) return;
+    const { members } = this.record;
+    if (this.#leader && members.length > 0 && !isQuorum(this.#informed, members)) return;
+    this.#isOver = true;
+    this.#leader = undefined;
+    this.#parts.host.end();
   }
 
   #campaign(): void {

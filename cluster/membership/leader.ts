@@ -148,7 +148,10 @@ export class Leader {
 
   #decide(): void {
     if (!this.#proposer.isElected || this.#proposer.isWriting) return;
-    const { chosen } = this.#parts.acceptor;
+    const { node, acceptor } = this.#parts;
+    const { chosen } = acceptor;
+    // one that has left only says so
+    if (!chosen.members.includes(node)) return;
     if (this.#isMoving) this.#watch(chosen);
     else this.#gather(chosen);
   }

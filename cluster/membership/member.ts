@@ -52,6 +52,11 @@ export class Member {
     return this.#acceptor.chosen.members.includes(this.node);
   }
 
+  /** Whether it wanted to leave, and is no member any more. */
+  get hasLeft(): boolean {
+    return this.#isLeaving && !this.isMember;
+  }
+
   /** Whether there is something to say that was not said last. */
   get hasNews(): boolean {
     return this.#told !== JSON.stringify(this.#facts());
@@ -121,7 +126,6 @@ export class Member {
       [this.#step, this.#hash, this.#isReady, this.#work] = [step, hash, false, null];
       this.#host.commit(epoch, step);
     } else if (this.#attempt?.epoch !== epoch || step > this.#step) this.#abort();
-    if (this.#isLeaving && !this.isMember) this.#host.end();
   }
 
   #hasState({ step, hash }: ClusterRecord): boolean {
