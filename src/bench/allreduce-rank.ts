@@ -29,6 +29,8 @@ export interface RankSettings {
   readonly bytes: number;
   readonly wire: WireType;
   readonly chunkBytes: number;
+  /** Of the vector that become ready at once, at most: whole blocks of 256 numbers. */
+  readonly bucketBytes: number;
   /** Threads that rings go round in; 0 for the main one. */
   readonly threads: number;
   /** Of the run, as text. */
@@ -48,9 +50,6 @@ export interface Turn {
   readonly cpuSeconds: number;
 }
 
-/** Elements of a bucket at most: 8 MiB. */
-const BUCKET = 2 ** 21;
-
 const RUN_ID = "0f".repeat(16);
 
 /** See the file's head. Its connections end with the process. */
@@ -64,14 +63,21 @@ export class AllreduceRank {
   #op = 0;
 
   private constructor(settings: RankSettings, ring: RingPlane | RingThreads, tcp: TcpLink) {
-    const { rank, world, bytes, wire, chunkBytes } = settings;
+    const { rank, world, bytes, wire, chunkBytes, bucketBytes } = settings;
     const total = bytes / 4;
     this.#settings = settings;
     this.#ring = ring;
     this.#tcp = tcp;
     this.#memory = allocateMemory(5 * bytes, true);
     fillContribution(new Float32Array(this.#memory.buffer, 0, total), rank);
-    const shape = { rank, world, total, buckets: bucketsOf(total), wire, chunkBytes };
+    const shape = {
+      rank,
+      world,
+      total,
+      buckets: bucketsOf(total, bucketBytes / 4),
+      wire,
+      chunkBytes,
+    };
     const places = {
       ...{ contribution: 0, result: bytes, packed: 2 * bytes },
       ...{ residual: 3 * bytes, nextResidual: 4 * bytes },
@@ -155,8 +161,8 @@ function nodeOf(rank: number): string {
   return `rank-${rank}`;
 }
 
-function bucketsOf(total: number): ElementRange[] {
-  return Array.from({ length: Math.ceil(total / BUCKET) }, (_, i) => ({
-    ...{ from: i * BUCKET, to: Math.min(total, (i + 1) * BUCKET) },
+function bucketsOf(total: number, size: number): ElementRange[] {
+  return Array.from({ length: Math.ceil(total / size) }, (_, i) => ({
+    ...{ from: i * size, to: Math.min(total, (i + 1) * size) },
   }));
 }

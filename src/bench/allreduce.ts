@@ -1,18 +1,8 @@
 /** How fast the ring is between processes of this machine, and what share of bare TCP that is. */
-import { type ChildProcess, fork } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { extname, join } from "node:path";
 import type { WireType } from "../../cluster/index.ts";
 import { ForgeError } from "../../engine/error.ts";
-import type { Order } from "./allreduce-process.ts";
-import {
-  type Doors,
-  type RankSettings,
-  sentBytes,
-  type Turn,
-  WAYS,
-  type Way,
-} from "./allreduce-rank.ts";
+import { sentBytes, type Turn, WAYS, type Way } from "./allreduce-rank.ts";
+import { AllreduceRanks } from "./allreduce-ranks.ts";
 import type { SumCheck } from "./allreduce-sum.ts";
 import { digits, table } from "./report.ts";
 
@@ -51,6 +41,8 @@ export interface AllreduceReport {
   readonly sum: SumCheck;
 }
 
+const BUCKET_BYTES = 8 * 2 ** 20;
+
 /** Rounds that are not counted: what is compiled has been by then. */
 const WARM_UP = 4;
 
@@ -63,9 +55,10 @@ export async function benchAllreduce(options: AllreduceOptions): Promise<Allredu
   const { world, mib, wire, chunkKib, threads, rounds } = options;
   const settings = {
     ...{ world, bytes: mib * 2 ** 20, wire, chunkBytes: chunkKib * 2 ** 10, threads },
+    bucketBytes: BUCKET_BYTES,
   };
-  await using ranks = new Ranks(world);
-  await ranks.begin(settings);
+  await using ranks = new AllreduceRanks(world);
+  await ranks.begin(await ranks.open(settings));
   await ranks.run("ring");
   const sum = agreed(await ranks.check());
   const found = new Map<Way, Round[]>(WAYS.map((way) => [way, []]));
@@ -147,76 +140,5 @@ function agreed(sums: readonly SumCheck[]): SumCheck {
     what: "bench allreduce: the sum is not that in f64.",
     got: `off by ${sum.largestError}; rounding may cost ${sum.bound}`,
     fix: "report this as a bug",
-  });
-}
-
-/** The processes. Each runs what this one runs, from the sources or from the package, with the same flags of Node. */
-class Ranks implements AsyncDisposable {
-  readonly #processes: readonly ChildProcess[];
-
-  constructor(world: number) {
-    const entry = join(import.meta.dirname, `allreduce-process${extname(import.meta.filename)}`);
-    this.#processes = Array.from({ length: world }, () => fork(entry, { stdio: "inherit" }));
-  }
-
-  async begin(settings: Omit<RankSettings, "rank" | "token">): Promise<void> {
-    const token = randomBytes(32).toString("hex");
-    const doors = await this.#askAll<Doors>((rank) => ({
-      ...{ do: "open", settings: { ...settings, rank, token } },
-    }));
-    await this.#askAll(() => ({ do: "begin", doors }));
-  }
-
-  run(way: Way): Promise<Turn[]> {
-    return this.#askAll(() => ({ do: "run", way }));
-  }
-
-  check(): Promise<SumCheck[]> {
-    return this.#askAll(() => ({ do: "check" }));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(
-      this.#processes.map(async (process) => {
-        if (process.exitCode !== null || process.signalCode !== null) return;
-        const isGone = new Promise((resolve) => process.once("exit", resolve));
-        if (process.connected) process.disconnect();
-        await isGone;
-      }),
-    );
-  }
-
-  #askAll<T>(orderOf: (rank: number) => Order): Promise<T[]> {
-    return Promise.all(
-      this.#processes.map((process, rank) => ask<T>(process, rank, orderOf(rank))),
-    );
-  }
-}
-
-async function ask<T>(process: ChildProcess, rank: number, order: Order): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      process.off("message", onMessage).off("exit", onExit);
-    };
-    const onMessage = (message: { readonly answer?: unknown; readonly error?: string }): void => {
-      settle();
-      if (message.error === undefined) resolve(message.answer as T);
-      else reject(failed(rank, message.error));
-    };
-    const onExit = (code: number | null): void => {
-      settle();
-      reject(failed(rank, `it ended with ${code}`));
-    };
-    process.on("message", onMessage).on("exit", onExit);
-    process.send(order);
-  });
-}
-
-function failed(rank: number, why: string): ForgeError {
-  return new ForgeError({
-    code: "internal",
-    what: "bench allreduce: a process has failed.",
-    got: `rank ${rank}: ${why}`,
-    fix: "give it a smaller vector if memory was short, or else report this as a bug",
   });
 }
