@@ -40,7 +40,7 @@ const PIECE = 2 ** 18;
  * With `zero1` the same holds for the parameters themselves: nodes have what the owners have computed.
  */
 export class RingExchange implements SharedExchange {
-  readonly pieceSize = PIECE;
+  readonly pieceSize: number = PIECE;
   readonly sync: Sync;
   readonly #options: RingExchangeOptions;
   #optimizer: AdamW | undefined;
