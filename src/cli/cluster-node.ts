@@ -56,6 +56,10 @@ export async function runClusterNode(
       const config = stateDir.value === undefined ? loaded : inDirectory(loaded, stateDir.value);
       const result = await train({
         ...{ loaded: config, device, view, signal, cluster: session, version: manifest.version },
+      }).catch(async (error: unknown) => {
+        // one of two, or the first of an even number, may be a vote that the others need to go on without it
+        await cluster.depart();
+        throw error;
       });
       if (result.ended === "done") {
         await cluster.finish();
