@@ -33,13 +33,16 @@ export interface RankSettings {
   readonly bucketBytes: number;
   /** Threads that rings go round in; 0 for the main one. */
   readonly threads: number;
+  /** Where it listens. Default: on the loopback interface. */
+  readonly host?: string;
   /** Of the run, as text. */
   readonly token: string;
 }
 
-/** Where a rank's rings are dialled, and the port of bare TCP. */
+/** Where a rank's rings are dialled, and where bare TCP is. */
 export interface Doors {
   readonly urls: readonly string[];
+  readonly host: string;
   readonly port: number;
 }
 
@@ -49,6 +52,8 @@ export interface Turn {
   /** Of all threads. */
   readonly cpuSeconds: number;
 }
+
+const LOOPBACK = "127.0.0.1";
 
 const RUN_ID = "0f".repeat(16);
 
@@ -93,25 +98,27 @@ export class AllreduceRank {
   }
 
   static async open(settings: RankSettings): Promise<AllreduceRank> {
-    const { rank, token, chunkBytes, threads } = settings;
+    const { rank, token, chunkBytes, threads, host = LOOPBACK } = settings;
     const options = {
+      host,
       ...{ runId: RUN_ID, token: Token.parse(token), nodeId: nodeOf(rank) },
       limits: { chunkBytes, bufferedBytes: 16 * Math.max(2 ** 20, chunkBytes) },
     };
     const ring =
       threads > 0 ? await RingThreads.open({ ...options, threads }) : await RingPlane.open(options);
-    return new AllreduceRank(settings, ring, await TcpLink.open());
+    return new AllreduceRank(settings, ring, await TcpLink.open(host));
   }
 
   get doors(): Doors {
     const urls = this.#ring instanceof RingThreads ? this.#ring.urls : [this.#ring.listener.url];
-    return { urls, port: this.#tcp.port };
+    return { urls, host: this.#settings.host ?? LOOPBACK, port: this.#tcp.port };
   }
 
   /** Dials the predecessor in both ways. */
   async begin(doors: readonly Doors[]): Promise<void> {
     const { rank, world } = this.#settings;
-    await this.#tcp.dial(doors[(rank + world - 1) % world]?.port ?? 0);
+    const { host, port } = doors[(rank + world - 1) % world] as Doors;
+    await this.#tcp.dial(host, port);
     const members = doors.map((_, other) => nodeOf(other));
     const addressesOf = (node: string): readonly string[] =>
       doors[members.indexOf(node)]?.urls ?? [];

@@ -1,5 +1,5 @@
 /** The processes of the all-reduce benchmark, one for each rank, and what they are told. */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { extname, join } from "node:path";
 import { ForgeError } from "../../engine/error.ts";
@@ -7,28 +7,41 @@ import type { Order } from "./allreduce-process.ts";
 import type { Doors, RankSettings, Turn, Way } from "./allreduce-rank.ts";
 import type { SumCheck } from "./allreduce-sum.ts";
 
+/** How processes are started. */
+export interface RanksOptions {
+  /** Flags of Node. Default: those of this process. */
+  readonly execArgv?: readonly string[];
+  /** What is put before the command of a rank. Default: nothing. */
+  readonly under?: (rank: number) => readonly string[];
+}
+
 /**
- * See the file's head. Each runs what this process runs, from the sources or from the package, with the same flags of Node, or with
- * those it is given. Errors: `internal` when one of them fails.
+ * See the file's head. Each runs what this process runs, from the sources or from the package.
+ *
+ * Errors    `internal` when one of them fails.
  */
 export class AllreduceRanks implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
 
-  constructor(
-    world: number,
-    { execArgv = process.execArgv }: { readonly execArgv?: string[] } = {},
-  ) {
+  constructor(world: number, { execArgv = process.execArgv, under = () => [] }: RanksOptions = {}) {
     const entry = join(import.meta.dirname, `allreduce-process${extname(import.meta.filename)}`);
-    const options = { stdio: "inherit", execArgv } as const;
-    this.#processes = Array.from({ length: world }, () => fork(entry, options));
+    this.#processes = Array.from({ length: world }, (_, rank) => {
+      const [command = "", ...args] = [...under(rank), process.execPath, ...execArgv, entry];
+      return spawn(command, args, { stdio: ["inherit", "inherit", "inherit", "ipc"] });
+    });
   }
 
-  /** Makes the ranks, which listen. */
-  open(settings: Omit<RankSettings, "rank" | "token">): Promise<Doors[]> {
+  /** Makes the ranks, which listen, each at its host or on the loopback interface. */
+  open(
+    settings: Omit<RankSettings, "rank" | "token" | "host">,
+    hosts: readonly string[] = [],
+  ): Promise<Doors[]> {
     const token = randomBytes(32).toString("hex");
-    return this.#askAll((rank) => ({
-      ...{ do: "open", settings: { ...settings, rank, token } },
-    }));
+    return this.#askAll((rank) => {
+      const host = hosts[rank];
+      const own = { rank, token, ...(host !== undefined && { host }) };
+      return { do: "open", settings: { ...settings, ...own } };
+    });
   }
 
   /** Has each dial its predecessor. */

@@ -23,10 +23,10 @@ export class TcpLink {
     });
   }
 
-  /** Listens on the loopback interface. */
-  static async open(): Promise<TcpLink> {
+  /** Listens on the interface of an address. */
+  static async open(host: string): Promise<TcpLink> {
     const server = createServer();
-    server.listen(0, "127.0.0.1");
+    server.listen(0, host);
     await once(server, "listening");
     return new TcpLink(server);
   }
@@ -36,14 +36,14 @@ export class TcpLink {
   }
 
   /** Dials the predecessor. */
-  async dial(port: number): Promise<void> {
+  async dial(host: string, port: number): Promise<void> {
     const callback = (bytes: number): boolean => {
       this.#received += bytes;
       this.#onReceived();
       return true;
     };
     const onread = { buffer: this.#buffer, callback };
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true, onread });
+    const socket = connect({ port, host, noDelay: true, onread });
     await once(socket, "connect");
   }
 

@@ -45,6 +45,13 @@ export class Network implements Disposable {
     ip("-n", this.#switch, "link", "set", this.#portOf(host), state);
   }
 
+  /** Lets a host send no more than so many bits a second, Ethernet, IP and TCP headers among them. */
+  limit(host: string, bitsPerSecond: number): void {
+    const bucket = ["tbf", "rate", `${bitsPerSecond}bit`, "burst", "32kb", "latency", "100ms"];
+    const device = ["-n", this.#namespaceOf(host), "qdisc", "replace", "dev", "eth0", "root"];
+    execFileSync("tc", [...device, ...bucket], { stdio: "pipe" });
+  }
+
   /** Sets the only way between the first two sites. */
   setTrunk(state: "up" | "down"): void {
     ip("-n", this.#switch, "link", "set", "trunk0", state);
