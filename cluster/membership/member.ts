@@ -9,6 +9,8 @@ import type { ClusterRecord, NodeId } from "./record.ts";
 interface Attempt {
   readonly epoch: number;
   readonly step: number;
+  /** Of the leader that asked for it. */
+  readonly ballot: Ballot;
   /** How it ended; undefined while it moves. */
   readonly end: AttemptStatus | undefined;
 }
@@ -90,7 +92,7 @@ export class Member {
   ended(end: AttemptStatus): void {
     const { epoch, step } = end;
     if (this.#attempt?.epoch === epoch && this.#attempt.step === step)
-      this.#attempt = { epoch, step, end };
+      this.#attempt = { ...this.#attempt, end };
   }
 
   leave(): void {
@@ -111,7 +113,9 @@ export class Member {
     this.#ordered = { ballot, number };
     // one that is behind what is chosen is of no use
     if (record.version < this.#acceptor.chosen.version) return true;
-    if (!isMoving || this.#attempt?.epoch !== record.epoch) this.#abort();
+    // a leader before may have had votes for its step: until another record is chosen, one of them may make it everybody's
+    const isOver = !isMoving && compareBallots(ballot, this.#attempt?.ballot ?? ballot) === 0;
+    if (isOver || this.#attempt?.epoch !== record.epoch) this.#abort();
     if (this.#hasState(record)) {
       if (isMoving && this.isMember && !this.#attempt) this.#move(order);
     } else this.#fetch(order);
@@ -133,7 +137,7 @@ export class Member {
   }
 
   #move({ record: { epoch, step, members }, work, ballot }: Order): void {
-    this.#attempt = { epoch, step: step + 1, end: undefined };
+    this.#attempt = { epoch, step: step + 1, ballot, end: undefined };
     this.#host.move({ epoch, step: step + 1, members, work, leader: ballot.node });
   }
 

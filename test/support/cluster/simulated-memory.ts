@@ -6,8 +6,8 @@ import { BLOCK } from "../../../cluster/ring/wire-type.ts";
 import { Workspace } from "../../../cluster/ring/workspace.ts";
 import { seeded } from "./random.ts";
 
-/** Elements of a state: three segments, the last of them short; where there are more nodes, some segments are empty. */
-export const ELEMENTS = 2 * BLOCK + 188;
+/** Elements of a state: two segments, one of them short; where there are more nodes, some segments are empty. */
+export const ELEMENTS = BLOCK + 188;
 const BYTES = 4 * ELEMENTS;
 /** Nodes of a simulation at most. */
 const SLOTS = 64;
@@ -62,8 +62,7 @@ export function contributionTo(step: number, slot: number): Float32Array {
 export function stateAfter(state: Float32Array, given: readonly Float32Array[]): Float32Array {
   const world = given.length;
   const sum = new Float32Array(ELEMENTS);
-  // of three blocks two nodes have two and one, and more have one each
-  const blocks = Math.ceil(3 / world);
+  const blocks = world === 1 ? 2 : 1;
   for (let segment = 0; segment < world; segment++) {
     const to = Math.min(ELEMENTS, (segment + 1) * blocks * BLOCK);
     for (let turn = 0; turn < world; turn++) {

@@ -96,6 +96,62 @@ describe("a link that is broken for good", () => {
   });
 });
 
+describe("a leader", () => {
+  it("that hangs with the only vote for a step finds those who have moved it, whoever led meanwhile", () => {
+    const world = new Simulation(5);
+    for (let i = 0; i < 4; i++) world.add();
+    world.run(4000);
+    const { network } = world;
+    const first = world.nodes.find(({ isLeading }) => isLeading)?.id ?? "";
+    const spring = (phase: string, act: (from: string) => void): void =>
+      void network.snares.add({ phase, left: 1, spring: (from) => void act(from) });
+    spring("accept a step", () => {
+      for (const { id } of world.nodes) network.cut(first, id, true);
+      world.node(first)?.hang();
+    });
+    // the next leader says to all that the step is over, and dies before anything is chosen
+    let second = "";
+    const onOrder = (from: string): void => {
+      if (from === first) {
+        spring("order", onOrder);
+        return;
+      }
+      second = from;
+      world.after(1, undefined, () => {
+        world.node(second)?.die();
+        world.heal();
+      });
+    };
+    spring("order", onOrder);
+    world.run(10_000);
+    expect(second).not.toBe("");
+    const { step = 0 } = world.latest ?? {};
+    world.run(5000);
+    expect(world.latest?.step).toBeGreaterThan(step + 3);
+    expect(world.latest?.members).toHaveLength(3);
+  });
+
+  it("that leaves says so until the others know", () => {
+    const world = new Simulation(6);
+    for (let i = 0; i < 2; i++) world.add();
+    world.run(3000);
+    const [first, other] = world.nodes;
+    expect(first?.isLeading).toBe(true);
+    first?.leave();
+    // its own vote is enough, and nobody hears of it
+    world.network.cut(first?.id ?? "", other?.id ?? "", true);
+    world.run(1000);
+    expect(world.latest?.members).toEqual([other?.id]);
+    expect(first?.isAlive).toBe(true);
+    world.heal();
+    world.run(5000);
+    expect(world.alive).toEqual([other]);
+    const { step = 0 } = world.latest ?? {};
+    world.run(3000);
+    expect(world.latest?.step).toBeGreaterThan(step + 3);
+  });
+});
+
 describe("whatever befalls a cluster", () => {
   it("a step is everybody's or nobody's, and those who are left go on, all of them", () => {
     const { faults, viable, stuck } = runSchedules(0, 2000);
