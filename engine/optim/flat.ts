@@ -66,6 +66,8 @@ export interface OptimizerState {
   /** {@link Optimizer.kind} of the optimizer that saved it. */
   readonly kind: string;
   readonly stepCount: number;
+  /** {@link FlatParameters.momentsSince}. Default 0. */
+  readonly momentsSince?: number;
   /** Each of the optimizer's arrays (`m` and `u`, or `v`) by the names of the parameters. */
   readonly moments: Readonly<Record<string, Readonly<Record<string, Float32Array>>>>;
 }
@@ -84,6 +86,8 @@ export class FlatParameters implements Disposable {
   range: FlatRange;
   /** Steps taken so far; skipped ones count, in schedules and bias corrections too. */
   stepCount = 0;
+  /** {@link stepCount} when the moments were zeros last: bias corrections count from there, schedules do not. */
+  momentsSince = 0;
 
   constructor(device: Device, parameters: readonly State[], options: OptimizerOptions) {
     for (const p of parameters) {
@@ -155,7 +159,7 @@ export class FlatParameters implements Disposable {
       this.#checkHome();
       const lr = typeof options.lr === "number" ? options.lr : options.lr(this.stepCount);
       this.stepCount++;
-      this.scalars.write(device, scalarsOf(this.stepCount, lr));
+      this.scalars.write(device, scalarsOf(this.stepCount - this.momentsSince, lr));
     });
     const at = (i: number): Tensor => scalars.slice(0, i, i + 1).reshape([]);
     return { grad, scalars, gradNorm: at(SCALARS.norm), isSkipped: at(SCALARS.skip) };
@@ -204,7 +208,8 @@ export class FlatParameters implements Disposable {
       });
       moments[key] = Object.fromEntries(own);
     }
-    return { kind, stepCount: this.stepCount, moments };
+    const { stepCount, momentsSince } = this;
+    return { kind, stepCount, ...(momentsSince > 0 && { momentsSince }), moments };
   }
 
   /** Puts back what {@link save} gave. Errors: `argument_invalid`, `shape_mismatch`; nothing is changed then. */
@@ -220,6 +225,7 @@ export class FlatParameters implements Disposable {
     });
     for (const [state, all] of arrays) state.write(this.device, all);
     this.stepCount = saved.stepCount;
+    this.momentsSince = saved.momentsSince ?? 0;
   }
 
   /** Frees the scalars. The parameters keep their values, and their flat storage. */

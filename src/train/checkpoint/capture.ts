@@ -7,8 +7,16 @@ export interface Trained {
   /** Models, or any objects with parameters: `policy`, `critic`. Of one with adapters these are all that is written. */
   readonly models: Readonly<Record<string, object>>;
   /** `optimizer`, `critic-optimizer`. */
-  readonly optimizers: Readonly<Record<string, Optimizer>>;
+  readonly optimizers: Readonly<Record<string, SavedOptimizer>>;
+  /**
+   * Optimizers that a checkpoint may lack: they begin anew then. Undefined where this way of training has none, and what another
+   * one has left is passed over.
+   */
+  readonly optional?: Readonly<Record<string, SavedOptimizer | undefined>>;
 }
+
+/** An optimizer as checkpoints see it. */
+export type SavedOptimizer = Pick<Optimizer, "kind" | "parameters" | "save" | "restore">;
 
 /**
  * Everything that is trained, as a checkpoint's tensors. Parameters are read when they are written: train no further until
@@ -17,8 +25,8 @@ export interface Trained {
 export async function captureTrained(trained: Trained): Promise<Record<string, TensorSet>> {
   const sets: Record<string, TensorSet> = {};
   for (const [name, model] of Object.entries(trained.models)) sets[name] = captureModel(model);
-  for (const [name, optimizer] of Object.entries(trained.optimizers))
-    sets[name] = await captureOptimizer(optimizer);
+  for (const [name, optimizer] of Object.entries({ ...trained.optimizers, ...trained.optional }))
+    if (optimizer) sets[name] = await captureOptimizer(optimizer);
   return sets;
 }
 
@@ -36,12 +44,12 @@ export function captureModel(model: object): TensorSet {
 }
 
 /**
- * An optimizer's arrays as `m/<parameter>` and so on, on the host from now on, and its step count.
+ * An optimizer's arrays as `m/<parameter>` and so on, on the host from now on, and its step counts.
  *
  * Errors    those of `Optimizer.save`.
  */
-export async function captureOptimizer(optimizer: Optimizer): Promise<TensorSet> {
-  const { kind, stepCount, moments } = await optimizer.save();
+export async function captureOptimizer(optimizer: SavedOptimizer): Promise<TensorSet> {
+  const { kind, stepCount, momentsSince, moments } = await optimizer.save();
   const shapes = new Map(optimizer.parameters.map(({ name, shape }) => [name, shape]));
   const tensors = Object.entries(moments).flatMap(([moment, arrays]) =>
     Object.entries(arrays).map(
@@ -53,5 +61,6 @@ export async function captureOptimizer(optimizer: Optimizer): Promise<TensorSet>
       }),
     ),
   );
-  return { tensors, metadata: { kind, stepCount: String(stepCount) } };
+  const since = momentsSince === undefined ? {} : { momentsSince: String(momentsSince) };
+  return { tensors, metadata: { kind, stepCount: String(stepCount), ...since } };
 }

@@ -2,11 +2,10 @@
 import {
   type Device,
   namedParameters,
-  type Optimizer,
   type OptimizerState,
   type State,
 } from "../../../engine/index.ts";
-import type { Trained } from "./capture.ts";
+import type { SavedOptimizer, Trained } from "./capture.ts";
 import { type Checkpoint, TENSORS_SUFFIX, type TensorFile } from "./contents.ts";
 import { checkpointInvalid } from "./invalid.ts";
 
@@ -23,10 +22,10 @@ const FIX =
 export async function restoreTrained(
   device: Device,
   checkpoint: Checkpoint,
-  { models, optimizers }: Trained,
+  { models, optimizers, optional = {} }: Trained,
 ): Promise<void> {
   const { path, tensors } = checkpoint;
-  const names = new Set([...Object.keys(models), ...Object.keys(optimizers)]);
+  const names = new Set([models, optimizers, optional].flatMap((sets) => Object.keys(sets)));
   const odd = [...tensors.keys()].find((name) => !names.has(name));
   if (odd !== undefined)
     throw checkpointInvalid(path, {
@@ -38,9 +37,11 @@ export async function restoreTrained(
     ([name, model]) => [model, fileOf(checkpoint, name)] as const,
   );
   for (const [model, file] of modelFiles) checkModel(path, file, model);
-  const states: [Optimizer, OptimizerState][] = [];
-  for (const [name, optimizer] of Object.entries(optimizers))
-    states.push([optimizer, await readOptimizer(path, fileOf(checkpoint, name), optimizer)]);
+  const states: [SavedOptimizer, OptimizerState][] = [];
+  const there = Object.entries(optional).filter(([name]) => tensors.has(name));
+  for (const [name, optimizer] of [...Object.entries(optimizers), ...there])
+    if (optimizer)
+      states.push([optimizer, await readOptimizer(path, fileOf(checkpoint, name), optimizer)]);
   for (const [optimizer, state] of states) optimizer.restore(state);
   for (const [model, file] of modelFiles) await writeModel(device, file, model);
 }
@@ -86,11 +87,13 @@ async function writeModel(device: Device, file: TensorFile, model: object): Prom
 async function readOptimizer(
   path: string,
   file: TensorFile,
-  optimizer: Optimizer,
+  optimizer: SavedOptimizer,
 ): Promise<OptimizerState> {
-  const { kind, stepCount: count } = file.metadata;
-  const stepCount = Number(count);
-  if (kind !== optimizer.kind || !Number.isSafeInteger(stepCount) || stepCount < 0) {
+  const { kind, stepCount: count, momentsSince: since } = file.metadata;
+  const [stepCount, momentsSince] = [Number(count), Number(since ?? 0)];
+  const isCount = Number.isSafeInteger(stepCount) && Number.isSafeInteger(momentsSince);
+  const isOrdered = 0 <= momentsSince && momentsSince <= stepCount;
+  if (kind !== optimizer.kind || !isCount || !isOrdered) {
     const got = `the state of ${kind} after ${count} steps, for ${optimizer.kind}`;
     const what = "is that of another optimizer";
     throw checkpointInvalid(path, { file: file.name, what, got, fix: FIX });
@@ -107,7 +110,7 @@ async function readOptimizer(
       arrays[name] = await readArray(file, `${key}/${name}`, size);
     moments[key] = arrays;
   }
-  return { kind, stepCount, moments };
+  return { kind, stepCount, ...(momentsSince > 0 && { momentsSince }), moments };
 }
 
 async function readArray(file: TensorFile, name: string, size: number): Promise<Float32Array> {
