@@ -18,7 +18,7 @@ export type Readers = "all" | "trainers";
 interface Blob {
   readonly bytes: Uint8Array;
   readers: Readers;
-  /** How often it was put, less how often it was deleted. */
+  /** How often it was put or held, less how often it was deleted. */
   count: number;
 }
 
@@ -50,6 +50,13 @@ export class BlobStore {
     return ref;
   }
 
+  /** As another {@link put} of bytes that are there, without hashing them again. Whether they are. */
+  hold(hash: string): boolean {
+    const blob = this.#blobs.get(hash);
+    if (blob) blob.count++;
+    return blob !== undefined;
+  }
+
   get(hash: string): Uint8Array | undefined {
     return this.#blobs.get(hash)?.bytes;
   }
@@ -59,7 +66,7 @@ export class BlobStore {
     return role === "trainer" || this.#blobs.get(hash)?.readers !== "trainers";
   }
 
-  /** Takes back one {@link put}. What is being sent is sent on. Does nothing where there is no such blob. */
+  /** Takes back one {@link put} or {@link hold}. What is being sent is sent on. Does nothing where there is no such blob. */
   delete(hash: string): void {
     const blob = this.#blobs.get(hash);
     if (!blob || --blob.count > 0) return;

@@ -21,6 +21,7 @@ import { keepTuning } from "../tuning/store.ts";
 import { openCluster } from "./cluster-opening.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
+import { wayOf } from "./launch/way.ts";
 import { manifest } from "./manifest.ts";
 import { firstContacts, openPool, openRendezvous } from "./node-rendezvous.ts";
 import type { NodeSettings } from "./node-settings.ts";
@@ -96,8 +97,8 @@ async function followParent(
     over.signal.addEventListener("abort", () => process.exit(0), { once: true });
     const [contact] = settings.contacts.value;
     if (contact === undefined) throw withoutContact();
-    const { sync, wire } = wayOf(settings);
-    const session = { cluster, door, contact, sync, wire, onEvent: say };
+    const way = { sync: wayOf(settings), wire: settings.wire.value };
+    const session = { ...way, cluster, door, contact, onEvent: say };
     await follow({ loaded, device, cluster: session, signal: over.signal });
     await cluster.finish();
   } finally {
@@ -187,19 +188,6 @@ function checkBuilt({ ringThreads: { value, source } }: NodeSettings): void {
   });
 }
 
-function wayOf({ sync, wire }: NodeSettings): Pick<ClusterSession, "sync" | "wire"> {
-  const { value } = sync;
-  if (value.kind === "diloco") {
-    throw new ForgeError({
-      code: "config_invalid",
-      what: "diloco is not built yet.",
-      got: `${sync.source} diloco:${value.steps}`,
-      fix: "use zero1 or ddp",
-    });
-  }
-  return { sync: value.kind, wire: wire.value };
-}
-
 /** Joins whoever answers, or begins a cluster where that is this node's to do. */
 async function sessionOf(
   {
@@ -211,8 +199,11 @@ async function sessionOf(
   view: TrainView,
   signal: AbortSignal,
 ): Promise<ClusterSession> {
-  const { founding, joinTimeout, restarts } = settings;
-  const way = { ...wayOf(settings), cluster, door, onEvent: (text: string) => view.warn(text) };
+  const { founding, joinTimeout, restarts, wire } = settings;
+  const way = {
+    ...{ sync: wayOf(settings), wire: wire.value },
+    ...{ cluster, door, onEvent: (text: string) => view.warn(text) },
+  };
   await rendezvous.announce({ node: cluster.nodeId, address: cluster.address });
   // one that comes back has others to look for, who may be slow to answer
   const isBack = founding.value === "if-nobody-answers" && restarts.value > 0;

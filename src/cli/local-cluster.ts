@@ -4,19 +4,25 @@ import { Token, type WireType } from "../../cluster/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { ClusterSession } from "../train/cluster/cluster-session.ts";
 import { PoolDoor } from "../train/cluster/pool-door.ts";
-import type { Sync } from "../train/cluster/ring-exchange.ts";
+import { type Way, wayFlags } from "../train/cluster/way.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
 import type { TrainView } from "../train/run/train-view.ts";
 import { openCluster } from "./cluster-opening.ts";
+import { Given } from "./launch/given.ts";
+import { type WayFlags, wayOf, waySettings } from "./launch/way.ts";
 import { LocalNodes } from "./local-nodes.ts";
 
 /** What `forge-gpu train` is told of it. */
-export interface LocalClusterFlags {
+export interface LocalClusterFlags extends WayFlags {
   readonly nodes?: number;
-  readonly sync: Sync;
   readonly wire: WireType;
   readonly set?: readonly string[];
   readonly adapter?: string;
+}
+
+/** How it is started. */
+export interface LocalClusterOptions extends Omit<LocalClusterFlags, keyof WayFlags> {
+  readonly way: Way;
 }
 
 /** A cluster, and what ends it. */
@@ -26,13 +32,18 @@ export interface LocalCluster extends AsyncDisposable {
   finish(): Promise<void>;
 }
 
+/** How steps are made one. Errors: `config_invalid`. */
+export function wayOfFlags({ sync, outerLr, outerMomentum }: WayFlags): Way {
+  return wayOf(waySettings(new Given({ sync, outerLr, outerMomentum }, {})));
+}
+
 /** Milliseconds that the others have to leave, when all is done. */
 const FINISH = 5_000;
 
-/** Starts `flags.nodes` nodes, of which this is one. */
+/** Starts `nodes` nodes, of which this is one. */
 export async function startLocalCluster(
   { file }: LoadedConfig,
-  { nodes = 1, sync, wire, set = [], adapter }: LocalClusterFlags,
+  { nodes = 1, way: sync, wire, set = [], adapter }: LocalClusterOptions,
   { device, view }: { readonly device: Device; readonly view: TrainView },
 ): Promise<LocalCluster> {
   const token = Token.create();
@@ -47,7 +58,7 @@ export async function startLocalCluster(
     names: Array.from({ length: nodes - 1 }, (_, i) => `node-${i + 1}`),
     args: [
       ...[file, "--rdzv", cluster.address, "--run-id", runId],
-      ...["--world", `1:${nodes}`, "--sync", sync, "--wire", wire],
+      ...["--world", `1:${nodes}`, ...wayFlags(sync), "--wire", wire],
       ...set.flatMap((override) => ["--set", override]),
       ...(adapter === undefined ? [] : ["--adapter", adapter]),
     ],

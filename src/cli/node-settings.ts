@@ -9,17 +9,8 @@ import { flagOf, Given, variableOf } from "./launch/given.ts";
 import type { Environment, Launch, Setting } from "./launch/launch.ts";
 import { launchOf } from "./launch/launchers.ts";
 import { isLoopback, type Meeting, type MeetingOptions, meetingOf } from "./launch/meeting.ts";
-import {
-  duration,
-  oneOf,
-  type Rule,
-  SYNC,
-  type Sync,
-  TEXT,
-  WORLD,
-  type World,
-  wholeNumber,
-} from "./launch/rule.ts";
+import { duration, oneOf, type Rule, TEXT, WORLD, type World, wholeNumber } from "./launch/rule.ts";
+import { type WayFlags, type WaySettings, waySettings } from "./launch/way.ts";
 
 /** Trainers share gradients and weights; rollout nodes only play. */
 export type NodeRole = "trainer" | "rollout";
@@ -27,7 +18,7 @@ export type NodeRole = "trainer" | "rollout";
 export type Wire = "f32" | "bf16" | "int8";
 
 /** The settings of a node. Times are milliseconds. */
-export interface NodeSettings extends Meeting {
+export interface NodeSettings extends Meeting, WaySettings {
   readonly role: Setting<NodeRole>;
   readonly world: Setting<World>;
   /** 16 bytes in hex, as the wire has it; of a name, the first of its SHA-256. */
@@ -45,7 +36,6 @@ export interface NodeSettings extends Meeting {
   readonly tlsCa: Setting<string | undefined>;
   readonly ringThreads: Setting<number>;
   readonly wire: Setting<Wire>;
-  readonly sync: Setting<Sync>;
   readonly heartbeat: Setting<number>;
   /** How long to look for the cluster before giving up. */
   readonly joinTimeout: Setting<number>;
@@ -55,7 +45,7 @@ export interface NodeSettings extends Meeting {
 }
 
 /** The flags of `forge-gpu node` that are settings, by commander's names. */
-export interface NodeSettingFlags {
+export interface NodeSettingFlags extends WayFlags {
   readonly role?: string;
   readonly world?: string;
   readonly rdzv?: string;
@@ -73,7 +63,6 @@ export interface NodeSettingFlags {
   readonly tlsCa?: string;
   readonly ringThreads?: string;
   readonly wire?: string;
-  readonly sync?: string;
   readonly heartbeat?: string;
   readonly joinTimeout?: string;
   readonly stateDir?: string;
@@ -93,7 +82,7 @@ export interface NodeSettingsOptions {
 export const SETTING_NAMES: readonly string[] = [
   ...["role", "world", "rdzv", "runId", "nodeId", "advertise", "listen", "exposeAll", "tokenFile"],
   ...["tlsCert", "tlsKey", "tlsCa", "ringThreads", "wire", "sync", "heartbeat", "joinTimeout"],
-  ...["stateDir", "natsCreds"],
+  ...["stateDir", "natsCreds", "outerLr", "outerMomentum"],
 ];
 
 const NODE_ID: Rule<string> = {
@@ -157,7 +146,7 @@ export function nodeSettings(
     ...files,
     ringThreads: given.read("ringThreads", wholeNumber(1, 64), 1),
     wire: given.read("wire", oneOf(["f32", "bf16", "int8"] as const), "f32"),
-    sync: given.read("sync", SYNC, { kind: "zero1" }),
+    ...waySettings(given),
     heartbeat: given.read("heartbeat", duration(50, 60_000), 500),
     joinTimeout: given.read("joinTimeout", duration(1000, 3_600_000), 60_000),
     stateDir: given.read("stateDir", TEXT, undefined),

@@ -57,8 +57,10 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     .option("--wire <type>", "gradients as they travel: f32, bf16, int8 (default: f32)")
     .option(
       "--sync <way>",
-      "zero1 or ddp; diloco:H, for slow links, is understood and not built yet (default: zero1)",
+      "zero1, ddp, or diloco:H, for slow links: weights go round at every H-th step only (default: zero1)",
     )
+    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 0.7)")
+    .option("--outer-momentum <share>", "with diloco: Nesterov's, of that step (default: 0.9)")
     .option(
       "--heartbeat <time>",
       "between two signs of life, as in 500ms; three missed are a death (default: 500ms)",

@@ -28,10 +28,13 @@ export function trainCommand(): Command {
       wholeNumber(1),
     )
     .addOption(
-      new Option("--sync <way>", "with --nodes: who updates what")
-        .choices(["zero1", "ddp"])
-        .default("zero1"),
+      new Option(
+        "--sync <way>",
+        "with --nodes: who updates what: zero1, ddp, or diloco:H, by which nodes meet at every H-th step",
+      ).default("zero1"),
     )
+    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 0.7)")
+    .option("--outer-momentum <share>", "with diloco: Nesterov's, of that step (default: 0.9)")
     .addOption(
       new Option("--wire <type>", "with --nodes: gradients as they travel")
         .choices(WIRE_TYPES)

@@ -1,6 +1,7 @@
 /** What `forge-gpu train` does. */
 import { dirname, relative } from "node:path";
 import { openDevice, setDefaultDevice } from "../../engine/index.ts";
+import { wayFlags } from "../train/cluster/way.ts";
 import { type LoadedConfig, loadConfig } from "../train/config/load.ts";
 import { printConfig } from "../train/config/print.ts";
 import { compareEvaluations } from "../train/evaluation/comparison.ts";
@@ -11,7 +12,12 @@ import { type TrainResult, train } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
-import { type LocalClusterFlags, startLocalCluster } from "./local-cluster.ts";
+import {
+  type LocalClusterFlags,
+  type LocalClusterOptions,
+  startLocalCluster,
+  wayOfFlags,
+} from "./local-cluster.ts";
 import { manifest } from "./manifest.ts";
 import { shellWord } from "./shell-word.ts";
 
@@ -30,17 +36,22 @@ export async function runTrain(path: string, flags: TrainFlags): Promise<void> {
     process.stdout.write(printConfig(loaded.config));
     return;
   }
+  const options = { ...flags, way: wayOfFlags(flags) };
   await interruptible(async (signal) => {
-    const result = await trainWith(loaded, flags, signal);
-    const resume = result.ended === "done" ? undefined : resumption(path, flags, result.directory);
+    const result = await trainWith(loaded, options, signal);
+    const resume =
+      result.ended === "done" ? undefined : resumption(path, options, result.directory);
     if (flags.json) printJson({ ...result, resume, versions: { "forge-gpu": manifest.version } });
     else process.stdout.write(`${resultText(result, resume)}\n`);
   });
 }
 
+/** With the flags understood. */
+type RunOptions = TrainFlags & LocalClusterOptions;
+
 async function trainWith(
   loaded: LoadedConfig,
-  flags: TrainFlags,
+  flags: RunOptions,
   signal: AbortSignal,
 ): Promise<TrainResult> {
   const { adapter, quiet = false, resume, nodes = 1 } = flags;
@@ -83,12 +94,12 @@ function oneOfEach(episodes: readonly EvaluatedEpisode[]): EvaluatedEpisode[] {
 /** The command that goes on with a run, as a shell takes it. */
 function resumption(
   config: string,
-  { set = [], adapter, nodes, sync, wire }: TrainFlags,
+  { set = [], adapter, nodes, way, wire }: RunOptions,
   directory: string,
 ): string {
   return [
     ...["forge-gpu", "train", config, "--resume", placeText(directory)],
-    ...(nodes === undefined ? [] : ["--nodes", `${nodes}`, "--sync", sync, "--wire", wire]),
+    ...(nodes === undefined ? [] : ["--nodes", `${nodes}`, ...wayFlags(way), "--wire", wire]),
     ...set.flatMap((override) => ["--set", override]),
     ...(adapter === undefined ? [] : ["--adapter", adapter]),
   ]

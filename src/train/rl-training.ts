@@ -88,6 +88,7 @@ export class RlTraining implements Training {
         ...(reference && { reference }),
       },
       optimizers: { optimizer },
+      optional: { outer: this.#exchange?.outer },
     };
   }
 
@@ -160,6 +161,7 @@ export class RlTraining implements Training {
 
   async evaluate(onPhase: OnPhase, signal?: AbortSignal): Promise<Evaluation> {
     const { environment, config, policy } = this.#options;
+    await this.#stepper?.present?.();
     const episodes = await playHeldOut({
       ...{ rollout: this.#rollout, config, policy, environment },
       onProgress: (done, total) => onPhase("evaluating", `${done} of ${total} episodes`),

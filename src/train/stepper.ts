@@ -10,6 +10,11 @@ export interface Stepper {
   readonly lagBound: number | undefined;
   /** Errors: those of `Trainer.step`. */
   step(onPhase: OnPhase): Promise<StepReport>;
+  /**
+   * Puts on the GPU what checkpoints hold, where that is something else than what the next step goes on with: until then. It is what
+   * evaluations play with.
+   */
+  present?(): Promise<void>;
   /** As `Trainer.checkpoint`. */
   checkpoint(): Promise<TrainerSnapshot>;
   /** Ends the episodes under way. */

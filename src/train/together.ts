@@ -1,5 +1,6 @@
 /** Training together with other nodes, as a method of training sees it. It knows nothing of how they are reached. */
 import type { AdamW } from "../../engine/index.ts";
+import type { SavedOptimizer } from "./checkpoint/capture.ts";
 import type { JobSource } from "./cluster/job-source.ts";
 import type { Player } from "./cluster/player.ts";
 import type { TrainConfig } from "./config/types.ts";
@@ -36,6 +37,8 @@ export interface TogetherParts {
 export interface SharedExchange extends GradientExchange {
   /** The optimizer whose steps these are. Once. */
   attach(optimizer: AdamW): void;
+  /** What it steps by itself, once it is attached, if it does. */
+  readonly outer?: SavedOptimizer;
 }
 
 /** Steps of several nodes. */

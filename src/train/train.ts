@@ -73,7 +73,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { view = createTrainView({ isQuiet: true, steps: config.train.steps }) } = options;
   view.phase("loading", "model");
   const environment = await environmentOf(loaded);
-  const nondeterminism = environment ? determinismOf(config, environment) : [];
+  const ownReasons = environment ? determinismOf(config, environment) : [];
+  const nondeterminism = [...ownReasons, ...clusterReasons(options.cluster)];
   for (const reason of nondeterminism) view.say(`not deterministic: ${reason}`);
   const place: RunPlace = {
     version,
@@ -99,7 +100,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     }
     await using training = await trainingOf({
       ...{ device, config, policy, environment, directory: loaded.directory },
-      isDeterministic: place.isDeterministic,
+      isDeterministic: ownReasons.length === 0,
       ...(options.cluster && { cluster: options.cluster }),
     });
     if (run) await goBack(run, { place, checkpoint, view });
@@ -126,6 +127,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 function given(input: TrainConfigInput = {}): LoadedConfig {
   const config = parseConfig(input);
   return { config, file: "", directory: process.cwd(), warnings: configWarnings(config) };
+}
+
+/** Why a run in a cluster cannot be repeated bit for bit, beyond what its environment is to blame for. */
+function clusterReasons(cluster: ClusterSession | undefined): string[] {
+  if (typeof cluster?.sync !== "object") return [];
+  return [
+    `nodes that meet every ${cluster.sync.every} steps play with weights of their own in between, and which of them plays what depends on the machine`,
+  ];
 }
 
 /** The environment of a configuration, if it has one, imported where it is a path. Errors: `config_invalid`. */

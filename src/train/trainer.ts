@@ -62,6 +62,8 @@ export interface StepReport extends CollectedStep {
   readonly step: number;
   /** Undefined when no episode took part. */
   readonly learned: LearnerReport | undefined;
+  /** Whether samples of one version are of the same weights, whichever node has played them. Default true. */
+  readonly isOnePolicy?: boolean;
   readonly trainMs: number;
   readonly ms: number;
   /** Where several nodes have made it. */

@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import { Cluster, type ClusterSettings, Token, type WireType } from "../../cluster/index.ts";
 import type { Environment } from "../../src/agent/environment.ts";
 import { PoolDoor } from "../../src/train/cluster/pool-door.ts";
-import type { Sync } from "../../src/train/cluster/ring-exchange.ts";
+import type { Way } from "../../src/train/cluster/way.ts";
 import { parseConfig } from "../../src/train/config/parse.ts";
 import type { TrainConfigInput } from "../../src/train/config/types.ts";
 import { type TrainResult, train } from "../../src/train/train.ts";
@@ -30,7 +30,7 @@ export interface TrainingNode {
 
 /** How nodes are put together. */
 export interface TogetherOptions {
-  readonly sync?: Sync;
+  readonly sync?: Way;
   readonly wire?: WireType;
   /** Nodes that a step needs. */
   readonly minWorld?: number;

@@ -134,13 +134,37 @@ export const CONTACTS: Rule<readonly string[]> = {
   },
 };
 
+/** A number of a range. */
+export function decimal(allowed: string, isAllowed: (value: number) => boolean): Rule<number> {
+  return {
+    allowed,
+    parse: (text) => {
+      const value = /^\d{1,9}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+      return isAllowed(value) ? value : undefined;
+    },
+  };
+}
+
+/** Of the outer optimizer. */
+export const OUTER_LR: Rule<number> = decimal(
+  "a number above 0, to 10, as in 0.7",
+  (value) => value > 0 && value <= 10,
+);
+
+/** Likewise. */
+export const OUTER_MOMENTUM: Rule<number> = decimal(
+  "a number from 0 to below 1, as in 0.9",
+  (value) => value >= 0 && value < 1,
+);
+
 /** zero1, ddp, diloco:H. */
 export const SYNC: Rule<Sync> = {
-  allowed: "zero1, ddp, or diloco:H, where H steps are made between two meetings, as in diloco:50",
+  allowed:
+    "zero1, ddp, or diloco:H, where nodes meet at every H-th step, 1 to 10000, as in diloco:50",
   words: ["zero1", "ddp", "diloco:50"],
   parse: (text) => {
     if (text === "zero1" || text === "ddp") return { kind: text };
-    const steps = Number(/^diloco:(\d{1,6})$/.exec(text)?.[1]);
-    return steps >= 1 ? { kind: "diloco", steps } : undefined;
+    const steps = Number(/^diloco:(\d{1,5})$/.exec(text)?.[1]);
+    return steps >= 1 && steps <= 10_000 ? { kind: "diloco", steps } : undefined;
   },
 };

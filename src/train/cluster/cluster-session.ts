@@ -1,12 +1,18 @@
 /** A training run's part in a cluster. */
 import type { Cluster, WireType } from "../../../cluster/index.ts";
+import type { AdamW } from "../../../engine/index.ts";
+import type { TrainConfig } from "../config/types.ts";
 import { optimizerOptions } from "../learner/optimizer-options.ts";
-import type { Together } from "../together.ts";
+import type { SharedExchange, Together, TogetherParts } from "../together.ts";
 import { ClusterSteps } from "./cluster-steps.ts";
+import { DilocoExchange } from "./diloco-exchange.ts";
+import { DilocoState } from "./diloco-state.ts";
 import { EmbeddedPool, type GroupPool } from "./group-pool.ts";
 import type { PoolDoor } from "./pool-door.ts";
-import { RingExchange, type Sync } from "./ring-exchange.ts";
+import { RingExchange } from "./ring-exchange.ts";
 import { SharedState } from "./shared-state.ts";
+import type { StepExchange, StepState } from "./step-state.ts";
+import type { Way } from "./way.ts";
 
 /** What a run is told of its cluster. */
 export interface ClusterSession {
@@ -14,7 +20,7 @@ export interface ClusterSession {
   readonly cluster: Cluster;
   /** A node to ask to be let in. Default: the run founds the cluster. */
   readonly contact?: string;
-  readonly sync: Sync;
+  readonly sync: Way;
   readonly wire: WireType;
   /** Told what people should know of the others. */
   readonly onEvent: (text: string) => void;
@@ -24,29 +30,50 @@ export interface ClusterSession {
   readonly pool?: GroupPool;
 }
 
+/** An exchange, and the state that steps through it. */
+interface Parts {
+  readonly exchange: StepExchange;
+  readonly stateOf: (optimizer: AdamW) => StepState;
+}
+
 /** A session as training sees it. */
 export function togetherIn(session: ClusterSession): Together {
-  const { cluster, contact, door, sync, wire, onEvent } = session;
+  const { cluster, contact, door, onEvent } = session;
   const { pool = new EmbeddedPool(door, cluster.client) } = session;
-  let exchange: RingExchange | undefined;
+  let made: Parts | undefined;
   return {
     get isLeading(): boolean {
       return cluster.isLeading;
     },
     joins: contact !== undefined,
-    exchange: (config) => {
-      const { clipNorm } = optimizerOptions(config);
-      exchange = new RingExchange({ sync, wire, ...(clipNorm !== undefined && { clipNorm }) });
-      return exchange;
+    exchange: (config): SharedExchange => {
+      made = partsOf(session, config);
+      return made.exchange;
     },
-    steps: ({ exchange: _, ...parts }) => {
-      if (!exchange) throw new Error("steps are asked for before their exchange");
-      const { optimizer } = parts.learner;
-      const state = new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
+    steps: ({ exchange: _, ...parts }: TogetherParts): ClusterSteps => {
+      if (!made) throw new Error("steps are asked for before their exchange");
+      const { exchange, stateOf } = made;
+      const state = stateOf(parts.learner.optimizer);
       return new ClusterSteps({
         ...{ ...parts, cluster, state, pool, exchange, onEvent },
         ...(contact !== undefined && { contact }),
       });
     },
   };
+}
+
+function partsOf({ cluster, sync, wire, onEvent }: ClusterSession, config: TrainConfig): Parts {
+  const { clipNorm } = optimizerOptions(config);
+  const how = { wire, ...(clipNorm !== undefined && { clipNorm }) };
+  if (typeof sync === "string") {
+    const exchange = new RingExchange({ sync, ...how });
+    const stateOf = (optimizer: AdamW): StepState =>
+      new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
+    return { exchange, stateOf };
+  }
+  const exchange = new DilocoExchange(how);
+  const lastStep = config.train.steps;
+  const stateOf = (optimizer: AdamW): StepState =>
+    new DilocoState({ cluster, optimizer, exchange, lastStep, way: sync });
+  return { exchange, stateOf };
 }

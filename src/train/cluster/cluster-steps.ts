@@ -12,15 +12,14 @@ import type { OnPhase } from "../training.ts";
 import type { GroupBoard, GroupPool } from "./group-pool.ts";
 import type { Collecting } from "./http-job-source.ts";
 import type { Player } from "./player.ts";
-import type { RingExchange } from "./ring-exchange.ts";
-import type { SharedState } from "./shared-state.ts";
+import type { StepExchange, StepState } from "./step-state.ts";
 import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
 
 /** What {@link ClusterSteps} is made with. */
 export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange"> {
   readonly cluster: Cluster;
-  readonly state: SharedState;
-  readonly exchange: RingExchange;
+  readonly state: StepState;
+  readonly exchange: StepExchange;
   readonly pool: GroupPool;
   /** A node to ask to be let in. */
   readonly contact?: string;
@@ -36,7 +35,7 @@ interface Offered {
 
 type MoveOrder = Extract<Order, { type: "move" }>;
 
-/** Milliseconds that the moments of all others may take. */
+/** Milliseconds that what others have of a checkpoint may take. */
 const GATHER_MS = 60_000;
 
 /**
@@ -54,6 +53,8 @@ export class ClusterSteps implements SharedSteps {
   #last: StepWork | undefined;
   /** Where there was no step in a cluster yet. */
   #first: TrainerSnapshot | undefined;
+  /** Whether the GPU has what checkpoints hold in the place of what this node goes on with. */
+  #isPresenting = false;
 
   constructor(options: ClusterStepsOptions) {
     this.#options = options;
@@ -95,6 +96,7 @@ export class ClusterSteps implements SharedSteps {
   /** The next step that is committed. Errors: those of learning; `cluster_left` when the node has been left out for good. */
   async step(onPhase: OnPhase): Promise<StepReport> {
     const started = performance.now();
+    this.#goOn();
     const figures = this.#figures();
     for (let attempts = 1; ; ) {
       const order = await this.#nextOrder(onPhase);
@@ -125,9 +127,16 @@ export class ClusterSteps implements SharedSteps {
     };
   }
 
-  /** What a checkpoint has to say of the trainer. All moments are on the GPU then. */
+  async present(): Promise<void> {
+    const { state, rollout } = this.#options;
+    if (!(await state.present(AbortSignal.timeout(GATHER_MS)))) return;
+    this.#isPresenting = true;
+    rollout.sampler.clearCache();
+  }
+
+  /** What a checkpoint has to say of the trainer. What it holds is on the GPU then. */
   async checkpoint(): Promise<TrainerSnapshot> {
-    await this.#options.state.gatherMoments(AbortSignal.timeout(GATHER_MS));
+    await this.present();
     const trainer = this.#trainer ?? (await this.#openTrainer());
     return trainer.checkpoint();
   }
@@ -135,6 +144,15 @@ export class ClusterSteps implements SharedSteps {
   async close(): Promise<void> {
     await this.#dropTrainer();
     await this.#dropPlayer();
+    this.#options.state[Symbol.dispose]?.();
+  }
+
+  /** After {@link present}. */
+  #goOn(): void {
+    if (!this.#isPresenting) return;
+    this.#options.state.rollback();
+    this.#options.rollout.sampler.clearCache();
+    this.#isPresenting = false;
   }
 
   /** Waits for an order, and does meanwhile what there is to do. */
@@ -209,16 +227,17 @@ export class ClusterSteps implements SharedSteps {
       const { work, ref } = await this.#workOf(move.work, move.leader, signal);
       const ring = await cluster.collectives(move);
       signal.throwIfAborted();
-      await state.holdMoments(ring, members, signal);
+      await state.enter(ring, members, signal);
       exchange.enter(ring, signal);
       // an attempt that came to nothing has left its mark there
       if (work.memory !== null) learner.algorithm.memory?.write(work.memory);
       const learned = await learnFrom(learner, work.step, work.collected.episodes);
+      const { isOnePolicy } = state;
       const hash = await state.stage(ring, { step, members, work: ref }, signal);
       cluster.moved(move, hash);
       if (await isCommitted) {
         await this.#commit(work);
-        return { ...work.collected, step, learned };
+        return { ...work.collected, step, learned, isOnePolicy };
       }
     } catch (error) {
       const isLost = signal.aborted || error instanceof ClusterError;

@@ -27,7 +27,7 @@ export interface RingExchangeOptions {
 }
 
 /** As `torch.nn.utils.clip_grad_norm_` has it, and the optimizer's kernel. */
-const CLIP_EPSILON = 1e-6;
+export const CLIP_EPSILON = 1e-6;
 
 /** Elements of a piece of the gradients, 1 MiB: small beside a bucket, and large beside what it costs to add one up apart. */
 const PIECE = 2 ** 18;

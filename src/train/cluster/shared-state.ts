@@ -9,8 +9,12 @@ import type {
   NodeId,
 } from "../../../cluster/index.ts";
 import type { AdamW } from "../../../engine/index.ts";
+import { bytesOf, floatsOf } from "./float-bytes.ts";
+import { type Held, HeldStates } from "./held-states.ts";
 import type { RingExchange, Sync } from "./ring-exchange.ts";
 import { type Manifest, manifestOf, otherPolicy, readManifest } from "./state-manifest.ts";
+import type { StagedStep, StepState } from "./step-state.ts";
+import { checkWay } from "./way.ts";
 import { weightPatch } from "./weight-patch.ts";
 
 /** Two bytes of a digest, as a value that sums keep whole. */
@@ -26,14 +30,9 @@ interface Moments {
 }
 
 /** A state with all that this node has of it on the host. */
-interface HeldState {
-  readonly manifest: Manifest;
-  /** Of the manifest: the hash of the state. */
-  readonly ref: BlobRef;
+interface HeldState extends Held {
   readonly parameters: Float32Array;
   readonly moments: Moments;
-  /** In the store because of this state. */
-  readonly blobs: readonly BlobRef[];
 }
 
 /** What {@link SharedState} is made with. */
@@ -46,17 +45,15 @@ export interface SharedStateOptions {
 }
 
 /**
- * See the file's head. A state is a manifest of blobs, and its hash is the manifest's: whoever fetches one knows each byte of it.
+ * See the file's head.
  *
  * A node has the moments of its own segment, and a copy of those that its predecessor owns, so that no death loses any; where both die
- * at once they begin at 0 again, and people are told. A state is staged beside the one before it, which is there again when the step comes to nothing.
+ * at once they begin at 0 again, and people are told.
  */
-export class SharedState {
+export class SharedState implements StepState {
+  readonly isOnePolicy = true;
   readonly #options: SharedStateOptions;
-  #held: HeldState | undefined;
-  #staged: HeldState | undefined;
-  /** Of the state before the last: those who are behind may still fetch it. */
-  #past: readonly BlobRef[] = [];
+  readonly #states: HeldStates<HeldState>;
   /** Fetches that have failed, by hash. */
   readonly #tries = new Map<string, number>();
   /** Whose moments are on the GPU. */
@@ -64,33 +61,33 @@ export class SharedState {
 
   constructor(options: SharedStateOptions) {
     this.#options = options;
+    this.#states = new HeldStates(options.cluster.blobs);
   }
 
   get manifest(): Manifest {
-    return this.#current.manifest;
+    return this.#states.current.manifest;
   }
 
   get hash(): string {
-    return this.#current.ref.hash;
+    return this.#states.current.ref.hash;
   }
 
-  /** Makes what is on the GPU the state of a step, all of it this node's. */
   async capture(step: number, work: BlobRef | null): Promise<void> {
     const { cluster, optimizer } = this.#options;
     const parameters = (await optimizer.flat.flat.read()) as Float32Array;
     const range = { from: 0, to: parameters.length };
     const moments = await this.#readMoments(range);
-    this.#held = this.#put({ step, work, members: [cluster.nodeId], parameters }, moments, [
-      digestOf(moments.bytes),
-    ]);
+    const about = { step, work, members: [cluster.nodeId], parameters };
+    this.#states.replace(this.#put(about, moments, [digestOf(moments.bytes)]));
     this.#onDevice = range;
   }
 
-  /** Fetches a state in place of what there was, but for the moments. Errors: `peer_unreachable`; the signal's reason. */
+  /** All of it but the moments. */
   async fetch({ hash, sources }: Fetch, signal: AbortSignal): Promise<void> {
     const { cluster, optimizer, exchange } = this.#options;
     const bytes = await cluster.fetchBlob({ hash, size: undefined }, sources, { signal });
     const manifest = readManifest(bytes);
+    checkWay(manifest.sync, exchange.sync);
     const { size } = optimizer.flat.flat;
     const count = manifest.parameters.size / 4;
     if (count !== size) throw otherPolicy(count, size);
@@ -98,79 +95,63 @@ export class SharedState {
     const work = manifest.work && (await cluster.fetchBlob(manifest.work, sources, { signal }));
     signal.throwIfAborted();
     const blobs = [bytes, parameters, ...(work ? [work] : [])].map((b) => cluster.blobs.put(b));
-    this.#release();
     // what was owed is owed to another state
     exchange.forget();
-    this.#held = {
+    this.#states.replace({
       ...{ manifest, blobs, ref: blobs[0] as BlobRef },
       parameters: floatsOf(parameters),
       moments: { range: { from: 0, to: 0 }, bytes: new Uint8Array() },
-    };
+    });
     this.#restore();
   }
 
-  /** Has the moments of the segment that is this node's in a ring, from whoever has them. Errors: those of fetching. */
-  async holdMoments(
-    ring: Collectives,
-    members: readonly NodeId[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Has the moments of the segment that is this node's in a ring, from whoever has them. */
+  async enter(ring: Collectives, members: readonly NodeId[], signal: AbortSignal): Promise<void> {
     const { exchange } = this.#options;
     const range = exchange.rangeOf(ring.rank, ring.world);
     if (range.from === this.#onDevice.from && range.to === this.#onDevice.to) return;
     const moments = await this.#momentsOf(range, members, signal);
-    this.#held = { ...this.#current, moments };
+    this.#states.amend({ ...this.#states.current, moments });
     this.#writeMoments(moments);
   }
 
-  /** Stages what is on the GPU as the state of the next step. All nodes of the ring call it. */
   async stage(
     ring: Collectives,
-    { step, members, work }: { step: number; members: readonly NodeId[]; work: BlobRef | null },
+    { step, members, work }: StagedStep,
     signal: AbortSignal,
   ): Promise<string> {
     const { exchange } = this.#options;
-    const parameters = exchange.parameters ?? this.#current.parameters;
+    const { current } = this.#states;
+    const parameters = exchange.parameters ?? current.parameters;
     const range = exchange.rangeOf(ring.rank, ring.world);
-    const moments = exchange.parameters ? await this.#readMoments(range) : this.#current.moments;
+    const moments = exchange.parameters ? await this.#readMoments(range) : current.moments;
     const own = digestOf(moments.bytes);
     const digests = exchange.sync === "zero1" ? await gatherDigests(ring, own, signal) : [own];
-    this.#staged = this.#put({ step, work, members, parameters }, moments, digests);
-    await this.#mirror(this.#staged, signal);
-    return this.#staged.ref.hash;
+    const staged = this.#put({ step, work, members, parameters }, moments, digests);
+    this.#states.stage(staged);
+    await this.#mirror(staged, signal);
+    return staged.ref.hash;
   }
 
-  /** The staged state is that of all. */
   commit(): void {
-    const { cluster } = this.#options;
-    for (const blob of this.#past) cluster.blobs.delete(blob.hash);
-    this.#past = this.#held?.blobs ?? [];
-    this.#held = this.#staged;
-    this.#staged = undefined;
+    this.#states.commit();
     this.#tries.clear();
   }
 
-  /** The GPU has the state again that it had before the step. */
   rollback(): void {
-    const { cluster } = this.#options;
-    for (const blob of this.#staged?.blobs ?? []) cluster.blobs.delete(blob.hash);
-    this.#staged = undefined;
+    this.#states.rollback();
     this.#restore();
   }
 
-  /** Puts all moments on the GPU, for a checkpoint. Errors: those of fetching. */
-  async gatherMoments(signal: AbortSignal): Promise<void> {
+  /** All moments are on the GPU then. */
+  async present(signal: AbortSignal): Promise<boolean> {
     const { members } = this.manifest;
-    const all = { from: 0, to: this.#current.parameters.length };
+    const all = { from: 0, to: this.#states.current.parameters.length };
     const own = this.#onDevice;
     this.#writeMoments(await this.#momentsOf(all, members, signal));
     // beyond its own they are not kept up to date
     this.#onDevice = own;
-  }
-
-  get #current(): HeldState {
-    if (!this.#held) throw new Error("a shared state is used before there is one");
-    return this.#held;
+    return false;
   }
 
   #put(
@@ -187,13 +168,14 @@ export class SharedState {
       cluster.blobs.put(bytesOf(parameters)),
       cluster.blobs.put(moments.bytes, { readers: "trainers" }),
     ];
-    const before = this.#held;
+    const before = this.#states.held;
     const patch = before && weightPatch(before.parameters, parameters);
     const { length } = parameters;
     const sparse = patch && cluster.blobs.put(patch);
     const manifest: Manifest = {
       ...{ format: 1, step, work, members: [...members], sync: exchange.sync },
       updates: optimizer.flat.stepCount,
+      momentsSince: optimizer.flat.momentsSince,
       parameters: blobs[0] as BlobRef,
       patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,
       moments: digests.map((hash, segment) => {
@@ -203,8 +185,7 @@ export class SharedState {
       }),
     };
     const ref = cluster.blobs.put(manifestOf(manifest));
-    const about = work && cluster.blobs.get(work.hash);
-    if (about) blobs.push(cluster.blobs.put(about));
+    if (work && cluster.blobs.hold(work.hash)) blobs.push(work);
     if (sparse) blobs.push(sparse);
     return { manifest, ref, parameters, moments, blobs: [ref, ...blobs] };
   }
@@ -220,7 +201,7 @@ export class SharedState {
     const owner = members[(rank + members.length - 1) % members.length] as NodeId;
     const bytes = await cluster.fetchBlob(moments[rank] as BlobRef, [owner], { signal });
     const copy = cluster.blobs.put(bytes, { readers: "trainers" });
-    this.#staged = { ...staged, blobs: [...staged.blobs, copy] };
+    this.#states.stage({ ...staged, blobs: [...staged.blobs, copy] });
   }
 
   async #readMoments({ from, to }: ElementRange): Promise<Moments> {
@@ -247,7 +228,8 @@ export class SharedState {
     signal: AbortSignal,
   ): Promise<Moments> {
     const { exchange, onLoss } = this.#options;
-    const { members, moments, sync } = this.manifest;
+    const { members, moments } = this.manifest;
+    const { sync } = exchange;
     const world = sync === "ddp" ? 1 : members.length;
     const length = range.to - range.from;
     const all = new Float32Array(2 * length);
@@ -297,17 +279,11 @@ export class SharedState {
 
   #restore(): void {
     const { optimizer } = this.#options;
-    const { parameters, moments, manifest } = this.#current;
+    const { parameters, moments, manifest } = this.#states.current;
     optimizer.flat.flat.write(optimizer.flat.device, parameters);
     optimizer.flat.stepCount = manifest.updates;
+    optimizer.flat.momentsSince = manifest.momentsSince;
     this.#writeMoments(moments);
-  }
-
-  #release(): void {
-    const { cluster } = this.#options;
-    const blobs = [...this.#past, ...(this.#held?.blobs ?? []), ...(this.#staged?.blobs ?? [])];
-    for (const { hash } of blobs) cluster.blobs.delete(hash);
-    [this.#past, this.#held, this.#staged] = [[], undefined, undefined];
   }
 }
 
@@ -340,14 +316,4 @@ async function gatherDigests(
 
 function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** A copy where the bytes do not lie as floats have to. */
-function floatsOf(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
-  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }

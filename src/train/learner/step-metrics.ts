@@ -12,14 +12,15 @@ import { sequenceOffsets, type TrainedSample } from "./trained-samples.ts";
 
 /** All that a step says of itself, but for time and yield. Figures of nothing are left out. */
 export function stepMetrics(report: StepReport, algorithm: Algorithm): Metrics {
-  const { episodes, learned, droppedGroups, buriedGroups } = report;
+  const { episodes, learned, droppedGroups, buriedGroups, isOnePolicy = true } = report;
   return {
     ...rewardMetrics(episodes),
     ...rolloutMetrics(episodes),
     ...toolMetrics(episodes),
     "rollout/dropped_groups": droppedGroups,
     "rollout/failed_groups": buriedGroups,
-    ...(learned && learnerMetrics(learned, report.step - 1, algorithm)),
+    ...(learned && learnerMetrics(learned, algorithm)),
+    ...(learned && isOnePolicy && mismatchOf(learned.first, report.step - 1)),
     ...(report.cluster && clusterMetrics(report.cluster)),
   };
 }
@@ -53,10 +54,8 @@ function rewardMetrics(episodes: readonly RecordedEpisode[]): Metrics {
   };
 }
 
-/** @param version of the weights that the step began with */
 function learnerMetrics(
-  { updates, samples, first, trainedTokens, sampleTokens, forestTokens }: LearnerReport,
-  version: number,
+  { updates, samples, trainedTokens, sampleTokens, forestTokens }: LearnerReport,
   algorithm: Algorithm,
 ): Metrics {
   const over = (of: (update: Update) => number): number => mean(updates.map(of));
@@ -85,7 +84,6 @@ function learnerMetrics(
       },
       algorithm,
     ),
-    ...mismatchOf(first, version),
     "tree/token_ratio": forestTokens > 0 ? sampleTokens / forestTokens : 1,
     "charts/learning_rate": updates.at(-1)?.learningRate ?? 0,
     "charts/trained_tokens": trainedTokens,
@@ -95,6 +93,8 @@ function learnerMetrics(
 /**
  * What sampler and trainer say of the same tokens under the same weights. Tokens that older weights sampled say nothing of
  * it: there the policy has moved.
+ *
+ * @param version of the weights that the step began with
  */
 function mismatchOf(samples: readonly TrainedSample[], version: number): Metrics {
   const own = samples.filter(

@@ -64,6 +64,7 @@ describe("a node that is started by hand", () => {
       ...{ servers: [], natsCreds: undefined },
       ...{ tokenFile: "/secret/token", tlsCert: undefined, tlsKey: undefined, tlsCa: undefined },
       ...{ ringThreads: 1, wire: "f32", sync: { kind: "zero1" } },
+      ...{ outerLr: 0.7, outerMomentum: 0.9 },
       ...{ heartbeat: 500, joinTimeout: 60_000, stateDir: undefined, warnings: [] },
     });
   });
@@ -89,13 +90,21 @@ describe("a node that is started by hand", () => {
       ...{ role: "trainer", world: "2:4", rdzv: "ws://127.0.0.1:7000,ws://localhost:7001" },
       ...{ runId: "night 7", nodeId: "a.b_c-1", advertise: "10.0.0.7:8000", listen: "lo:8000" },
       ...{ ringThreads: "8", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
-      ...{ joinTimeout: "2m", stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c" },
+      ...{
+        outerLr: "1",
+        outerMomentum: "0.85",
+        joinTimeout: "2m",
+        stateDir: "/var/state",
+        tokenFile: "/t",
+        natsCreds: "/c",
+      },
     };
     const read = settings(flags);
     expect(values(read)).toMatchObject({
       ...{ world: { min: 2, max: 4 }, contacts: ["ws://127.0.0.1:7000", "ws://localhost:7001"] },
       ...{ runId: runIdOf("named night 7"), nodeId: "a.b_c-1", advertise: "ws://10.0.0.7:8000" },
       ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, wire: "int8" },
+      ...{ outerLr: 1, outerMomentum: 0.85 },
       ...{ sync: { kind: "diloco", steps: 50 }, heartbeat: 1500, joinTimeout: 120_000 },
       ...{ stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c", founding: "never" },
     });
@@ -369,6 +378,12 @@ describe("refuses, and says what is allowed", () => {
     ["a way to sync", { sync: "zero" }, "did you mean zero1?"],
     ["diloco without steps", { sync: "diloco" }, "diloco:50"],
     ["no steps", { sync: "diloco:0" }, "diloco:H"],
+    ["too many", { sync: "diloco:10001" }, "1 to 10000"],
+    ["a rate of nothing", { sync: "diloco:8", outerLr: "0" }, "above 0"],
+    ["a rate that is none", { sync: "diloco:8", outerLr: "1e-3" }, "above 0"],
+    ["a momentum without end", { sync: "diloco:8", outerMomentum: "1" }, "to below 1"],
+    ["an outer rate of nobody", { outerLr: "0.5" }, "--outer-lr is of no use"],
+    ["an outer momentum of nobody", { sync: "ddp", outerMomentum: "0" }, "with ddp"],
     ["a world upside down", { world: "4:2" }, "min:max"],
     ["an empty world", { world: "0:2" }, "from 1 to 1024"],
     ["too large a world", { world: "1025" }, "from 1 to 1024"],

@@ -23,9 +23,17 @@ const ref = fc.record({
 const manifest: fc.Arbitrary<Manifest> = fc
   .record({
     members: fc.array(fc.string({ maxLength: 128 }), { minLength: 1, maxLength: 5 }),
-    sync: fc.constantFrom("zero1", "ddp"),
+    sync: fc.oneof(
+      fc.constantFrom("zero1", "ddp"),
+      fc.record({
+        every: fc.integer({ min: 1, max: 10_000 }),
+        outerLr: fc.double({ min: 1e-6, max: 10, noNaN: true }),
+        outerMomentum: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      }),
+    ),
     step: fc.nat(),
     updates: fc.nat(),
+    momentsSince: fc.nat(),
     parameters: ref,
     patch: fc.option(fc.record({ base: fc.stringMatching(/^[0-9a-f]{64}$/), blob: ref })),
     refs: fc.array(ref, { minLength: 5, maxLength: 5 }),
@@ -34,7 +42,7 @@ const manifest: fc.Arbitrary<Manifest> = fc
   .map(({ refs, ...rest }) => ({
     format: 1,
     ...rest,
-    moments: refs.slice(0, rest.sync === "ddp" ? 1 : rest.members.length),
+    moments: refs.slice(0, rest.sync === "zero1" ? rest.members.length : 1),
   }));
 
 const utf8 = new TextEncoder();
@@ -57,6 +65,10 @@ describe("the manifest of a state", () => {
       { ...good, step: -1 },
       { ...good, members: [] },
       { ...good, sync: "diloco" },
+      { ...good, sync: { every: 0, outerLr: 0.7, outerMomentum: 0.9 }, moments: [good.parameters] },
+      { ...good, sync: { every: 8, outerLr: 0, outerMomentum: 0.9 }, moments: [good.parameters] },
+      { ...good, sync: { every: 8, outerLr: 0.7, outerMomentum: 1 }, moments: [good.parameters] },
+      { ...good, sync: { every: 8, outerLr: 0.7 }, moments: [good.parameters] },
       { ...good, moments: [...good.moments, ...good.moments] },
       { ...good, parameters: { hash: "00", size: 4 } },
       { ...good, parameters: { ...good.parameters, size: -4 } },
