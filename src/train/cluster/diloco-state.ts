@@ -139,7 +139,8 @@ export class DilocoState implements StepState {
   }
 
   #put({ step, members, work }: StagedStep, values: OuterValues): HeldState {
-    const { cluster, optimizer, way } = this.#options;
+    const { cluster, optimizer } = this.#options;
+    const { every, outerLr, outerMomentum } = this.#options.way;
     const { blobs } = cluster;
     const before = this.#states.held;
     const isSame = before?.values === values;
@@ -159,7 +160,9 @@ export class DilocoState implements StepState {
     if (sparse) own.push(sparse);
     if (work && blobs.hold(work.hash)) own.push(work);
     const manifest: Manifest = {
-      ...{ format: 1, step, work, members: [...members], sync: way },
+      ...{ format: 1, step, work, members: [...members] },
+      // in this order: it is text that is hashed
+      sync: { every, outerLr, outerMomentum },
       ...{ updates: optimizer.flat.stepCount, momentsSince: 0 },
       parameters: parameters as BlobRef,
       patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,

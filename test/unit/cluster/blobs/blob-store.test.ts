@@ -41,6 +41,18 @@ test("what is put twice is there once, until it is deleted twice", () => {
   expect(store.get(hash)).toBe(BYTES);
 });
 
+test("what is held is there as if it had been put again", () => {
+  const store = new BlobStore();
+  const { hash } = store.put(BYTES);
+  expect(store.hold(hash)).toBe(true);
+  store.delete(hash);
+  expect(store.get(hash)).toBe(BYTES);
+  store.delete(hash);
+  expect(store.get(hash)).toBeUndefined();
+  expect(store.hold(hash)).toBe(false);
+  expect(store.get(hash)).toBeUndefined();
+});
+
 test("a blob for trainers is not for rollout nodes, until it is put for all", async () => {
   const store = new BlobStore();
   const { hash } = store.put(BYTES, { readers: "trainers" });

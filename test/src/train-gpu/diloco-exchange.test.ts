@@ -1,0 +1,290 @@
+/** Nodes that step by themselves, and what they make of it when they meet. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Collectives, RingPlane, Token, type WireType } from "../../../cluster/index.ts";
+import {
+  AdamW,
+  type Compiled,
+  compile,
+  parameter,
+  type Tensor,
+  tensor,
+} from "../../../engine/index.ts";
+import { DilocoExchange } from "../../../src/train/cluster/diloco-exchange.ts";
+import { outerStep } from "../../../src/train/cluster/outer-optimizer.ts";
+import { device, expectClose, randoms } from "../../support/gpu.ts";
+
+const shared = await device();
+const token = Token.create();
+const runId = "0f".repeat(16);
+const WORLD = 3;
+/** A multiple of what flat parameters are padded to. */
+const LENGTH = 1024;
+const START = new Float32Array(LENGTH).fill(0.5);
+const planes: RingPlane[] = [];
+
+afterEach(async () => {
+  await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
+});
+
+async function rings(): Promise<Collectives[]> {
+  const members = Array.from({ length: WORLD }, (_, rank) => `n${rank}`);
+  for (const nodeId of members)
+    planes.push(await RingPlane.open({ runId, token, nodeId, progressMs: 60_000 }));
+  const addressOf = (node: string): string | undefined =>
+    planes[members.indexOf(node)]?.listener.url;
+  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+  return planes.map(
+    (plane, rank) => new Collectives({ plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
+  );
+}
+
+/** An optimizer whose steps are not the same for gradients of all sizes: ε is as large as they are. */
+class Stepper {
+  readonly optimizer: AdamW;
+  readonly #step: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
+
+  constructor(clipNorm?: number) {
+    this.optimizer = new AdamW(shared, [parameter([LENGTH], 0.5, "w")], {
+      ...{ lr: 0.1, eps: 1 },
+      ...(clipNorm !== undefined && { clipNorm }),
+    });
+    this.#step = compile((gradient: Tensor) => ({ ...this.optimizer.step(gradient) }), {
+      device: shared,
+    });
+  }
+
+  step = (all: Float32Array): Promise<unknown> => this.#step(tensor(all, [LENGTH]));
+
+  /** Parameters, moments and counts. */
+  async read(): Promise<readonly unknown[]> {
+    const { flat, m, u } = this.optimizer;
+    const arrays = await Promise.all([flat.flat, m, u].map((state) => state.read()));
+    return [...arrays, flat.stepCount, flat.momentsSince];
+  }
+
+  async parameters(): Promise<Float32Array> {
+    return (await this.optimizer.flat.flat.read()) as Float32Array;
+  }
+}
+
+/** A node in a ring, in a step. */
+class Node extends Stepper {
+  readonly exchange: DilocoExchange;
+  readonly ring: Collectives;
+
+  constructor(
+    ring: Collectives,
+    { wire = "f32", clipNorm }: { wire?: WireType; clipNorm?: number },
+  ) {
+    super();
+    this.ring = ring;
+    this.exchange = new DilocoExchange({ wire, ...(clipNorm !== undefined && { clipNorm }) });
+    this.exchange.attach(this.optimizer);
+    this.begin();
+  }
+
+  begin(): void {
+    this.exchange.begin(this.ring, new AbortController().signal);
+  }
+
+  /** With an episode for each node, or for some. */
+  async update(gradient: Float32Array, episodes = WORLD): Promise<number> {
+    const each = Array.from({ length: episodes }, (_, i) => i);
+    this.exchange.shareOf(
+      each.map(() => 10),
+      each,
+    );
+    return this.exchange.step({ gradient, step: this.step });
+  }
+}
+
+async function nodesOf(options: { wire?: WireType; clipNorm?: number } = {}): Promise<Node[]> {
+  return (await rings()).map((ring) => new Node(ring, options));
+}
+
+function gradientsOf(seed: number): Float32Array[] {
+  const random = randoms(seed);
+  return Array.from({ length: WORLD }, (_, rank) =>
+    random.floats(LENGTH).map((value) => value / (rank + 1)),
+  );
+}
+
+/** All do the same, each with its number. */
+function each<T>(
+  nodes: readonly Node[],
+  act: (node: Node, rank: number) => Promise<T>,
+): Promise<T[]> {
+  return Promise.all(nodes.map(act));
+}
+
+function meanOf(arrays: readonly Float32Array[], weights = arrays.map(() => 1)): Float32Array {
+  const all = weights.reduce((sum, weight) => sum + weight, 0);
+  return Float32Array.from({ length: LENGTH }, (_, i) =>
+    arrays.reduce((sum, own, n) => sum + ((weights[n] as number) * (own[i] as number)) / all, 0),
+  );
+}
+
+function normOf(values: Float32Array): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0));
+}
+
+describe("an update of nodes by themselves", () => {
+  it.each([[undefined], [0.75], [1e6]])(
+    "steps with so many times the own gradient as there are nodes, clipped to %s, and meets in the mean",
+    async (clipNorm) => {
+      const gradients = gradientsOf(3);
+      const nodes = await nodesOf(clipNorm === undefined ? {} : { clipNorm });
+      const norms = await each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+      const expected: Float32Array[] = [];
+      for (const gradient of gradients) {
+        const alone = new Stepper(clipNorm);
+        await alone.step(gradient.map((value) => WORLD * value));
+        expected.push(await alone.parameters());
+      }
+      const inner = await each(nodes, (node) => node.parameters());
+      for (const [rank, own] of inner.entries())
+        expectClose(own, expected[rank] as Float32Array, { abs: 1e-7, rel: 1e-6 });
+      const squares = gradients.map((gradient) => (WORLD * normOf(gradient)) ** 2);
+      const norm = Math.sqrt(squares.reduce((sum, square) => sum + square) / WORLD);
+      for (const own of norms) expect(Math.abs(own - norm)).toBeLessThan(1e-5 * norm);
+      expect(new Set(norms).size).toBe(1);
+      const met = await each(nodes, (node) => node.exchange.outerGradient(START));
+      for (const gradient of met) {
+        expect(gradient).toEqual(met[0]);
+        const values = { parameters: START, velocity: new Float32Array(LENGTH) };
+        const way = { outerLr: 1, outerMomentum: 0 };
+        const { parameters } = outerStep(values, gradient as Float32Array, way);
+        expectClose(parameters, meanOf(inner), { abs: 1e-7, rel: 1e-6 });
+      }
+    },
+  );
+
+  it("is none for a node without a share, whose schedule goes on and whose moments grow no older", async () => {
+    const gradients = gradientsOf(5);
+    const nodes = await nodesOf();
+    const zeros = new Float32Array(LENGTH);
+    const [first, idle] = nodes as [Node, Node];
+    await each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+    const before = await idle.read();
+    // two episodes for three nodes: the one between has none
+    const norms = await each(nodes, (node, rank) =>
+      node.update(rank === 1 ? zeros : (gradients[rank] as Float32Array), 2),
+    );
+    const after = await idle.read();
+    expect(after.slice(0, 3)).toEqual(before.slice(0, 3));
+    expect(after.slice(3)).toEqual([2, 1]);
+    expect((await first.read()).slice(3)).toEqual([2, 0]);
+    expect(nodes.map(({ exchange }) => exchange.inner.updates)).toEqual([2, 1, 2]);
+    // it is left out of the norm, too
+    const busy = gradients.toSpliced(1, 1).map((gradient) => (WORLD * normOf(gradient)) ** 2);
+    const norm = Math.sqrt(busy.reduce((sum, square) => sum + square) / 2);
+    for (const own of norms) expect(Math.abs(own - norm)).toBeLessThan(1e-5 * norm);
+    // and what it has moved counts by its one update of five
+    const inner = await each(nodes, (node) => node.parameters());
+    const met = await each(nodes, (node) => node.exchange.outerGradient(START));
+    const moved = inner.map((own) => own.map((value) => 0.5 - value));
+    for (const gradient of met)
+      expectClose(gradient as Float32Array, meanOf(moved, [2, 1, 2]), { abs: 1e-7, rel: 1e-6 });
+  });
+
+  it("is none at all nodes where the norm of one is not finite", async () => {
+    const gradients = gradientsOf(7);
+    (gradients[1] as Float32Array)[5] = Number.NaN;
+    const nodes = await nodesOf();
+    const before = await each(nodes, (node) => node.read());
+    const norms = await each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+    expect(norms).toEqual(nodes.map(() => Number.POSITIVE_INFINITY));
+    expect(await each(nodes, (node) => node.read())).toEqual(before);
+    expect(await each(nodes, (node) => node.exchange.outerGradient(START))).toEqual(
+      nodes.map(() => undefined),
+    );
+  });
+});
+
+describe("what goes round when nodes meet", () => {
+  it.each([
+    ["bf16", 2 ** -7],
+    ["int8", 2 ** -5],
+  ] as const)("in %s it is near, and the same bits everywhere", async (wire, rel) => {
+    const gradients = gradientsOf(9);
+    const nodes = await nodesOf({ wire });
+    await each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+    const inner = await each(nodes, (node) => node.parameters());
+    const mean = meanOf(inner.map((own) => own.map((value) => 0.5 - value)));
+    const largest = Math.max(...mean.map(Math.abs));
+    const meet = (): Promise<(Float32Array | undefined)[]> =>
+      each(nodes, (node) => node.exchange.outerGradient(START));
+    const met = await meet();
+    for (const gradient of met) {
+      expect(gradient).toEqual(met[0]);
+      expectClose(gradient as Float32Array, mean, { abs: rel * largest, rel: 0 });
+    }
+    expect(met[0]).not.toEqual(mean);
+    // the meeting came to nothing: it leaves no trace
+    for (const node of nodes) node.begin();
+    expect(await meet()).toEqual(met);
+    for (const node of nodes) node.exchange.commit();
+    // one that counts leaves what it lost in int8, which the next one makes up for
+    for (const node of nodes) node.begin();
+    const next = await meet();
+    if (wire === "bf16") expect(next).toEqual(met);
+    else {
+      const error = (all: readonly (Float32Array | undefined)[]): number =>
+        normOf(mean.map((value, i) => (value - meanOf(all as Float32Array[])[i]) as number));
+      expect(next[0]).not.toEqual(met[0]);
+      expect(error([met[0], next[0]])).toBeLessThan(0.75 * error([met[0]]));
+    }
+    for (const node of nodes) node.exchange.forget();
+    for (const node of nodes) node.begin();
+    expect(await meet()).toEqual(met);
+  });
+});
+
+describe("what a node has for itself", () => {
+  it("is there again, bit for bit, after an attempt that came to nothing, and only then", async () => {
+    const gradients = gradientsOf(11);
+    const nodes = await nodesOf();
+    const update = (): Promise<number[]> =>
+      each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+    await update();
+    const [{ exchange }] = nodes as [Node];
+    const [node] = nodes as [Node];
+    const before = await node.read();
+    exchange.inner.restore();
+    expect(await node.read()).toEqual(before);
+    exchange.inner.keep();
+    await update();
+    exchange.inner.keep();
+    expect(await node.read()).not.toEqual(before);
+    expect(exchange.inner.updates).toBe(2);
+    exchange.inner.restore();
+    expect(await node.read()).toEqual(before);
+    expect(exchange.inner.updates).toBe(1);
+    exchange.inner.keep();
+    await update();
+    const after = await node.read();
+    exchange.inner.forget();
+    exchange.inner.restore();
+    expect(await node.read()).toEqual(after);
+  });
+
+  it("goes on from where all have met with its own moments, of their own age", async () => {
+    const gradients = gradientsOf(13);
+    const nodes = await nodesOf();
+    await each(nodes, (node, rank) => node.update(gradients[rank] as Float32Array));
+    const [node] = nodes as [Node];
+    const [, m, u] = await node.read();
+    const met = START.map((value, i) => value + i);
+    node.exchange.inner.adopt(met, 41);
+    expect(await node.read()).toEqual([met, m, u, 41, 40]);
+    expect(node.exchange.inner.updates).toBe(0);
+    // the step after it is the second of the moments, whatever the schedule's number is
+    const [gradient] = gradients as [Float32Array];
+    await node.step(gradient);
+    const other = new Stepper();
+    await other.step(gradient.map((value) => WORLD * value));
+    other.optimizer.flat.flat.write(shared, met);
+    await other.step(gradient);
+    expect(await node.parameters()).toEqual(await other.parameters());
+  });
+});
