@@ -70,15 +70,17 @@ export class TrainingNodes {
     onTestFinished(() => this.#close());
   }
 
-  /** Adds a node, which trains from now on. `resume` as in `train`; `signal` ends it after its step. */
+  /** Adds a node, which trains from now on. `resume` as in `train`; `signal` ends it after its step; `sync` where it is not that of the others. */
   async add({
     resume,
     signal,
+    sync = this.#options.sync ?? "zero1",
   }: {
     readonly resume?: string;
     readonly signal?: AbortSignal;
+    readonly sync?: Way;
   } = {}): Promise<TrainingNode> {
-    const { sync = "zero1", wire = "f32", minWorld = 1 } = this.#options;
+    const { wire = "f32", minWorld = 1 } = this.#options;
     const [first] = this.#nodes;
     const nodeId = `n${this.#nodes.length}`;
     const door = new PoolDoor();
