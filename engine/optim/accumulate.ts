@@ -115,9 +115,11 @@ export class GradientAccumulator implements Disposable {
   /**
    * Steps the optimizer with what has been added; inside a compiled function.
    *
+   * @param gradScale as in {@link Optimizer.step}
+   *
    * Errors    `argument_invalid` in a call before which nothing was added.
    */
-  step(): StepResult {
+  step(gradScale = 1): StepResult {
     beforeEveryCall(() => {
       if (this.#count === 0) {
         throw new ForgeError({
@@ -128,7 +130,7 @@ export class GradientAccumulator implements Disposable {
       }
       this.#count = 0;
     });
-    return this.#optimizer.step(this.#latest());
+    return this.#optimizer.step(this.#latest(), gradScale);
   }
 
   /** Forgets what has been added, as after a step: where a later micro-batch failed. */

@@ -63,15 +63,14 @@ export function togetherIn(session: ClusterSession): Together {
 }
 
 function partsOf({ cluster, sync, wire, onEvent }: ClusterSession, config: TrainConfig): Parts {
-  const { clipNorm } = optimizerOptions(config);
-  const how = { wire, ...(clipNorm !== undefined && { clipNorm }) };
   if (typeof sync === "string") {
-    const exchange = new RingExchange({ sync, ...how });
+    const { clipNorm } = optimizerOptions(config);
+    const exchange = new RingExchange({ sync, wire, ...(clipNorm !== undefined && { clipNorm }) });
     const stateOf = (optimizer: AdamW): StepState =>
       new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
     return { exchange, stateOf };
   }
-  const exchange = new DilocoExchange(how);
+  const exchange = new DilocoExchange(wire);
   const lastStep = config.train.steps;
   const stateOf = (optimizer: AdamW): StepState =>
     new DilocoState({ cluster, optimizer, exchange, lastStep, way: sync });

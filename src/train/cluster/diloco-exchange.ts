@@ -1,42 +1,36 @@
 /** Updates that each node makes for itself, and the meetings at which what all have moved is summed in a ring. */
 import { type Collectives, RingVector, type WireType } from "../../../cluster/index.ts";
 import type { AdamW } from "../../../engine/index.ts";
-import type { ExchangedGradient, Share } from "../learner/gradient-exchange.ts";
+import type { OwnGradients, Share, SharedUpdate } from "../learner/gradient-exchange.ts";
 import { InnerState } from "./inner-state.ts";
 import { OuterOptimizer } from "./outer-optimizer.ts";
-import { CLIP_EPSILON, shareOf } from "./ring-exchange.ts";
+import { shareOf } from "./ring-exchange.ts";
 import type { StepExchange } from "./step-state.ts";
-
-/** What {@link DilocoExchange} is made with. */
-export interface DilocoExchangeOptions {
-  /** What outer gradients are rounded to on their way. */
-  readonly wire: WireType;
-  /** Clips the gradient of each node to this global norm. Default: no clipping. */
-  readonly clipNorm?: number;
-}
 
 /** What a node says of its norm where it has none: without a share, or not finite. */
 const IDLE = -1;
 const SPOILT = -2;
 
 /**
- * See the file's head.
+ * See the file's head. Gradients stay on the GPU, and each node clips its own.
  *
  * A node steps with `world` times the gradient of its share, so that the mean over the nodes of what they step with is the
  * gradient of the whole step, however the tokens were divided. One without a share does not step at all: what it would step by is only
  * what its moments remember.
  */
 export class DilocoExchange implements StepExchange {
-  readonly #options: DilocoExchangeOptions;
+  readonly pieceSize: number = Number.POSITIVE_INFINITY;
+  readonly isClipping = false;
+  readonly #wire: WireType;
   #parts: { readonly inner: InnerState; readonly outer: OuterOptimizer } | undefined;
   #moved: RingVector | undefined;
   #ring: Collectives | undefined;
   #signal: AbortSignal | undefined;
-  #isIdle = false;
   #hasMet = false;
 
-  constructor(options: DilocoExchangeOptions) {
-    this.#options = options;
+  /** @param wire what outer gradients are rounded to on their way */
+  constructor(wire: WireType) {
+    this.#wire = wire;
   }
 
   /** What this node has for itself. */
@@ -56,7 +50,7 @@ export class DilocoExchange implements StepExchange {
     };
   }
 
-  begin(ring: Collectives, signal: AbortSignal): void {
+  enter(ring: Collectives, signal: AbortSignal): void {
     [this.#ring, this.#signal, this.#hasMet] = [ring, signal, false];
   }
 
@@ -64,43 +58,27 @@ export class DilocoExchange implements StepExchange {
     if (this.#hasMet) this.#moved?.keepResidual();
   }
 
+  /** What was lost in rounding is forgotten: the node has another state now. */
   forget(): void {
     this.#moved?.clearResidual();
   }
 
   shareOf(tokens: readonly number[], episodes: readonly number[]): Share {
     const { rank, world } = this.#place;
-    const share = shareOf(tokens, episodes, { rank, world });
-    this.#isIdle = share.from === share.to;
-    return share;
+    return shareOf(tokens, episodes, { rank, world });
   }
 
   sum(values: Float32Array): Promise<Float32Array> {
     return this.#place.sum(values, this.#signal);
   }
 
-  /**
-   * An update of this node's own; the root mean square of the norms of the nodes that have a share. That is more than the norm of the
-   * whole gradient, as what the shares do not have in common is not averaged away.
-   */
-  async step({ gradient, step }: ExchangedGradient): Promise<number> {
-    const { world } = this.#place;
-    let squares = 0;
-    for (const value of gradient) squares += value ** 2;
-    const own = Math.sqrt(squares);
-    const norms = await this.#norms(own);
-    if (norms.includes(SPOILT)) return Number.POSITIVE_INFINITY;
-    if (this.#isIdle) this.inner.skip();
-    else {
-      const { clipNorm } = this.#options;
-      const factor =
-        clipNorm === undefined ? world : Math.min(world, clipNorm / (own + CLIP_EPSILON / world));
-      await step(gradient.map((value) => factor * value));
-      this.inner.stepped();
-    }
-    const busy = norms.filter((norm) => norm !== IDLE);
-    const sum = busy.reduce((all, norm) => all + norm ** 2, 0);
-    return world * Math.sqrt(sum / Math.max(1, busy.length));
+  async begin(gradients: OwnGradients): Promise<SharedUpdate> {
+    return {
+      watch: undefined,
+      // what is not finite shows in the norm, before anything counts
+      added: async () => true,
+      step: () => this.#step(gradients),
+    };
   }
 
   /**
@@ -113,7 +91,7 @@ export class DilocoExchange implements StepExchange {
     const [all = 0] = await this.sum(Float32Array.of(updates));
     if (all === 0) return undefined;
     const inner = await this.inner.read();
-    this.#moved ??= new RingVector(outer.length, this.#options.wire);
+    this.#moved ??= new RingVector(outer.length, this.#wire);
     const vector = this.#moved;
     // a meeting that came to nothing has lost what it was to carry on
     vector.restoreResidual();
@@ -125,13 +103,31 @@ export class DilocoExchange implements StepExchange {
     return vector.result.map((sum) => sum / all);
   }
 
-  /** The norms of all nodes, by rank. */
-  async #norms(own: number): Promise<Float32Array> {
+  /**
+   * An update of this node's own; the root mean square of the norms of the nodes that have a share. That is more than the norm of the
+   * whole gradient, as what the shares do not have in common is not averaged away.
+   */
+  async #step(gradients: OwnGradients): Promise<number> {
     const { rank, world } = this.#place;
-    const all = new Float32Array(world);
-    const norm = Math.fround(own);
-    all[rank] = this.#isIdle ? IDLE : Number.isFinite(norm) ? norm : SPOILT;
-    return this.sum(all);
+    const own = new Float32Array(world);
+    own[rank] = await this.#stepAlone(gradients, world);
+    const norms = await this.sum(own);
+    if (norms.includes(SPOILT)) return Number.POSITIVE_INFINITY;
+    const busy = norms.filter((norm) => norm !== IDLE);
+    const squares = busy.reduce((sum, norm) => sum + norm ** 2, 0);
+    return Math.sqrt(squares / Math.max(1, busy.length));
+  }
+
+  /** The norm, as it is told to the others. */
+  async #stepAlone(gradients: OwnGradients, world: number): Promise<number> {
+    if (gradients.isEmpty) {
+      this.inner.skip();
+      return IDLE;
+    }
+    const { gradNorm, isSkipped } = await gradients.step(world);
+    if (isSkipped) return SPOILT;
+    this.inner.stepped();
+    return gradNorm;
   }
 
   get #attached(): { readonly inner: InnerState; readonly outer: OuterOptimizer } {

@@ -27,7 +27,7 @@ export interface RingExchangeOptions {
 }
 
 /** As `torch.nn.utils.clip_grad_norm_` has it, and the optimizer's kernel. */
-export const CLIP_EPSILON = 1e-6;
+const CLIP_EPSILON = 1e-6;
 
 /** Elements of a piece of the gradients, 1 MiB: small beside a bucket, and large beside what it costs to add one up apart. */
 const PIECE = 2 ** 18;
@@ -41,6 +41,8 @@ const PIECE = 2 ** 18;
  */
 export class RingExchange implements SharedExchange {
   readonly pieceSize: number = PIECE;
+  /** What each node has of a gradient says nothing of its norm. */
+  readonly isClipping = true;
   readonly sync: Sync;
   readonly #options: RingExchangeOptions;
   #optimizer: AdamW | undefined;

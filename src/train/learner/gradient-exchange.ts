@@ -18,6 +18,8 @@ export type OwnGradients = Pick<
 export interface GradientExchange {
   /** Elements that gradients are added up in, so that what is done can leave. */
   readonly pieceSize: number;
+  /** Whether it clips gradients itself, and the optimizer is not to. */
+  readonly isClipping: boolean;
   /**
    * This node's share of samples that lie one behind the other. Together the shares of all nodes are all samples.
    *

@@ -42,7 +42,9 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   readonly #optimizer: Optimizer;
   readonly #accumulator: GradientAccumulator;
   readonly #add: Compiled<A, R>;
-  readonly #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
+  #step: Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }>;
+  /** What {@link #step} is compiled for. */
+  #scale = 1;
   #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
   /** What {@link #stepWith} is compiled for. */
   #range: GradientRange;
@@ -73,9 +75,9 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
       },
       { device, label, maxPlans: KEPT_PLANS },
     );
-    this.#step = compile(() => ({ ...accumulator.step() }), { device, label: `${label}: step` });
-    this.#stepWith = this.#compiledStep(label);
     this.#label = label;
+    this.#step = this.#stepOf(1);
+    this.#stepWith = this.#stepOfAll();
     this.#range = optimizer.flat.range;
   }
 
@@ -104,8 +106,15 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     return this.#add.watched(watch, ...batch);
   }
 
-  /** Steps with what has been added since the last step. Errors: `argument_invalid` for nothing. */
-  async step(): Promise<StepOutcome> {
+  /**
+   * Steps with what has been added since the last step, times `scale`, of which there should be few. Errors: `argument_invalid` for
+   * nothing.
+   */
+  async step(scale = 1): Promise<StepOutcome> {
+    if (scale !== this.#scale) {
+      this.#step[Symbol.dispose]();
+      [this.#step, this.#scale] = [this.#stepOf(scale), scale];
+    }
     return outcomeOf(await this.#step());
   }
 
@@ -131,7 +140,7 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
     }
     if (flat.range !== this.#range) {
       this.#stepWith[Symbol.dispose]();
-      this.#stepWith = this.#compiledStep(this.#label);
+      this.#stepWith = this.#stepOfAll();
       this.#range = flat.range;
     }
     return outcomeOf(await this.#stepWith(tensor(gradient, [gradient.length])));
@@ -144,10 +153,16 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
       part[Symbol.dispose]();
   }
 
-  #compiledStep(label: string): Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }> {
+  #stepOf(scale: number): Compiled<[], { gradNorm: Tensor; isSkipped: Tensor }> {
+    const { device } = this.#optimizer.flat;
+    const label = `${this.#label}: step`;
+    return compile(() => ({ ...this.#accumulator.step(scale) }), { device, label });
+  }
+
+  #stepOfAll(): Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }> {
     const optimizer = this.#optimizer;
     return compile((gradient: Tensor) => ({ ...optimizer.step(gradient) }), {
-      ...{ device: optimizer.flat.device, label: `${label}: step of all` },
+      ...{ device: optimizer.flat.device, label: `${this.#label}: step of all` },
     });
   }
 }

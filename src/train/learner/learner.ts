@@ -42,7 +42,7 @@ export interface LearnerOptions {
   readonly reference?: CausalLM;
   /** Whether samples share the prefixes that they have in common. Default true; false is for comparisons. */
   readonly isMerged?: boolean;
-  /** With other nodes, each of which learns from a share of the samples. Clips as the optimizer is to. */
+  /** With other nodes, each of which learns from a share of the samples. Clips as the optimizer is to, or leaves it to that. */
   readonly exchange?: GradientExchange;
 }
 
@@ -96,8 +96,7 @@ export class Learner implements Disposable {
     const critics = new Set(critic?.parameters);
     this.optimizer = new AdamW(device, [...parametersOf(model.transformer), ...critics], {
       ...optimizer,
-      // what each node has of a gradient says nothing of its norm
-      ...(clipNorm !== undefined && !exchange && { clipNorm }),
+      ...(clipNorm !== undefined && !exchange?.isClipping && { clipNorm }),
       lrScale: (parameter) => (critics.has(parameter) ? criticLrScale : 1),
     });
     const pass = { temperature, tokenBudget, isMerged };

@@ -88,6 +88,7 @@ function exchanges(world: number): GradientExchange[] {
   });
   return Array.from({ length: world }, () => ({
     pieceSize: 1,
+    isClipping: true,
     shareOf: () => expect.fail("nobody asks"),
     begin: () => expect.fail("nobody asks"),
     sum: async (values: Float32Array) => {
