@@ -129,7 +129,7 @@ export class ClusterSteps implements SharedSteps {
 
   async present(): Promise<void> {
     const { state, rollout } = this.#options;
-    if (!(await state.present(AbortSignal.timeout(GATHER_MS)))) return;
+    if (!(await state.present?.())) return;
     this.#isPresenting = true;
     rollout.sampler.clearCache();
   }
@@ -137,6 +137,7 @@ export class ClusterSteps implements SharedSteps {
   /** What a checkpoint has to say of the trainer. What it holds is on the GPU then. */
   async checkpoint(): Promise<TrainerSnapshot> {
     await this.present();
+    await this.#options.state.gather?.(AbortSignal.timeout(GATHER_MS));
     const trainer = this.#trainer ?? (await this.#openTrainer());
     return trainer.checkpoint();
   }

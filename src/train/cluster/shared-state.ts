@@ -57,7 +57,7 @@ export class SharedState implements StepState {
   /** Fetches that have failed, by hash. */
   readonly #tries = new Map<string, number>();
   /** Whose moments are on the GPU. */
-  #onDevice: ElementRange = { from: 0, to: 0 };
+  #onDevice: ElementRange | undefined;
 
   constructor(options: SharedStateOptions) {
     this.#options = options;
@@ -109,7 +109,7 @@ export class SharedState implements StepState {
   async enter(ring: Collectives, members: readonly NodeId[], signal: AbortSignal): Promise<void> {
     const { exchange } = this.#options;
     const range = exchange.rangeOf(ring.rank, ring.world);
-    if (range.from === this.#onDevice.from && range.to === this.#onDevice.to) return;
+    if (range.from === this.#onDevice?.from && range.to === this.#onDevice.to) return;
     const moments = await this.#momentsOf(range, members, signal);
     this.#states.amend({ ...this.#states.current, moments });
     this.#writeMoments(moments);
@@ -143,15 +143,13 @@ export class SharedState implements StepState {
     this.#restore();
   }
 
-  /** All moments are on the GPU then. */
-  async present(signal: AbortSignal): Promise<boolean> {
+  /** All moments. */
+  async gather(signal: AbortSignal): Promise<void> {
     const { members } = this.manifest;
     const all = { from: 0, to: this.#states.current.parameters.length };
-    const own = this.#onDevice;
     this.#writeMoments(await this.#momentsOf(all, members, signal));
     // beyond its own they are not kept up to date
-    this.#onDevice = own;
-    return false;
+    this.#onDevice = undefined;
   }
 
   #put(
@@ -204,20 +202,24 @@ export class SharedState implements StepState {
     this.#states.stage({ ...staged, blobs: [...staged.blobs, copy] });
   }
 
-  async #readMoments({ from, to }: ElementRange): Promise<Moments> {
-    const { m, u, flat } = this.#options.optimizer;
-    const all = new Float32Array(2 * (to - from));
-    const parts = await Promise.all([m, u].map((moment) => moment.readPart(flat.device, from, to)));
-    for (const [i, part] of parts.entries()) all.set(part as Float32Array, i * (to - from));
-    return { range: { from, to }, bytes: bytesOf(all) };
-  }
-
-  #writeMoments({ range, bytes }: Moments): void {
+  /** Those that the optimizer has: it owns the range. */
+  async #readMoments(range: ElementRange): Promise<Moments> {
     const { m, u, flat } = this.#options.optimizer;
     const length = range.to - range.from;
+    const all = new Float32Array(2 * length);
+    const parts = await Promise.all([m, u].map((state) => state.readPart(flat.device, 0, length)));
+    for (const [i, part] of parts.entries()) all.set(part as Float32Array, i * length);
+    return { range, bytes: bytesOf(all) };
+  }
+
+  /** The optimizer has room for these, and for no others. */
+  #writeMoments({ range, bytes }: Moments): void {
+    const { optimizer } = this.#options;
+    const length = range.to - range.from;
     const all = floatsOf(bytes);
-    if (length > 0) m.write(flat.device, all.subarray(0, length), range.from);
-    if (length > 0) u.write(flat.device, all.subarray(length), range.from);
+    optimizer.own(range);
+    optimizer.m.write(optimizer.flat.device, all.subarray(0, length));
+    optimizer.u.write(optimizer.flat.device, all.subarray(length));
     this.#onDevice = range;
   }
 

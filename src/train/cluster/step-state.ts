@@ -39,12 +39,12 @@ export interface StepState {
   stage(ring: Collectives, staged: StagedStep, signal: AbortSignal): Promise<string>;
   /** The staged state is that of all. */
   commit(): void;
-  /** The GPU has again what it had before the step, or before {@link present}. */
+  /** The GPU has again what it had before the step, or before {@link StepState.present}. */
   rollback(): void;
-  /**
-   * Puts on the GPU what checkpoints hold. Whether the policy is another one now, until {@link rollback}. Errors: those of fetching.
-   */
-  present(signal: AbortSignal): Promise<boolean>;
+  /** Puts the policy on the GPU that all agree on. Whether it is another one now, until {@link rollback}. */
+  present?(): Promise<boolean>;
+  /** Puts all else on the GPU that checkpoints hold, until the next step. Errors: those of fetching. */
+  gather?(signal: AbortSignal): Promise<void>;
   /** Frees what it has on the GPU. */
   [Symbol.dispose]?(): void;
 }
