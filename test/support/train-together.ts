@@ -34,7 +34,12 @@ export interface TogetherOptions {
   readonly wire?: WireType;
   /** Nodes that a step needs. */
   readonly minWorld?: number;
+  /** Milliseconds that a collective may go without progress, and an answer that has begun. */
+  readonly patience?: number;
 }
+
+/** Where a node listens, and where others are told that it does. */
+export type Doors = Pick<ClusterSettings, "port" | "ringPort" | "advertise" | "advertiseRing">;
 
 /** An environment in the place of that of the configuration. */
 export type TogetherConfig = Omit<TrainConfigInput, "environment"> & {
@@ -75,18 +80,20 @@ export class TrainingNodes {
     resume,
     signal,
     sync = this.#options.sync ?? "zero1",
+    doors = {},
   }: {
     readonly resume?: string;
     readonly signal?: AbortSignal;
     readonly sync?: Way;
+    readonly doors?: Doors;
   } = {}): Promise<TrainingNode> {
-    const { wire = "f32", minWorld = 1 } = this.#options;
+    const { wire = "f32" } = this.#options;
     const [first] = this.#nodes;
     const nodeId = `n${this.#nodes.length}`;
     const door = new PoolDoor();
     const cluster = await openPatient(
-      { nodeId, token: this.#token, routes: door.routes },
-      minWorld,
+      { nodeId, token: this.#token, routes: door.routes, ...doors },
+      this.#options,
     );
     const directory = join(this.#folder, nodeId);
     const config = parseConfig({ ...this.#config, run: { directory, tensorboard: false } });
@@ -150,14 +157,15 @@ export async function until(holds: () => boolean): Promise<void> {
 
 /** The nodes share one event loop with a GPU in software: none is dead because it is silent. */
 function openPatient(
-  who: Pick<ClusterSettings, "nodeId" | "token" | "routes">,
-  minWorld: number,
+  who: Pick<ClusterSettings, "nodeId" | "token" | "routes"> & Doors,
+  { minWorld = 1, patience }: TogetherOptions,
 ): Promise<Cluster> {
+  const patient = patience ?? 120_000;
   return Cluster.open({
-    ...{ ...who, runId, progressMs: 120_000, connectMs: 120_000 },
+    ...{ ...who, runId, progressMs: patient, connectMs: patient },
     membership: { beat: 100, lostAfter: 60_000, minWorld },
     limits: {
-      ...{ heartbeatMs: 1_000, heartbeatMisses: 60, stallMs: 60_000 },
+      ...{ heartbeatMs: 1_000, heartbeatMisses: 60, stallMs: Math.min(60_000, patient) },
       ...{ handshakeMs: 30_000, firstMessageMs: 30_000 },
     },
   });
