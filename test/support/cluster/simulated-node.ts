@@ -163,6 +163,7 @@ export class SimulatedNode implements ClusterHost {
     if (this.#move?.epoch !== epoch) return;
     [this.#move, this.#next] = [undefined, undefined];
     this.#ring.abort();
+    if (this.isLeading) this.#contribute();
   }
 
   commit(epoch: number, step: number): void {
