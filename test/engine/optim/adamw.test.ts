@@ -170,6 +170,24 @@ describe("AdamW", () => {
     );
   });
 
+  it("corrects moments by their own age, which is saved with them", async () => {
+    const options = { lr: (step: number): number => (step < 40 ? 1 : 1e-2) };
+    const [late, early] = [stepper(options), stepper({ lr: 1e-2 })];
+    Object.assign(late.optimizer.flat, { stepCount: 40, momentsSince: 40 });
+    const grads = [late.draw(), late.draw()] as const;
+    for (const own of [late, early]) await own.step(grads[0]);
+    const saved = await late.optimizer.save();
+    expect(saved).toMatchObject({ stepCount: 41, momentsSince: 40 });
+    expect(await early.optimizer.save()).not.toHaveProperty("momentsSince");
+    late.optimizer.restore(await early.optimizer.save());
+    expect(late.optimizer.flat).toMatchObject({ stepCount: 1, momentsSince: 0 });
+    late.optimizer.restore(saved);
+    for (const own of [late, early]) await own.step(grads[1]);
+    expect(await readAll(late.optimizer.parameters)).toEqual(
+      await readAll(early.optimizer.parameters),
+    );
+  });
+
   it("refuses the state of another model or optimizer, and gradients that are not one for each parameter", async () => {
     const { optimizer } = stepper({ lr: 1e-2 });
     const saved = await optimizer.save();

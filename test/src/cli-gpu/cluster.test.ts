@@ -129,6 +129,40 @@ describe("train --nodes", () => {
       numbers(0, end),
     );
   });
+
+  it("diloco: weights go round at every second step, and an interrupted run says how to go on so", async () => {
+    const outer = ["--outer-lr", "0.9", "--outer-momentum", "0.25"];
+    const way = ["--sync", "diloco:2", ...outer];
+    const { parent, children } = await startLocal(2, configOf("seldom", 10_000), ...way);
+    expect((children[0] as SeenProcess).args.join(" ")).toContain(way.join(" "));
+    gate.open();
+    await says(parent, "step 4 of");
+    parent.child.kill("SIGINT");
+    const { code, stdout, stderr } = await parent.done;
+    expect(code, stderr).toBe(130);
+    expect(stdout).toContain(` --nodes 2 ${way.join(" ")} --wire f32`);
+    const [run] = runsOf(folder, "seldom") as [string];
+    const sent = linesOf(join(run, "metrics.jsonl")).map((line) => Number(line["cluster/sent_mb"]));
+    const [, one, two, three, four] = sent as [number, number, number, number, number];
+    expect(Math.max(one, three)).toBeLessThan(Math.min(two, four));
+    const { isDeterministic, nondeterminism } = JSON.parse(
+      readFileSync(join(run, "run.json"), "utf8"),
+    );
+    expect([isDeterministic, nondeterminism.join()]).toEqual([
+      false,
+      expect.stringContaining("every 2 steps"),
+    ]);
+  });
+
+  it.each([
+    [["--sync", "dilco:8"], "diloco:H"],
+    [["--outer-lr", "0.5"], "--outer-lr is of no use here"],
+  ])("%j is refused", async (flags, text) => {
+    const { code, stderr } = await forgeGpu(["train", configOf("refused", 1), ...flags]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(text);
+    expect(existsSync(join(folder, "runs", "refused"))).toBe(false);
+  });
 });
 
 describe("node", () => {

@@ -218,6 +218,30 @@ describe("a checkpoint that does not fit", () => {
     expect([...(await models.critic.v.read())]).toEqual(Array(6).fill(2));
   });
 
+  it("may lack what is optional, and may have what another way of training has left", async () => {
+    const { models, optimizers } = pair();
+    const policy = { models: { policy: models.policy }, optimizers: {} };
+    const outer = new AdamW(gpu, parametersOf(models.critic), { lr: 1 });
+    outer.restore({ ...(await outer.save()), stepCount: 7, momentsSince: 3 });
+    const moments = { ...(await outer.save()) };
+    await using lacking = await written("lacking", { ...policy, optional: { outer: undefined } });
+    expect([...lacking.tensors.keys()]).toEqual(["policy"]);
+    await using having = await written("having", { ...policy, optional: { outer } });
+    outer.restore({ ...moments, stepCount: 0, momentsSince: 0 });
+    await restoreTrained(gpu, lacking, { ...policy, optional: { outer } });
+    expect((await outer.save()).stepCount).toBe(0);
+    await restoreTrained(gpu, having, { ...policy, optional: { outer: undefined } });
+    expect((await outer.save()).stepCount).toBe(0);
+    await restoreTrained(gpu, having, { ...policy, optional: { outer } });
+    expect(await outer.save()).toEqual(moments);
+    const error = await errorOf(restoreTrained(gpu, having, policy));
+    expect(error.message).toContain("outer.safetensors");
+    const other = { ...policy, optional: { outer: optimizers.optimizer } };
+    expect(await errorOf(restoreTrained(gpu, having, other))).toMatchObject({
+      code: "checkpoint_invalid",
+    });
+  });
+
   it("is refused by its optimizer's counters too", async () => {
     const { models, optimizers } = pair();
     const trained = {
@@ -225,8 +249,16 @@ describe("a checkpoint that does not fit", () => {
       optimizers: { optimizer: optimizers.optimizer },
     };
     const set = await captureOptimizer(optimizers.optimizer);
-    for (const stepCount of ["-1", "1.5", "many", ""]) {
-      const metadata = { kind: "adamw", stepCount: stepCount || "NaN" };
+    for (const [stepCount, momentsSince] of [
+      ...[["-1"], ["1.5"], ["many"], ["NaN"]],
+      ...[
+        ["1", "2"],
+        ["1", "-1"],
+        ["1", "0.5"],
+        ["1", "all"],
+      ],
+    ] as [string, string?][]) {
+      const metadata = { kind: "adamw", stepCount, ...(momentsSince && { momentsSince }) };
       const tensors = { policy: captureModel(models.policy), optimizer: { ...set, metadata } };
       const path = await writeCheckpoint(`${folder}/counters`, 1, { tensors, state: {} });
       await using saved = await readCheckpoint(path);
