@@ -164,6 +164,26 @@ describe("between two meetings", () => {
   });
 });
 
+describe("what all agree on", () => {
+  it("is evaluated and saved between two meetings, and takes nothing from what a node has moved", async () => {
+    const run = async (name: string, config: TogetherConfig): Promise<TrainResult> => {
+      const options = { world: 1, sync: every(4) };
+      const [node] = await trainTogether(join(folder, name), globalBatch(config), options);
+      return (node as { result: TrainResult }).result;
+    };
+    const quiet = await run("quiet", { train: { steps: 4 } });
+    const shown = await run("shown", {
+      ...{ train: { steps: 4 }, eval: { every: 1, samples: 4, temperature: 1 } },
+      checkpoint: { every: 1, keep: 9 },
+    });
+    for (const name of ["policy", "outer", "optimizer"].map((part) => `${part}.safetensors`))
+      expect(lastFile(shown, name).equals(lastFile(quiet, name))).toBe(true);
+    const evaluated = metricsIn(shown).map((line) => line["eval/reward_mean"]);
+    expect(evaluated.slice(0, 4)).toEqual(new Array(4).fill(evaluated[0]));
+    expect(evaluated[4]).not.toBe(evaluated[0]);
+  });
+});
+
 describe("nodes that come and go within a round", () => {
   it("one is gone: what it has moved is lost, and nothing else", async () => {
     const config = globalBatch({ train: { steps: 6 } });
