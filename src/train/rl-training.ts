@@ -79,8 +79,7 @@ export class RlTraining implements Training {
 
   get trained(): Trained {
     const { critic, optimizer, model } = this.#started().learner;
-    // without a warm start it is made of the initial weights again
-    const reference = this.#options.config.train.warmStart ? this.#reference : undefined;
+    const reference = this.#warmReference;
     return {
       models: {
         policy: model,
@@ -230,6 +229,7 @@ export class RlTraining implements Training {
       learner: this.#learner as Learner,
       exchange: this.#exchange as SharedExchange,
       rollout: this.#rollout,
+      ...(this.#warmReference && { reference: this.#warmReference }),
       slots: this.#options.config.rollout.slots,
       openTrainer: (snapshot, others) => this.#makeTrainer(snapshot, others),
       openPlayer: (source) => this.#makePlayer(source),
@@ -266,6 +266,11 @@ export class RlTraining implements Training {
     const copy = copyModel(this.#options.device, model);
     this.#reference = copy;
     return copy;
+  }
+
+  /** The reference, where it cannot be made of the initial weights again. */
+  get #warmReference(): CausalLM | undefined {
+    return this.#options.config.train.warmStart ? this.#reference : undefined;
   }
 
   /** Plays for another node. */

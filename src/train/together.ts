@@ -1,5 +1,5 @@
 /** Training together with other nodes, as a method of training sees it. It knows nothing of how they are reached. */
-import type { AdamW } from "../../engine/index.ts";
+import type { AdamW, CausalLM } from "../../engine/index.ts";
 import type { SavedOptimizer } from "./checkpoint/capture.ts";
 import type { JobSource } from "./cluster/job-source.ts";
 import type { Player } from "./cluster/player.ts";
@@ -22,6 +22,8 @@ export interface TogetherParts {
   readonly learner: Learner;
   readonly exchange: SharedExchange;
   readonly rollout: Rollout;
+  /** What a divergence is measured from, where a node that joins cannot make it by itself. */
+  readonly reference?: CausalLM;
   /** Groups in flight, at all nodes. */
   readonly slots: number;
   /** A trainer that goes on from a snapshot, and has groups played elsewhere too. */

@@ -10,6 +10,7 @@ import { DilocoState } from "./diloco-state.ts";
 import { EmbeddedPool, type GroupPool } from "./group-pool.ts";
 import type { PoolDoor } from "./pool-door.ts";
 import { RingExchange } from "./ring-exchange.ts";
+import { SharedReference } from "./shared-reference.ts";
 import { SharedState } from "./shared-state.ts";
 import type { StepExchange, StepState } from "./step-state.ts";
 import type { Way } from "./way.ts";
@@ -33,7 +34,7 @@ export interface ClusterSession {
 /** An exchange, and the state that steps through it. */
 interface Parts {
   readonly exchange: StepExchange;
-  readonly stateOf: (optimizer: AdamW) => StepState;
+  readonly stateOf: (optimizer: AdamW, reference: SharedReference) => StepState;
 }
 
 /** A session as training sees it. */
@@ -50,10 +51,12 @@ export function togetherIn(session: ClusterSession): Together {
       made = partsOf(session, config);
       return made.exchange;
     },
-    steps: ({ exchange: _, ...parts }: TogetherParts): ClusterSteps => {
+    steps: ({ exchange: _, reference, ...parts }: TogetherParts): ClusterSteps => {
       if (!made) throw new Error("steps are asked for before their exchange");
       const { exchange, stateOf } = made;
-      const state = stateOf(parts.learner.optimizer);
+      const { optimizer } = parts.learner;
+      const shared = new SharedReference(cluster, optimizer.flat.device, reference);
+      const state = stateOf(optimizer, shared);
       return new ClusterSteps({
         ...{ ...parts, cluster, state, pool, exchange, onEvent },
         ...(contact !== undefined && { contact }),
@@ -66,13 +69,13 @@ function partsOf({ cluster, sync, wire, onEvent }: ClusterSession, config: Train
   if (typeof sync === "string") {
     const { clipNorm } = optimizerOptions(config);
     const exchange = new RingExchange({ sync, wire, ...(clipNorm !== undefined && { clipNorm }) });
-    const stateOf = (optimizer: AdamW): StepState =>
-      new SharedState({ cluster, optimizer, exchange, onLoss: onEvent });
+    const stateOf: Parts["stateOf"] = (optimizer, reference) =>
+      new SharedState({ cluster, optimizer, exchange, reference, onLoss: onEvent });
     return { exchange, stateOf };
   }
   const exchange = new DilocoExchange(wire);
   const lastStep = config.train.steps;
-  const stateOf = (optimizer: AdamW): StepState =>
-    new DilocoState({ cluster, optimizer, exchange, lastStep, way: sync });
+  const stateOf: Parts["stateOf"] = (optimizer, reference) =>
+    new DilocoState({ cluster, optimizer, exchange, reference, lastStep, way: sync });
   return { exchange, stateOf };
 }

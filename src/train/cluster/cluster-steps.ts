@@ -16,7 +16,7 @@ import type { StepExchange, StepState } from "./step-state.ts";
 import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
 
 /** What {@link ClusterSteps} is made with. */
-export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange"> {
+export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange" | "reference"> {
   readonly cluster: Cluster;
   readonly state: StepState;
   readonly exchange: StepExchange;

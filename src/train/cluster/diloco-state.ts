@@ -5,6 +5,7 @@ import type { DilocoExchange } from "./diloco-exchange.ts";
 import { bytesOf, floatsOf } from "./float-bytes.ts";
 import { type Held, HeldStates } from "./held-states.ts";
 import { type OuterValues, outerStep } from "./outer-optimizer.ts";
+import type { SharedReference } from "./shared-reference.ts";
 import { type Manifest, manifestOf, otherPolicy, readManifest } from "./state-manifest.ts";
 import type { StagedStep, StepState } from "./step-state.ts";
 import { checkWay, type Diloco, isMeeting } from "./way.ts";
@@ -21,6 +22,7 @@ export interface DilocoStateOptions {
   readonly optimizer: AdamW;
   readonly exchange: DilocoExchange;
   readonly way: Diloco;
+  readonly reference: SharedReference;
   /** Of the run: nodes meet at its end, so that nothing of it is lost. */
   readonly lastStep: number;
 }
@@ -53,6 +55,7 @@ export class DilocoState implements StepState {
 
   async capture(step: number, work: BlobRef | null): Promise<void> {
     const { cluster, exchange } = this.#options;
+    await this.#options.reference.capture();
     const values = {
       parameters: await exchange.inner.read(),
       velocity: exchange.outer.velocity,
@@ -75,6 +78,7 @@ export class DilocoState implements StepState {
     const parameters = await get(manifest.parameters);
     const velocity = await get(manifest.moments[0] as BlobRef);
     const work = manifest.work && (await get(manifest.work));
+    await this.#options.reference.fetch(manifest.reference, sources, signal);
     signal.throwIfAborted();
     const ref = cluster.blobs.put(bytes);
     const blobs = [
@@ -167,6 +171,7 @@ export class DilocoState implements StepState {
       parameters: parameters as BlobRef,
       patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,
       moments: [velocity as BlobRef],
+      reference: this.#options.reference.ref,
     };
     const ref = blobs.put(manifestOf(manifest));
     return { manifest, ref, values, blobs: [ref, ...own] };

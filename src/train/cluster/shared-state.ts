@@ -12,6 +12,7 @@ import type { AdamW } from "../../../engine/index.ts";
 import { bytesOf, floatsOf } from "./float-bytes.ts";
 import { type Held, HeldStates } from "./held-states.ts";
 import type { RingExchange, Sync } from "./ring-exchange.ts";
+import type { SharedReference } from "./shared-reference.ts";
 import { type Manifest, manifestOf, otherPolicy, readManifest } from "./state-manifest.ts";
 import type { StagedStep, StepState } from "./step-state.ts";
 import { checkWay } from "./way.ts";
@@ -40,6 +41,7 @@ export interface SharedStateOptions {
   readonly cluster: Cluster;
   readonly exchange: RingExchange;
   readonly optimizer: AdamW;
+  readonly reference: SharedReference;
   /** Told of what was lost with nodes that are gone. */
   readonly onLoss: (text: string) => void;
 }
@@ -77,6 +79,7 @@ export class SharedState implements StepState {
     const parameters = (await optimizer.flat.flat.read()) as Float32Array;
     const range = { from: 0, to: parameters.length };
     const moments = await this.#readMoments(range);
+    await this.#options.reference.capture();
     const about = { step, work, members: [cluster.nodeId], parameters };
     this.#states.replace(this.#put(about, moments, [digestOf(moments.bytes)]));
     this.#onDevice = range;
@@ -93,6 +96,7 @@ export class SharedState implements StepState {
     if (count !== size) throw otherPolicy(count, size);
     const parameters = await cluster.fetchBlob(manifest.parameters, sources, { signal });
     const work = manifest.work && (await cluster.fetchBlob(manifest.work, sources, { signal }));
+    await this.#options.reference.fetch(manifest.reference, sources, signal);
     signal.throwIfAborted();
     const blobs = [bytes, parameters, ...(work ? [work] : [])].map((b) => cluster.blobs.put(b));
     // what was owed is owed to another state
@@ -174,6 +178,7 @@ export class SharedState implements StepState {
       ...{ format: 1, step, work, members: [...members], sync: exchange.sync },
       updates: optimizer.flat.stepCount,
       momentsSince: optimizer.flat.momentsSince,
+      reference: this.#options.reference.ref,
       parameters: blobs[0] as BlobRef,
       patch: sparse && before ? { base: before.manifest.parameters.hash, blob: sparse } : null,
       moments: digests.map((hash, segment) => {

@@ -22,6 +22,8 @@ export interface Manifest {
   readonly patch: { readonly base: string; readonly blob: BlobRef } | null;
   /** Of each segment m, then u, f32; one segment with `ddp`. With `diloco` the velocity of the outer optimizer, f32. */
   readonly moments: readonly BlobRef[];
+  /** What a divergence is measured from, f32, where not every node can make it by itself. */
+  readonly reference: BlobRef | null;
   /** What the step was about, with what a leader goes on from; `null` before the first one. */
   readonly work: BlobRef | null;
 }
@@ -44,7 +46,8 @@ const schema: z.ZodType<Manifest> = z
     sync: z.union([z.enum(["zero1", "ddp"]), diloco]),
     members: z.array(z.string().max(128)).min(1).max(4096),
     patch: z.strictObject({ base: hash, blob }).nullable(),
-    ...{ parameters: blob, moments: z.array(blob).min(1).max(4096), work: blob.nullable() },
+    ...{ parameters: blob, moments: z.array(blob).min(1).max(4096) },
+    ...{ reference: blob.nullable(), work: blob.nullable() },
   })
   .refine(
     ({ sync, members, moments }) => moments.length === (sync === "zero1" ? members.length : 1),

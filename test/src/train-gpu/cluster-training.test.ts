@@ -153,6 +153,19 @@ describe("what the nodes have to put together", () => {
     await expectAgreed([a, b]);
   });
 
+  it("a divergence from what a warm start has made, which only the first node knows", async () => {
+    const config = globalBatch({
+      algorithm: { name: "grpo", kl: { in: "loss", kind: "k3", coefficient: 0.1 } },
+      train: { steps: 3, warmStart: { steps: 3, batch: 4 } },
+    });
+    const expected = await alone("warm", config);
+    expect(expected[0]?.["reference/k1"]).toBeCloseTo(0, 5);
+    expect(Number(expected[2]?.["reference/kl"])).toBeGreaterThan(0);
+    const nodes = await trainTogether(join(folder, "warm-2"), config, { world: 2 });
+    for (const { result } of nodes) expectSame(metricsIn(result.directory), expected);
+    await expectAgreed(nodes);
+  });
+
   it("dapo: groups that teach nothing are replaced by the node that leads", async () => {
     const environment = defineEnvironment<number>({
       name: "mostly-equal",

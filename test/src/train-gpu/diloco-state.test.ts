@@ -4,6 +4,7 @@ import { Cluster, type Order, Token } from "../../../cluster/index.ts";
 import { AdamW, parameter } from "../../../engine/index.ts";
 import { DilocoExchange } from "../../../src/train/cluster/diloco-exchange.ts";
 import { DilocoState } from "../../../src/train/cluster/diloco-state.ts";
+import { SharedReference } from "../../../src/train/cluster/shared-reference.ts";
 import { device } from "../../support/gpu.ts";
 import { until } from "../../support/train-together.ts";
 
@@ -31,7 +32,12 @@ class Node {
     this.optimizer = new AdamW(shared, [parameter([LENGTH], value, "w")], { lr: 0.1 });
     exchange.attach(this.optimizer);
     const { optimizer } = this;
-    this.state = new DilocoState({ cluster, optimizer, exchange, way: WAY, lastStep: 99 });
+    const reference = new SharedReference(cluster, shared, undefined);
+    this.state = new DilocoState({
+      ...{ cluster, optimizer, exchange, reference },
+      way: WAY,
+      lastStep: 99,
+    });
   }
 
   static async open(nodeId: string, value: number): Promise<Node> {

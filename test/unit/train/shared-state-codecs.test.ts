@@ -37,6 +37,7 @@ const manifest: fc.Arbitrary<Manifest> = fc
     parameters: ref,
     patch: fc.option(fc.record({ base: fc.stringMatching(/^[0-9a-f]{64}$/), blob: ref })),
     refs: fc.array(ref, { minLength: 5, maxLength: 5 }),
+    reference: fc.option(ref),
     work: fc.option(ref),
   })
   .map(({ refs, ...rest }) => ({
