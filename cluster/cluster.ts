@@ -6,21 +6,30 @@ import { askStatus, type ClusterStatus } from "./cluster-status.ts";
 import { Collectives, type Traffic } from "./collectives.ts";
 import { ClusterError } from "./error.ts";
 import type { Move } from "./membership/host.ts";
+import { MOST_RINGS } from "./membership/message.ts";
 import type { ClusterRecord, NodeId } from "./membership/record.ts";
 import { Orders } from "./orders.ts";
-import { RingPlane } from "./ring-plane/ring-plane.ts";
+import { openRings } from "./ring-plane/open-rings.ts";
+import type { Rings } from "./ring-plane/rings.ts";
 import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
 import { limitsOf } from "./transport/limits.ts";
-import { addressOf } from "./transport/node-address.ts";
+import { elsewhere } from "./transport/node-address.ts";
 import { NodeClient } from "./transport/node-client.ts";
 import type { Route } from "./transport/route.ts";
 
 /** How a node is in a cluster. */
 export interface ClusterSettings extends RunningNodeOptions {
-  /** Port of the ring's door. Default 0: any that is free. */
+  /**
+   * Threads that the data plane has of its own, up to 16, each with a ring; all nodes have as many rings. Default 0: one ring, on
+   * the main thread.
+   */
+  readonly ringThreads?: number;
+  /** Port of the first ring's door; those of others follow it. Default 0: any that are free. */
   readonly ringPort?: number;
-  /** Milliseconds that a collective may go without progress. Default 2000. */
+  /** Milliseconds that a collective may go without progress, as long as nobody says that it is not ready. Default 2000. */
   readonly progressMs?: number;
+  /** Milliseconds that a member may go on saying so while nothing moves. Default 600 000. */
+  readonly readyMs?: number;
   /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */
   readonly connectMs?: number;
 }
@@ -44,8 +53,8 @@ export class Cluster implements AsyncDisposable {
   readonly client: NodeClient;
   readonly #settings: ClusterSettings;
   readonly #node: RunningNode;
-  readonly #ring: RingPlane;
-  #collectives: Collectives | undefined;
+  readonly #rings: Rings;
+  #current: { readonly epoch: number; readonly collectives: Collectives } | undefined;
   readonly #traffic: Traffic = { bytes: 0, ms: 0 };
   readonly #openedAt = performance.now();
 
@@ -55,7 +64,7 @@ export class Cluster implements AsyncDisposable {
       readonly orders: Orders;
       readonly blobs: BlobStore;
       readonly node: RunningNode;
-      readonly ring: RingPlane;
+      readonly rings: Rings;
     },
   ) {
     this.nodeId = settings.nodeId;
@@ -64,12 +73,13 @@ export class Cluster implements AsyncDisposable {
     this.client = new NodeClient(settings);
     this.#settings = settings;
     this.#node = parts.node;
-    this.#ring = parts.ring;
+    this.#rings = parts.rings;
   }
 
-  /** Opens the doors. The node is in no cluster yet. Errors: those of `listen`. */
+  /** Opens the doors. The node is in no cluster yet. Errors: those of `listen`; `argument_invalid` for so many threads. */
   static async open(settings: ClusterSettings): Promise<Cluster> {
-    const { ringPort = 0, ...rest } = settings;
+    const { ringPort = 0, ringThreads = 0, ...rest } = settings;
+    checkThreads(ringThreads);
     const orders = new Orders();
     const blobs = new BlobStore();
     let cluster: Cluster | undefined;
@@ -78,14 +88,15 @@ export class Cluster implements AsyncDisposable {
       answer: async () => (cluster ? { status: 200, body: cluster.status } : { status: 503 }),
     };
     const routes = [status, blobRoute(blobs), ...(settings.routes ?? [])];
-    const ring = await RingPlane.open({ ...rest, port: ringPort });
+    const rings = await openRings({ ...rest, port: ringPort, threads: ringThreads });
     try {
-      const { advertiseRing = elsewhere(ring.listener.url, settings.advertise) } = settings;
-      const node = await RunningNode.open({ ...rest, advertiseRing, routes }, orders);
-      cluster = new Cluster(settings, { orders, blobs, node, ring });
+      const own = rings.urls.map((url) => elsewhere(url, settings.advertise));
+      const { advertiseRings = own } = settings;
+      const node = await RunningNode.open({ ...rest, advertiseRings, routes }, orders);
+      cluster = new Cluster(settings, { orders, blobs, node, rings });
       return cluster;
     } catch (error) {
-      await ring[Symbol.asyncDispose]();
+      await rings[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -159,21 +170,43 @@ export class Cluster implements AsyncDisposable {
     this.#node.ready(step, hash, work);
   }
 
-  /** The ring of an epoch, when the neighbours are there. Errors: those of `RingPlane.begin`. */
-  async collectives({ epoch, members }: Move): Promise<Collectives> {
-    const isNew = this.#ring.epoch !== epoch || this.#collectives === undefined;
-    const addressOf = (node: NodeId): string | undefined => this.#node.addressesOf(node)?.ring;
-    await this.#ring.begin({ epoch, members, addressOf });
-    if (isNew || this.#collectives === undefined) {
+  /**
+   * The ring of an epoch, when the neighbours are there.
+   *
+   * Errors    those of `Rings.begin`; `argument_invalid`, which is final, where the leader has another number of rings than this
+   *           node; with the suspect, where a neighbour has
+   */
+  async collectives(move: Move): Promise<Collectives> {
+    const { epoch, members } = move;
+    this.#checkRings(move);
+    const addressesOf = (node: NodeId): readonly string[] | undefined => this.#ringsOf(node);
+    await this.#rings.begin({ epoch, members, addressesOf });
+    if (this.#current?.epoch !== epoch) {
       const parts = {
-        plane: this.#ring,
+        rings: this.#rings,
         rank: members.indexOf(this.nodeId),
         world: members.length,
         chunkBytes: limitsOf(this.#settings.limits).chunkBytes,
       };
-      this.#collectives = new Collectives(parts, this.#traffic);
+      this.#current = { epoch, collectives: new Collectives(parts, this.#traffic) };
     }
-    return this.#collectives;
+    return this.#current.collectives;
+  }
+
+  #ringsOf(node: NodeId): readonly string[] | undefined {
+    return node === this.nodeId ? this.#rings.urls : this.#node.addressesOf(node)?.rings;
+  }
+
+  /** All have as many rings as the leader, or go: what is cut for so many cannot go round fewer. */
+  #checkRings({ members, leader }: Move): void {
+    const own = this.#rings.urls.length;
+    const [others, rank] = [members.length - 1, members.indexOf(this.nodeId)];
+    const neighbours = [members[rank - 1] ?? members[others], members[rank + 1] ?? members[0]];
+    for (const node of [leader, ...neighbours]) {
+      const theirs = node === undefined ? undefined : this.#ringsOf(node)?.length;
+      if (theirs === undefined || theirs === own) continue;
+      throw unlike({ node: node as NodeId, theirs, own }, node === leader);
+    }
   }
 
   /** A move has come to a state. */
@@ -190,8 +223,8 @@ export class Cluster implements AsyncDisposable {
 
   /** Ends the ring of the epoch: what is under way in it comes to nothing. */
   abort(): void {
-    this.#collectives = undefined;
-    this.#ring.abort();
+    this.#current = undefined;
+    this.#rings.abort();
   }
 
   /**
@@ -241,14 +274,31 @@ export class Cluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.client[Symbol.dispose]();
-    await Promise.all([this.#node[Symbol.asyncDispose](), this.#ring[Symbol.asyncDispose]()]);
+    await Promise.all([this.#node[Symbol.asyncDispose](), this.#rings[Symbol.asyncDispose]()]);
   }
 }
 
-/** An address on the host of another one. */
-function elsewhere(address: string, host: string | undefined): string {
-  if (host === undefined) return address;
-  const own = new URL(address);
-  own.hostname = addressOf(host).hostname;
-  return own.href.replace(/\/$/, "");
+function checkThreads(threads: number): void {
+  if (Number.isInteger(threads) && threads >= 0 && threads <= MOST_RINGS) return;
+  throw new ClusterError({
+    code: "argument_invalid",
+    what: "cluster: a node cannot have so many ring threads.",
+    got: String(threads),
+    fix: `give an integer from 0 to ${MOST_RINGS}`,
+  });
+}
+
+/** Another number of rings than a node that counts. */
+function unlike(
+  { node, theirs, own }: { readonly node: NodeId; readonly theirs: number; readonly own: number },
+  isLeader: boolean,
+): ClusterError {
+  return new ClusterError({
+    code: "argument_invalid",
+    what: "cluster: nodes have different numbers of ring threads.",
+    got: `${own} here, ${theirs} at ${node}`,
+    why: "each ring goes round all nodes",
+    fix: isLeader ? `start this node with --ring-threads ${theirs}` : `start ${node} with ${own}`,
+    ...(isLeader ? { isFinal: true } : { suspect: node }),
+  });
 }

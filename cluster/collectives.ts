@@ -2,8 +2,9 @@
 import { RingPlan } from "./ring/plan.ts";
 import { type ElementRange, segmentsOf } from "./ring/segments.ts";
 import { BLOCK, bytesOf } from "./ring/wire-type.ts";
-import { type Phases, Workspace } from "./ring/workspace.ts";
-import type { RingPlane } from "./ring-plane/ring-plane.ts";
+import type { Phases } from "./ring/workspace.ts";
+import { misused } from "./ring-plane/failure.ts";
+import type { Rings, RingsRun } from "./ring-plane/rings.ts";
 import { RingVector } from "./ring-vector.ts";
 
 /** Elements of a bucket at most, and at least where there are several: 8 MiB and half a MiB of f32. */
@@ -11,6 +12,10 @@ const BUCKET = { most: 2 ** 21, least: 2 ** 17 };
 
 /** Buckets that there are, if they need not be smaller or larger for it: for the first to be on its way while others are computed. */
 const BUCKETS = 16;
+
+/** Values that are summed in one vector again and again: a memory of their own for each sum would outlive it by far. */
+const FEW = 2 ** 13;
+const FEW_OF = new WeakMap<Rings, RingVector>();
 
 /** The place of a node in its ring. */
 export interface RingMembership {
@@ -28,8 +33,15 @@ export interface Traffic {
 
 /** What collectives of an epoch are made with. */
 export interface CollectivesParts extends RingMembership {
-  readonly plane: RingPlane;
+  readonly rings: Rings;
   readonly chunkBytes: number;
+}
+
+/** The first elements of a vector, and what is done with them. */
+interface Part {
+  readonly vector: RingVector;
+  readonly length: number;
+  readonly phases: Phases;
 }
 
 /** A collective under way, whose buckets are given as they come. */
@@ -53,7 +65,7 @@ export interface CollectiveRun {
  * See the file's head. All members call the same methods in the same order, with vectors of the same lengths. One that fails
  * leaves the epoch to be ended.
  *
- * Errors    those of `RingPlane.run`.
+ * Errors    those of `Rings.start`
  */
 export class Collectives {
   readonly rank: number;
@@ -61,6 +73,7 @@ export class Collectives {
   readonly #parts: CollectivesParts;
   readonly #traffic: Traffic;
   #count = 0;
+  #run: RingsRun | undefined;
 
   /** @param traffic where it is counted what moves */
   constructor(parts: CollectivesParts, traffic: Traffic = { bytes: 0, ms: 0 }) {
@@ -77,25 +90,26 @@ export class Collectives {
 
   /** The sum of a few values, rounded to f32. */
   async sum(values: ArrayLike<number>, signal?: AbortSignal): Promise<Float32Array> {
-    const vector = new RingVector(values.length, "f32");
-    vector.contribution.set(values);
-    await this.#run(vector, "both", signal);
-    return vector.result;
+    const { length } = values;
+    const few = this.#fewFor(length);
+    few.contribution.set(values);
+    await this.#all(this.#begin({ vector: few, length, phases: "both" }, signal));
+    return few.result.slice(0, length);
   }
 
   /** Leaves the sum of the contributions in {@link ownedRange} of the result. */
   reduce(vector: RingVector, signal?: AbortSignal): Promise<void> {
-    return this.#run(vector, "reduce", signal);
+    return this.#all(this.start(vector, "reduce", signal));
   }
 
   /** Leaves the sum of the contributions in the whole of the result. */
   allReduce(vector: RingVector, signal?: AbortSignal): Promise<void> {
-    return this.#run(vector, "both", signal);
+    return this.#all(this.start(vector, "both", signal));
   }
 
   /** Puts together in the result what each has in its {@link ownedRange}. */
   gather(vector: RingVector, signal?: AbortSignal): Promise<void> {
-    return this.#run(vector, "gather", signal);
+    return this.#all(this.start(vector, "gather", signal));
   }
 
   /**
@@ -107,26 +121,45 @@ export class Collectives {
    * Errors    `argument_invalid` while another one is under way; all others reject {@link CollectiveRun.done}
    */
   start(vector: RingVector, phases: Phases, signal?: AbortSignal): CollectiveRun {
-    const { rank, world, chunkBytes, plane } = this.#parts;
-    const { length: total, wire, memory } = vector;
+    return this.#begin({ vector, length: vector.length, phases }, signal);
+  }
+
+  #begin({ vector, length: total, phases }: Part, signal: AbortSignal | undefined): CollectiveRun {
+    if (this.#run) throw misused("a collective is under way", "wait for its end");
+    const { rank, world, chunkBytes, rings } = this.#parts;
+    const { wire, memory } = vector;
     const buckets = bucketsOf(total);
-    const plan = new RingPlan({ rank, world, total, wire, chunkBytes, buckets });
-    const space = new Workspace(plan, phases, memory, vector.placesOf(phases));
+    const shape = { rank, world, total, wire, chunkBytes, buckets };
     const started = performance.now();
-    const run = plane.start(space, { op: this.#count++, attempt: 0 }, signal);
+    const run = rings.start(
+      { shape, phases, memory, places: vector.placesOf(phases) },
+      { op: this.#count++, attempt: 0 },
+      signal,
+    );
+    this.#run = run;
     const done = run.done.then(() => {
+      this.#run = undefined;
       this.#traffic.ms += performance.now() - started;
-      this.#traffic.bytes += sentBytes(plan, phases);
+      this.#traffic.bytes += sentBytes(new RingPlan(shape), phases);
     });
     // whoever does not wait for it is told when the epoch ends
     done.catch(() => {});
     return { buckets, done, ready: (bucket) => run.bucketReady(bucket) };
   }
 
-  async #run(vector: RingVector, phases: Phases, signal: AbortSignal | undefined): Promise<void> {
-    const run = this.start(vector, phases, signal);
-    for (const bucket of run.buckets.keys()) run.ready(bucket);
-    await run.done;
+  /** Moves a collective, all of which is ready, to its end. */
+  async #all({ buckets, ready, done }: CollectiveRun): Promise<void> {
+    for (const bucket of buckets.keys()) ready(bucket);
+    await done;
+  }
+
+  /** A vector that has room for so many values. */
+  #fewFor(length: number): RingVector {
+    if (length > FEW) return new RingVector(length, "f32");
+    const { rings } = this.#parts;
+    const few = FEW_OF.get(rings) ?? new RingVector(FEW, "f32");
+    FEW_OF.set(rings, few);
+    return few;
   }
 }
 

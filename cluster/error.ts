@@ -39,6 +39,8 @@ export interface ClusterErrorParts {
   readonly fix?: string;
   /** The node that may be to blame: others decide. */
   readonly suspect?: string;
+  /** Whether trying again is of no use: this node has to end. */
+  readonly isFinal?: boolean;
   /** The error underneath, if any. */
   readonly cause?: unknown;
 }
@@ -52,6 +54,8 @@ export class ClusterError extends Error {
   readonly hint: string | undefined;
   /** The node that may be to blame, if it is another's fault. */
   readonly suspect: string | undefined;
+  /** Whether trying again is of no use: this node has to end. */
+  readonly isFinal: boolean;
   readonly #parts: ClusterErrorParts;
 
   constructor(parts: ClusterErrorParts) {
@@ -63,6 +67,7 @@ export class ClusterError extends Error {
     this.code = parts.code;
     this.hint = parts.fix;
     this.suspect = parts.suspect;
+    this.isFinal = parts.isFinal ?? false;
     this.#parts = parts;
   }
 

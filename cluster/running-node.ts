@@ -13,8 +13,8 @@ export interface RunningNodeOptions extends ControlPlaneOptions {
   readonly membership?: Partial<ClusterOptions>;
   /** Where others reach it, if that is not where it listens. */
   readonly advertise?: string;
-  /** Where its neighbours reach its ring, if that is not the same. */
-  readonly advertiseRing?: string;
+  /** Where its neighbours reach its rings, if that is not the same. */
+  readonly advertiseRings?: readonly string[];
 }
 
 /** Ticks of a beat. */
@@ -49,9 +49,9 @@ export class RunningNode implements AsyncDisposable {
       message: (from, message) => node?.receive(from, message, clock.now()),
       lost: (peer) => node?.lost(peer, clock.now()),
     });
-    const { advertise: control = plane.listener.url, advertiseRing: ring = control } = options;
+    const { advertise: control = plane.listener.url, advertiseRings: rings = [control] } = options;
     node = new ClusterNode({
-      ...{ node: nodeId, addresses: { control, ring }, host, options: settings },
+      ...{ node: nodeId, addresses: { control, rings }, host, options: settings },
       now: clock.now(),
       send: (to, message) => plane.send(to, node?.addressesOf(to)?.control, message),
     });

@@ -211,7 +211,7 @@ export class ClusterNode {
   }
 
   #onStatus(from: NodeId, status: Status): void {
-    this.#note(from, { control: status.address, ring: status.ring });
+    this.#note(from, { control: status.address, rings: status.rings });
     if (status.version >= this.record.version) this.#informed.add(from);
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
     else this.#redirect(from);

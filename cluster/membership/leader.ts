@@ -255,7 +255,7 @@ export class Leader {
       sources: record.members.filter((member) => this.#isHere(member) && this.#hasState(member)),
       addresses: Object.fromEntries(
         [...this.#peers].flatMap(([id, { status }]) =>
-          status ? [[id, { control: status.address, ring: status.ring }]] : [],
+          status ? [[id, { control: status.address, rings: status.rings }]] : [],
         ),
       ),
     };

@@ -75,7 +75,7 @@ export class Member {
     return {
       type: "status",
       number: 0,
-      ...{ address: this.#addresses.control, ring: this.#addresses.ring },
+      ...{ address: this.#addresses.control, rings: this.#addresses.rings },
       version: this.#acceptor.chosen.version,
       ...{ step: this.#step, hash: this.#hash, isReady: this.#isReady, work: this.#work },
       ...{ attempt: this.#attempt?.end ?? null, isLeaving: this.#isLeaving },

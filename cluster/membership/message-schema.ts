@@ -1,7 +1,7 @@
 /** Messages as they come from others: checked, to the last field, before they are believed. */
 import { z } from "zod";
 import { isNodeId } from "../transport/identity.ts";
-import type { MembershipMessage } from "./message.ts";
+import { type MembershipMessage, MOST_RINGS } from "./message.ts";
 
 /** Members that a record may have: the whole of an order fits into a control message. */
 const MOST_MEMBERS = 4096;
@@ -11,7 +11,8 @@ const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const hash = z.string().max(128);
 const work = z.string().max(1024);
 const address = z.string().max(256);
-const addresses = z.strictObject({ control: address, ring: address });
+const rings = z.array(address).min(1).max(MOST_RINGS);
+const addresses = z.strictObject({ control: address, rings });
 const ballot = z.strictObject({ round: count, node: z.union([node, z.literal("")]) });
 const record = z.strictObject({
   ...{
@@ -42,7 +43,7 @@ export const membershipSchema: z.ZodType<MembershipMessage> = z.discriminatedUni
     ...{ sources: z.array(node).max(MOST_MEMBERS), addresses: z.record(node, addresses) },
   }),
   z.strictObject({
-    ...{ type: z.literal("status"), number: count, address, ring: address, version: count },
+    ...{ type: z.literal("status"), number: count, address, rings, version: count },
     ...{ step: z.int().min(-1), hash, isReady: z.boolean(), work: work.nullable() },
     ...{ attempt: attempt.nullable(), isLeaving: z.boolean() },
   }),

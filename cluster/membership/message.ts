@@ -69,10 +69,14 @@ export interface Order {
   readonly addresses: Readonly<Record<NodeId, NodeAddresses>>;
 }
 
+/** Rings that a node can have. */
+export const MOST_RINGS = 16;
+
 /** Where a node can be reached, by those who give it orders and by its neighbours in the ring. */
 export interface NodeAddresses {
   readonly control: string;
-  readonly ring: string;
+  /** One for each ring that goes round at once: at most {@link MOST_RINGS}. */
+  readonly rings: readonly string[];
 }
 
 /** From everybody to the leader, again and again. */
@@ -82,8 +86,8 @@ export interface Status {
   readonly number: number;
   /** Where it can be reached. */
   readonly address: string;
-  /** Where its ring can be. */
-  readonly ring: string;
+  /** Where its rings can be. */
+  readonly rings: readonly string[];
   /** Version of the latest record that the node knows; 0 for none. */
   readonly version: number;
   /** Of the state that it has. */

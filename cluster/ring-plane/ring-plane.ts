@@ -1,10 +1,11 @@
-/** The data plane of a node: its ring, epoch by epoch, and the collectives that go round it. */
+/** A ring of a node on the thread that it is opened on, epoch by epoch, and the collectives that go round it. */
 import type { ClusterError } from "../error.ts";
 import type { MembershipMessage } from "../membership/message.ts";
 import type { NodeId } from "../membership/record.ts";
 import { decodeChunkHeader } from "../protocol/chunk-header.ts";
 import { arrivalOf, type RingPlace } from "../ring/arrival.ts";
-import type { Workspace } from "../ring/workspace.ts";
+import { type Lane, RingPlan } from "../ring/plan.ts";
+import { Workspace } from "../ring/workspace.ts";
 import { type Clock, systemClock } from "../transport/clock.ts";
 import { CLOSE } from "../transport/close-code.ts";
 import { limitsOf, type TransportLimits } from "../transport/limits.ts";
@@ -20,26 +21,18 @@ import { EarlyChunks } from "./early-chunks.ts";
 import { aborted, misused } from "./failure.ts";
 import { RingLinks } from "./ring-links.ts";
 import { RingRun } from "./ring-run.ts";
+import type { RingEpoch, RingSpace, Rings, RunPlace } from "./rings.ts";
 
 /** What a node's ring is made with. */
 export interface RingPlaneOptions extends DoorOptions {
-  /** Which of the parallel rings of the node this is; see `RingShape`. Default 0. */
-  readonly lane?: number;
+  /** Which of the parallel rings of the node this is; see `RingShape`. Default: the only one. */
+  readonly lane?: Lane;
   /** Milliseconds that a collective may go without progress, as long as nobody says that it is not ready. Default 2000. */
   readonly progressMs?: number;
   /** Milliseconds that a member may go on saying so while nothing moves. Default 600 000. */
   readonly readyMs?: number;
   /** Milliseconds that the neighbours have to be there when an epoch begins. Default 4000. */
   readonly connectMs?: number;
-}
-
-/** Who is in the ring of an epoch. */
-export interface RingEpoch {
-  readonly epoch: number;
-  /** Sorted; the place of a node is its rank. */
-  readonly members: readonly NodeId[];
-  /** Where the ring of a node is. */
-  readonly addressOf: (node: NodeId) => string | undefined;
 }
 
 /** A ring under way. */
@@ -57,15 +50,12 @@ interface Ring {
   failure: unknown;
 }
 
-/** Which collective of the epoch, and which try at it. */
-export type RunPlace = Pick<RingPlace, "op" | "attempt">;
-
 /**
  * See the file's head. An epoch has two connections, which all its collectives use, one after the other. What comes for one
  * that has not begun waits, without credit; one that has failed leaves the ring to be aborted.
  * Members that compute are waited for, and those that do nothing are not: see {@link BusySigns}.
  */
-export class RingPlane implements AsyncDisposable {
+export class RingPlane implements Rings {
   readonly #options: RingPlaneOptions;
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
@@ -82,7 +72,8 @@ export class RingPlane implements AsyncDisposable {
   static async open(options: RingPlaneOptions): Promise<RingPlane> {
     const plane = new RingPlane(options);
     const ring: ListenOptions<MembershipMessage>["ring"] = { open: plane.#admit };
-    plane.#listener = await listen<MembershipMessage>({ ...options, ring });
+    const { index: lane } = plane.#lane;
+    plane.#listener = await listen<MembershipMessage>({ ...options, lane, ring });
     return plane;
   }
 
@@ -91,35 +82,28 @@ export class RingPlane implements AsyncDisposable {
     return this.#listener as Listener;
   }
 
-  /** The epoch under way. */
-  get epoch(): number | undefined {
-    return this.#ring?.epoch;
+  get urls(): readonly string[] {
+    return [this.listener.url];
   }
 
-  /**
-   * Begins an epoch, and ends the connections of the last one; resolves when both neighbours are there. One that is under way
-   * already is not begun again.
-   *
-   * Errors    `argument_invalid`; of neighbours, with the suspect: `peer_unreachable`, `peer_stalled`, `connection_closed`
-   *           and what else a door answers; `collective_aborted`.
-   */
-  async begin({ epoch, members, addressOf }: RingEpoch): Promise<void> {
-    if (this.#ring?.epoch !== epoch || this.#ring.failure !== undefined) {
+  async begin(epoch: RingEpoch): Promise<void> {
+    if (this.#ring?.epoch !== epoch.epoch || this.#ring.failure !== undefined) {
       this.#end(aborted("a newer epoch takes its place"));
-      this.#ring = this.#made({ epoch, members, addressOf });
+      this.#ring = this.#made(epoch);
     }
     const ring = this.#ring;
     await ring.links?.ready;
     if (ring.failure !== undefined) throw ring.failure;
   }
 
-  /**
-   * Begins a collective of the epoch; the caller says which buckets are ready. Collectives come one after the other, in the
-   * same order at all ranks; attempts at one rise. The signal aborts the epoch.
-   *
-   * Errors    `argument_invalid`; what has befallen the ring rejects {@link RingRun.done}.
-   */
-  start(space: Workspace, { op, attempt }: RunPlace, signal?: AbortSignal): RingRun {
+  /** As {@link Rings.start}; a place that is none is an error at once. */
+  start(
+    { shape, phases, memory, places }: RingSpace,
+    { op, attempt }: RunPlace,
+    signal?: AbortSignal,
+  ): RingRun {
+    const plan = new RingPlan({ ...shape, lane: this.#lane });
+    const space = new Workspace(plan, phases, memory, places);
     const onAbort = (): void => this.abort("its caller gives up");
     if (signal?.aborted) onAbort();
     const ring = this.#ring;
@@ -157,22 +141,7 @@ export class RingPlane implements AsyncDisposable {
     return run;
   }
 
-  /**
-   * Moves a collective, all of whose buckets are ready, to its end; as {@link start}.
-   *
-   * Errors    `peer_stalled`, `connection_closed`, `frame_invalid`, `protocol_violated`, with the suspect; `non_finite`;
-   *           `collective_aborted`; `argument_invalid`.
-   */
-  async run(space: Workspace, place: RunPlace, signal?: AbortSignal): Promise<void> {
-    const run = this.start(space, place, signal);
-    for (const bucket of space.plan.shape.buckets.keys()) run.bucketReady(bucket);
-    await run.done;
-  }
-
-  /**
-   * Ends the epoch, its connections and its collective; the places of workspaces may then be used again. Other members hear
-   * of it as of an end that is nobody's fault.
-   */
+  /** As {@link Rings.abort}; the places of spaces may be used again at once. */
   abort(why = "the leader says so"): void {
     this.#end(aborted(why));
   }
@@ -183,7 +152,11 @@ export class RingPlane implements AsyncDisposable {
     await this.#listener?.close();
   }
 
-  #made({ epoch, members, addressOf }: RingEpoch): Ring {
+  get #lane(): Lane {
+    return this.#options.lane ?? { index: 0, of: 1 };
+  }
+
+  #made({ epoch, members, addressesOf }: RingEpoch): Ring {
     const { nodeId, runId } = this.#options;
     const rank = members.indexOf(nodeId);
     const world = members.length;
@@ -204,7 +177,9 @@ export class RingPlane implements AsyncDisposable {
     const ring: Ring = {
       ...{ epoch, predecessor, successor, early, signs, place, run: undefined, failure: undefined },
       links:
-        world > 1 ? this.#linksOf(epoch, predecessor, successor, addressOf, () => ring) : undefined,
+        world > 1
+          ? this.#linksOf(epoch, predecessor, successor, addressesOf, () => ring)
+          : undefined,
     };
     if (ring.links) signs.begin();
     return ring;
@@ -218,11 +193,12 @@ export class RingPlane implements AsyncDisposable {
     epoch: number,
     predecessor: NodeId,
     successor: NodeId,
-    addressOf: RingEpoch["addressOf"],
+    addressesOf: RingEpoch["addressesOf"],
     ringOf: () => Ring,
   ): RingLinks {
-    const { runId, nodeId, token, tls, limits, lane = 0, connectMs = 4000 } = this.#options;
-    const address = addressOf(predecessor);
+    const { runId, nodeId, token, tls, limits, connectMs = 4000 } = this.#options;
+    const { index: lane } = this.#lane;
+    const address = addressesOf(predecessor)?.[lane];
     if (address === undefined)
       throw misused(`nobody knows where ${predecessor} is`, "ask the leader");
     return new RingLinks({

@@ -2,12 +2,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { ClusterError, type ClusterErrorParts } from "../error.ts";
 import type { NodeId } from "../membership/record.ts";
-import { type Lane, RingPlan, type RingShape } from "../ring/plan.ts";
-import type { WasmMemory } from "../ring/wasm.ts";
-import { type Phases, type Places, Workspace } from "../ring/workspace.ts";
+import type { Lane } from "../ring/plan.ts";
 import { Token } from "../transport/token.ts";
-import { RingPlane, type RingPlaneOptions, type RunPlace } from "./ring-plane.ts";
-import type { RingRun } from "./ring-run.ts";
+import { RingPlane, type RingPlaneOptions } from "./ring-plane.ts";
+import type { RingSpace, RingsRun, RunPlace } from "./rings.ts";
 
 /** What a thread is started with. */
 export interface ThreadData {
@@ -16,29 +14,30 @@ export interface ThreadData {
   readonly lane: Lane;
 }
 
-/** A vector and how it is cut, and where it is. */
-export interface SharedSpace {
-  readonly shape: Omit<RingShape, "lane">;
-  readonly phases: Phases;
-  /** Shared by the threads. */
-  readonly memory: WasmMemory;
-  readonly places: Places;
-}
-
-/** What a thread is told. What has a `call` is answered with it. */
+/** What a thread is told. What has a `call` is answered with it; buckets are of a `run`. */
 export type Order =
   | {
       readonly do: "begin";
       readonly call: number;
       readonly epoch: number;
       readonly members: readonly NodeId[];
-      readonly addresses: readonly (string | undefined)[];
+      readonly addresses: readonly (readonly string[] | undefined)[];
     }
-  | { readonly do: "space"; readonly id: number; readonly space: SharedSpace }
-  | { readonly do: "forget"; readonly id: number }
-  | { readonly do: "start"; readonly call: number; readonly id: number; readonly place: RunPlace }
-  | { readonly do: "ready"; readonly bucket: number }
-  | { readonly do: "abort"; readonly call: number; readonly why: string }
+  | {
+      readonly do: "start";
+      readonly call: number;
+      readonly run: number;
+      readonly space: RingSpace;
+      readonly place: RunPlace;
+    }
+  | { readonly do: "ready"; readonly run: number; readonly bucket: number }
+  /** Of that epoch, if it is under way. */
+  | {
+      readonly do: "abort";
+      readonly call: number;
+      readonly epoch: number | undefined;
+      readonly why: string;
+    }
   | { readonly do: "close"; readonly call: number };
 
 /** How a call has ended. */
@@ -52,12 +51,13 @@ export type Greeting = { readonly url: string } | { readonly error: ClusterError
 
 const { options, token, lane } = workerData as ThreadData;
 const plane = await opened();
-const spaces = new Map<number, Workspace>();
-let run: RingRun | undefined;
+let epoch: number | undefined;
+/** The last one begun. */
+let current: { readonly id: number; readonly run: RingsRun } | undefined;
 
 async function opened(): Promise<RingPlane> {
   try {
-    return await RingPlane.open({ ...options, token: Token.parse(token), lane: lane.index });
+    return await RingPlane.open({ ...options, token: Token.parse(token), lane });
   } catch (error) {
     greet({ error: partsOf(error) });
     return process.exit();
@@ -72,30 +72,23 @@ function partsOf(error: unknown): ClusterErrorParts | string {
   return error instanceof ClusterError ? error.parts : String(error);
 }
 
-function workspaceOf({ shape, phases, memory, places }: SharedSpace): Workspace {
-  return new Workspace(new RingPlan({ ...shape, lane }), phases, memory, places);
-}
-
 async function obey(order: Order): Promise<void> {
   switch (order.do) {
     case "begin": {
-      const { epoch, members, addresses } = order;
-      return plane.begin({ epoch, members, addressOf: (node) => addresses[members.indexOf(node)] });
+      const { members, addresses } = order;
+      epoch = order.epoch;
+      const addressesOf = (node: NodeId): readonly string[] | undefined =>
+        addresses[members.indexOf(node)];
+      return plane.begin({ epoch, members, addressesOf });
     }
-    case "space":
-      spaces.set(order.id, workspaceOf(order.space));
-      return;
-    case "forget":
-      spaces.delete(order.id);
-      return;
     case "start":
-      run = plane.start(spaces.get(order.id) as Workspace, order.place);
-      return run.done;
+      current = { id: order.run, run: plane.start(order.space, order.place) };
+      return current.run.done;
     case "ready":
-      run?.bucketReady(order.bucket);
+      if (current?.id === order.run) current.run.bucketReady(order.bucket);
       return;
     case "abort":
-      plane.abort(order.why);
+      if (epoch === order.epoch) plane.abort(order.why);
       return;
     case "close":
       return plane[Symbol.asyncDispose]();
@@ -104,7 +97,6 @@ async function obey(order: Order): Promise<void> {
 
 function answer(order: Order, error?: unknown): void {
   if (!("call" in order)) {
-    // a wrong space, which the main thread has looked at before
     if (error !== undefined) throw error;
     return;
   }

@@ -2,54 +2,40 @@
 import { extname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { ClusterError, type ClusterErrorParts } from "../error.ts";
-import type { NodeId } from "../membership/record.ts";
-import { RingPlan } from "../ring/plan.ts";
-import { Workspace } from "../ring/workspace.ts";
 import { misused } from "./failure.ts";
-import type { RingPlaneOptions, RunPlace } from "./ring-plane.ts";
-import type { Answer, Greeting, Order, SharedSpace, ThreadData } from "./ring-thread.ts";
+import type { RingPlaneOptions } from "./ring-plane.ts";
+import type { Answer, Greeting, Order, ThreadData } from "./ring-thread.ts";
+import type { RingEpoch, RingSpace, Rings, RingsRun, RunPlace } from "./rings.ts";
 
 /** What a node's threads are made with; what is said of one ring goes for each. */
-export interface RingThreadsOptions extends Omit<RingPlaneOptions, "clock" | "lane" | "port"> {
+export interface RingThreadsOptions extends Omit<RingPlaneOptions, "lane"> {
   /** Rings that go round at once, a thread each; the same number at all nodes. */
   readonly threads: number;
 }
 
-/** Who is in the rings of an epoch. */
-export interface ThreadsEpoch {
-  readonly epoch: number;
-  /** Sorted; the place of a node is its rank. */
-  readonly members: readonly NodeId[];
-  /** Where the rings of a node are, in the order of {@link RingThreads.urls}. */
-  readonly addressesOf: (node: NodeId) => readonly string[] | undefined;
-}
-
-/** A collective under way. */
-export interface ThreadsRun {
-  /** As `Collective.bucketReady`; what is wrong with it rejects {@link done}. */
-  bucketReady(bucket: number): void;
-  /** As `RingRun.done`: of all threads. */
-  readonly done: Promise<void>;
-}
-
-/** See the file's head. Each thread has every so-manieth bucket, which changes no bit of a sum. */
-export class RingThreads implements AsyncDisposable {
-  /** The doors, one of each thread. */
+/**
+ * See the file's head. Each thread has every so-manieth bucket, which changes no bit of a sum. Threads keep nothing of a vector
+ * when its collective is over. What they are told is told in order, so that an epoch that begins has ended the last one.
+ *
+ * A thread that dies ends what is under way, and all that comes after it: errors are then final.
+ */
+export class RingThreads implements Rings {
   readonly urls: readonly string[];
   readonly #threads: readonly Thread[];
-  readonly #ids = new Map<SharedSpace, number>();
-  #lastId = 0;
+  #epoch: number | undefined;
+  #runs = 0;
 
   private constructor(threads: readonly Thread[], urls: readonly string[]) {
     this.#threads = threads;
     this.urls = urls;
   }
 
-  /** Starts the threads, each of which listens. Errors: those of `listen`. */
-  static async open({ threads, token, ...options }: RingThreadsOptions): Promise<RingThreads> {
-    const data = { options, token: token.reveal() };
+  /** Starts the threads, each of which listens: the first at the port, the others behind it. Errors: those of `listen`. */
+  static async open({ threads, ...given }: RingThreadsOptions): Promise<RingThreads> {
+    const { port = 0 } = given;
     const all = Array.from({ length: threads }, (_, index) => {
-      return new Thread({ ...data, lane: { index, of: threads } });
+      const options = { ...postable(given), port: port === 0 ? 0 : port + index };
+      return new Thread({ options, token: given.token.reveal(), lane: { index, of: threads } });
     });
     try {
       return new RingThreads(all, await Promise.all(all.map((thread) => thread.url)));
@@ -59,95 +45,86 @@ export class RingThreads implements AsyncDisposable {
     }
   }
 
-  /** As `RingPlane.begin`, of all threads. */
-  async begin({ epoch, members, addressesOf }: ThreadsEpoch): Promise<void> {
-    await this.#all((thread, lane) => {
-      const addresses = members.map((node) => addressesOf(node)?.[lane]);
-      return thread.call({ do: "begin", epoch, members, addresses });
-    });
+  async begin({ epoch, members, addressesOf }: RingEpoch): Promise<void> {
+    this.#epoch = epoch;
+    const addresses = members.map(addressesOf);
+    await this.#all(epoch, (thread) => thread.call({ do: "begin", epoch, members, addresses }));
   }
 
-  /**
-   * As `RingPlane.start`. A space that is given again, the same object, is not made again.
-   *
-   * Errors    `argument_invalid` for a space that is none, or whose memory is not shared.
-   */
-  start(space: SharedSpace, place: RunPlace): ThreadsRun {
-    const id = this.#idOf(space);
-    const done = this.#all((thread) => thread.call({ do: "start", id, place }));
-    done.catch(() => {});
+  start(space: RingSpace, place: RunPlace, signal?: AbortSignal): RingsRun {
+    if (!(space.memory.buffer instanceof SharedArrayBuffer)) {
+      throw misused("the memory is not shared", "allocate one that is");
+    }
+    const onAbort = (): void => this.abort("its caller gives up");
+    if (signal?.aborted) onAbort();
+    const run = ++this.#runs;
+    const done = this.#all(this.#epoch, (thread) =>
+      thread.call({ do: "start", run, space, place }),
+    );
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const unsign = (): void => signal?.removeEventListener("abort", onAbort);
+    done.then(unsign, unsign);
     const bucketReady = (bucket: number): void => {
-      for (const thread of this.#threads) thread.tell({ do: "ready", bucket });
+      for (const thread of this.#threads) thread.tell({ do: "ready", run, bucket });
     };
     return { bucketReady, done };
   }
 
-  /** As `RingPlane.run`. */
-  async run(
-    space: SharedSpace,
-    place: RunPlace,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<void> {
-    const onAbort = (): void => void this.abort("its caller gives up").catch(() => {});
-    if (signal?.aborted) onAbort();
-    const run = this.start(space, place);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      for (const bucket of space.shape.buckets.keys()) run.bucketReady(bucket);
-      await run.done;
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-    }
-  }
-
-  /** As `RingPlane.abort`; resolves when all threads have done so, and the places may be used again. */
-  async abort(why = "the leader says so"): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.call({ do: "abort", why })));
-  }
-
-  /** The threads forget a space. */
-  forget(space: SharedSpace): void {
-    const id = this.#ids.get(space);
-    this.#ids.delete(space);
-    if (id !== undefined) for (const thread of this.#threads) thread.tell({ do: "forget", id });
+  abort(why = "the leader says so"): void {
+    void this.#abort(this.#epoch, why);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
-  #idOf(space: SharedSpace): number {
-    const known = this.#ids.get(space);
-    if (known !== undefined) return known;
-    const { shape, phases, memory, places } = space;
-    if (!(memory.buffer instanceof SharedArrayBuffer)) {
-      throw misused("the memory is not shared", "allocate one that is");
-    }
-    // what is wrong with it is told here
-    new Workspace(new RingPlan(shape), phases, memory, places);
-    const id = ++this.#lastId;
-    this.#ids.set(space, id);
-    for (const thread of this.#threads) thread.tell({ do: "space", id, space });
-    return id;
+  /** Resolves when all threads have ended it, and its places may be used again. A thread that is gone has ended all. */
+  async #abort(epoch: number | undefined, why: string): Promise<void> {
+    await Promise.allSettled(
+      this.#threads.map((thread) => thread.call({ do: "abort", epoch, why })),
+    );
   }
 
   /** What fails in one thread is over in all; the first error is thrown when all have ended, their connections too. */
-  async #all(act: (thread: Thread, lane: number) => Promise<void>): Promise<void> {
+  async #all(epoch: number | undefined, act: (thread: Thread) => Promise<void>): Promise<void> {
     let first: { readonly error: unknown } | undefined;
     await Promise.all(
-      this.#threads.map(async (thread, lane) => {
+      this.#threads.map(async (thread) => {
         try {
-          await act(thread, lane);
+          await act(thread);
         } catch (error) {
           if (first) return;
           first = { error };
-          // a thread that is gone is over too
-          await this.abort("another of its rings has failed").catch(() => {});
+          await this.#abort(epoch, "another of its rings has failed");
         }
       }),
     );
     if (first) throw first.error;
   }
+}
+
+/** What of the options a thread is told, beside the token: no functions. */
+function postable({
+  host,
+  exposeAll,
+  runId,
+  nodeId,
+  tls,
+  limits,
+  progressMs,
+  readyMs,
+  connectMs,
+}: Omit<RingThreadsOptions, "threads">): ThreadData["options"] {
+  return {
+    ...{ runId, nodeId },
+    ...(host !== undefined && { host }),
+    ...(exposeAll !== undefined && { exposeAll }),
+    ...(tls && { tls: { ...tls } }),
+    ...(limits && { limits: { ...limits } }),
+    ...(progressMs !== undefined && { progressMs }),
+    ...(readyMs !== undefined && { readyMs }),
+    ...(connectMs !== undefined && { connectMs }),
+  };
 }
 
 type Call = Extract<Order, { readonly call: number }>;
@@ -178,7 +155,7 @@ class Thread {
       this.#worker.once("error", reject);
       this.#worker.once("exit", () => reject(gone("it ended before it listened")));
     });
-    this.#worker.on("error", (error) => this.#fail(error));
+    this.#worker.on("error", (error) => this.#fail(gone("it has thrown", error)));
     this.#worker.on("exit", (code) => this.#fail(gone(`it ended with ${code}`)));
   }
 
@@ -196,8 +173,8 @@ class Thread {
   }
 
   async close(): Promise<void> {
-    if (this.#failure !== undefined) return;
-    await this.call({ do: "close" });
+    // one that is gone is closed
+    await this.call({ do: "close" }).catch(() => {});
     await this.terminate();
   }
 
@@ -223,11 +200,13 @@ function errorOf(error: ClusterErrorParts | string): Error {
   return typeof error === "string" ? new Error(error) : new ClusterError(error);
 }
 
-function gone(why: string): ClusterError {
+function gone(why: string, cause?: unknown): ClusterError {
   return new ClusterError({
     code: "collective_aborted",
-    what: "ring: a thread is gone.",
-    got: why,
+    what: "ring: a thread of this node is gone.",
+    got: cause === undefined ? why : `${why}: ${String(cause)}`,
     fix: "restart the node",
+    isFinal: true,
+    cause,
   });
 }

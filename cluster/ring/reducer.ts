@@ -3,7 +3,7 @@ import { ClusterError } from "../error.ts";
 import { CHECKSUM_STEP, checksumEnd } from "./checksum.ts";
 import { type ReducerKernels, reducerModule } from "./reducer-module.ts";
 import { addScalar, type Feedback, isFiniteScalar, packScalar, unpackScalar } from "./scalar.ts";
-import { instantiate, type WasmMemory } from "./wasm.ts";
+import { compile, instantiate, type WasmMemory, type WasmModule } from "./wasm.ts";
 import { BLOCK, bytesOf, type WireType } from "./wire-type.ts";
 
 /**
@@ -31,7 +31,7 @@ export class Reducer {
     this.wire = wire;
     this.#buffer = memory.buffer;
     const isShared = this.#buffer instanceof SharedArrayBuffer;
-    this.#kernels = instantiate(reducerModule(isShared), memory) as ReducerKernels;
+    this.#kernels = instantiate(moduleFor(isShared), memory) as ReducerKernels;
   }
 
   /**
@@ -176,6 +176,15 @@ export class Reducer {
     const of = alignment === 1 ? "" : `a multiple of ${alignment}, `;
     refuse(field, at, `${of}an address with ${length} bytes behind it in ${byteLength}`);
   }
+}
+
+/** Compiled once each. */
+const modules = new Map<boolean, WasmModule>();
+
+function moduleFor(isShared: boolean): WasmModule {
+  const known = modules.get(isShared) ?? compile(reducerModule(isShared));
+  modules.set(isShared, known);
+  return known;
 }
 
 function split(elements: number): { blocks: number; tail: number } {

@@ -46,9 +46,17 @@ export function allocateMemory(bytes: number, isShared: boolean): WasmMemory {
   return new api.Memory({ initial: pages, maximum: pages, shared: isShared });
 }
 
-/** The functions of a module that has been assembled, over a memory. */
-export function instantiate(bytes: Uint8Array<ArrayBuffer>, memory: WasmMemory): unknown {
-  return new api.Instance(new api.Module(bytes), { memory: { memory } }).exports;
+/** Code, of no memory in particular. */
+export type WasmModule = object;
+
+/** The code of a module that has been assembled. */
+export function compile(bytes: Uint8Array<ArrayBuffer>): WasmModule {
+  return new api.Module(bytes);
+}
+
+/** The functions of a module, over a memory. */
+export function instantiate(module: WasmModule, memory: WasmMemory): unknown {
+  return new api.Instance(module, { memory: { memory } }).exports;
 }
 
 /** A vector instruction behind its operands. */

@@ -22,3 +22,11 @@ export function addressOf(url: string): URL {
     fix: "give the address that the node printed, and the token in a file",
   });
 }
+
+/** An address on the host of another one, if there is one. Errors: those of {@link addressOf}. */
+export function elsewhere(address: string, host: string | undefined): string {
+  if (host === undefined) return address;
+  const own = new URL(address);
+  own.hostname = addressOf(host).hostname;
+  return own.href.replace(/\/$/, "");
+}

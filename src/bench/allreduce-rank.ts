@@ -3,13 +3,11 @@ import {
   allocateMemory,
   bytesOf,
   type ElementRange,
-  RingPlan,
-  RingPlane,
-  RingThreads,
+  openRings,
+  type RingSpace,
+  type Rings,
   Token,
-  type WasmMemory,
   type WireType,
-  Workspace,
 } from "../../cluster/index.ts";
 import { checkSum, fillContribution, type SumCheck } from "./allreduce-sum.ts";
 import { TcpLink } from "./tcp-link.ts";
@@ -60,21 +58,19 @@ const RUN_ID = "0f".repeat(16);
 /** See the file's head. Its connections end with the process. */
 export class AllreduceRank {
   readonly #settings: RankSettings;
-  readonly #ring: RingPlane | RingThreads;
+  readonly #rings: Rings;
   readonly #tcp: TcpLink;
-  readonly #memory: WasmMemory;
-  /** Sums, as often as it is called. */
-  readonly #sum: () => Promise<void>;
+  readonly #space: RingSpace;
   #op = 0;
 
-  private constructor(settings: RankSettings, ring: RingPlane | RingThreads, tcp: TcpLink) {
+  private constructor(settings: RankSettings, rings: Rings, tcp: TcpLink) {
     const { rank, world, bytes, wire, chunkBytes, bucketBytes } = settings;
     const total = bytes / 4;
     this.#settings = settings;
-    this.#ring = ring;
+    this.#rings = rings;
     this.#tcp = tcp;
-    this.#memory = allocateMemory(5 * bytes, true);
-    fillContribution(new Float32Array(this.#memory.buffer, 0, total), rank);
+    const memory = allocateMemory(5 * bytes, true);
+    fillContribution(new Float32Array(memory.buffer, 0, total), rank);
     const shape = {
       rank,
       world,
@@ -87,14 +83,7 @@ export class AllreduceRank {
       ...{ contribution: 0, result: bytes, packed: 2 * bytes },
       ...{ residual: 3 * bytes, nextResidual: 4 * bytes },
     };
-    const place = (): { op: number; attempt: number } => ({ op: this.#op++, attempt: 0 });
-    if (ring instanceof RingThreads) {
-      const space = { shape, phases: "both", memory: this.#memory, places } as const;
-      this.#sum = () => ring.run(space, place());
-    } else {
-      const space = new Workspace(new RingPlan(shape), "both", this.#memory, places);
-      this.#sum = () => ring.run(space, place());
-    }
+    this.#space = { shape, phases: "both", memory, places };
   }
 
   static async open(settings: RankSettings): Promise<AllreduceRank> {
@@ -104,14 +93,12 @@ export class AllreduceRank {
       ...{ runId: RUN_ID, token: Token.parse(token), nodeId: nodeOf(rank) },
       limits: { chunkBytes, bufferedBytes: 16 * Math.max(2 ** 20, chunkBytes) },
     };
-    const ring =
-      threads > 0 ? await RingThreads.open({ ...options, threads }) : await RingPlane.open(options);
-    return new AllreduceRank(settings, ring, await TcpLink.open(host));
+    const rings = await openRings({ ...options, threads });
+    return new AllreduceRank(settings, rings, await TcpLink.open(host));
   }
 
   get doors(): Doors {
-    const urls = this.#ring instanceof RingThreads ? this.#ring.urls : [this.#ring.listener.url];
-    return { urls, host: this.#settings.host ?? LOOPBACK, port: this.#tcp.port };
+    return { urls: this.#rings.urls, host: this.#settings.host ?? LOOPBACK, port: this.#tcp.port };
   }
 
   /** Dials the predecessor in both ways. */
@@ -122,8 +109,7 @@ export class AllreduceRank {
     const members = doors.map((_, other) => nodeOf(other));
     const addressesOf = (node: string): readonly string[] =>
       doors[members.indexOf(node)]?.urls ?? [];
-    const addressOf = (node: string): string | undefined => addressesOf(node)[0];
-    await this.#ring.begin({ epoch: 1, members, addressOf, addressesOf });
+    await this.#rings.begin({ epoch: 1, members, addressesOf });
   }
 
   /** Does its part; all ranks are asked at once. */
@@ -139,10 +125,16 @@ export class AllreduceRank {
   /** Looks at the last sum, and forgets it. */
   check(): SumCheck {
     const { bytes, world, wire } = this.#settings;
-    const result = new Float32Array(this.#memory.buffer, bytes, bytes / 4);
+    const result = new Float32Array(this.#space.memory.buffer, bytes, bytes / 4);
     const found = checkSum(result, world, wire);
     result.fill(Number.NaN);
     return found;
+  }
+
+  async #sum(): Promise<void> {
+    const run = this.#rings.start(this.#space, { op: this.#op++, attempt: 0 });
+    for (const bucket of this.#space.shape.buckets.keys()) run.bucketReady(bucket);
+    await run.done;
   }
 
   async #move(way: Way): Promise<void> {

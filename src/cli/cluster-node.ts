@@ -36,7 +36,6 @@ export async function runClusterNode(
   loaded: LoadedConfig,
   flags: NodeFlags,
 ): Promise<void> {
-  checkBuilt(settings);
   if (flags.follow) return followParent(settings, loaded, flags);
   if (settings.role.value === "rollout") return playAsRollout(settings, loaded, flags);
   await interruptible(async (signal) => {
@@ -165,7 +164,7 @@ async function identityOf({
 }
 
 async function startOf(settings: NodeSettings): Promise<NodeStart> {
-  const { advertise, listen, exposeAll } = settings;
+  const { advertise, listen, exposeAll, ringThreads, ringPort } = settings;
   const { tls, ...identity } = await identityOf(settings);
   const { cert, key, ca } = tls ?? {};
   return {
@@ -174,18 +173,8 @@ async function startOf(settings: NodeSettings): Promise<NodeStart> {
     ...(advertise.value !== undefined && { advertise: advertise.value }),
     ...(cert !== undefined && key !== undefined && { tls: { cert, key, ...(ca && { ca }) } }),
     ...{ world: settings.world.value, heartbeat: settings.heartbeat.value },
+    ...{ ringThreads: ringThreads.value, ringPort: ringPort.value },
   };
-}
-
-/** Errors: `config_invalid` for settings whose time has not come yet. */
-function checkBuilt({ ringThreads: { value, source } }: NodeSettings): void {
-  if (value <= 1) return;
-  throw new ForgeError({
-    code: "config_invalid",
-    what: "more than one ring thread is not built yet.",
-    got: `${source} ${value}`,
-    fix: "leave it out",
-  });
 }
 
 /** Joins whoever answers, or begins a cluster where that is this node's to do. */

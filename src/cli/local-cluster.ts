@@ -37,6 +37,9 @@ export function wayOfFlags({ sync, outerLr, outerMomentum }: WayFlags): Way {
   return wayOf(waySettings(new Given({ sync, outerLr, outerMomentum }, {})));
 }
 
+/** On one machine nothing lies between nodes that one thread could not fill. */
+const RING_THREADS = 1;
+
 /** Milliseconds that the others have to leave, when all is done. */
 const FINISH = 5_000;
 
@@ -51,13 +54,16 @@ export async function startLocalCluster(
   const world = { min: 1, max: nodes };
   const door = new PoolDoor();
   const { routes } = door;
-  const cluster = await openCluster({ nodeId: "node-0", runId, token, world, routes }, device);
+  const who = { nodeId: "node-0", runId, token, ringThreads: RING_THREADS };
+  const cluster = await openCluster({ ...who, world, routes }, device);
   const onEvent = (text: string): void => view.warn(text);
   const local = await LocalNodes.start({
     ...{ token, onEvent },
     names: Array.from({ length: nodes - 1 }, (_, i) => `node-${i + 1}`),
     args: [
       ...[file, "--rdzv", cluster.address, "--run-id", runId],
+      // whatever variables say: all have as many, each at ports of its own
+      ...["--ring-threads", `${RING_THREADS}`, "--ring-port", "0"],
       ...["--world", `1:${nodes}`, ...wayFlags(sync), "--wire", wire],
       ...set.flatMap((override) => ["--set", override]),
       ...(adapter === undefined ? [] : ["--adapter", adapter]),

@@ -34,7 +34,10 @@ export interface NodeSettings extends Meeting, WaySettings {
   readonly tlsCert: Setting<string | undefined>;
   readonly tlsKey: Setting<string | undefined>;
   readonly tlsCa: Setting<string | undefined>;
+  /** Threads that rings go round in; 0 for the main one. */
   readonly ringThreads: Setting<number>;
+  /** Of the first ring; those of others follow it. 0 for any. */
+  readonly ringPort: Setting<number>;
   readonly wire: Setting<Wire>;
   readonly heartbeat: Setting<number>;
   /** How long to look for the cluster before giving up. */
@@ -62,6 +65,7 @@ export interface NodeSettingFlags extends WayFlags {
   readonly tlsKey?: string;
   readonly tlsCa?: string;
   readonly ringThreads?: string;
+  readonly ringPort?: string;
   readonly wire?: string;
   readonly heartbeat?: string;
   readonly joinTimeout?: string;
@@ -81,7 +85,8 @@ export interface NodeSettingsOptions {
 /** Every name that has a flag and a variable. */
 export const SETTING_NAMES: readonly string[] = [
   ...["role", "world", "rdzv", "runId", "nodeId", "advertise", "listen", "exposeAll", "tokenFile"],
-  ...["tlsCert", "tlsKey", "tlsCa", "ringThreads", "wire", "sync", "heartbeat", "joinTimeout"],
+  ...["tlsCert", "tlsKey", "tlsCa", "ringThreads", "ringPort", "wire", "sync"],
+  ...["heartbeat", "joinTimeout"],
   ...["stateDir", "natsCreds", "outerLr", "outerMomentum"],
 ];
 
@@ -144,7 +149,8 @@ export function nodeSettings(
     tokenFile: tokenFile(given),
     natsCreds: given.read("natsCreds", TEXT, undefined),
     ...files,
-    ringThreads: given.read("ringThreads", wholeNumber(1, 64), 1),
+    ringThreads: given.read("ringThreads", wholeNumber(0, 16), 1),
+    ringPort: given.read("ringPort", wholeNumber(0, 65_520), 0),
     wire: given.read("wire", oneOf(["f32", "bf16", "int8"] as const), "f32"),
     ...waySettings(given),
     heartbeat: given.read("heartbeat", duration(50, 60_000), 500),

@@ -52,8 +52,9 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     .option("--tls-ca <path>", "who signs the others' certificates, in PEM; asks all for theirs")
     .option(
       "--ring-threads <count>",
-      "rings beside each other, a thread each; training takes 1 so far (default: 1)",
+      "rings beside each other, a thread each, as many at all nodes; 0: one on the main thread (default: 1)",
     )
+    .option("--ring-port <port>", "of the first ring; others follow it (default: any)")
     .option("--wire <type>", "gradients as they travel: f32, bf16, int8 (default: f32)")
     .option(
       "--sync <way>",

@@ -31,10 +31,11 @@ async function ringOf(options: readonly Partial<RingPlaneOptions>[]): Promise<Co
     ),
   );
   planes.push(...own);
-  const addressOf = (node: string): string | undefined => own[members.indexOf(node)]?.listener.url;
-  await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+  const addressesOf = (node: string): readonly string[] | undefined =>
+    own[members.indexOf(node)]?.urls;
+  await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
   return own.map(
-    (plane, rank) => new Collectives({ plane, rank, world: members.length, chunkBytes: 2 ** 16 }),
+    (plane, rank) => new Collectives({ rings: plane, rank, world: members.length, chunkBytes: 2 ** 16 }),
   );
 }
 

@@ -38,12 +38,13 @@ async function ranksOf(world: number): Promise<Rank[]> {
     ),
   );
   planes.push(...own);
-  const addressOf = (node: string): string | undefined => own[members.indexOf(node)]?.listener.url;
-  await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+  const addressesOf = (node: string): readonly string[] | undefined =>
+    own[members.indexOf(node)]?.urls;
+  await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
   return own.map((plane, rank) => {
     const traffic = { bytes: 0, ms: 0 };
     return {
-      collectives: new Collectives({ plane, rank, world, chunkBytes: 4096 }, traffic),
+      collectives: new Collectives({ rings: plane, rank, world, chunkBytes: 4096 }, traffic),
       traffic,
     };
   });

@@ -17,7 +17,7 @@ const token = Token.create();
 const REDIRECT: MembershipMessage = {
   type: "redirect",
   leader: "a",
-  addresses: { control: "", ring: "" },
+  addresses: { control: "", rings: [""] },
 };
 
 async function openPlane(heard: string[]): Promise<ControlPlane> {

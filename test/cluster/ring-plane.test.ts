@@ -1,15 +1,15 @@
 /** Rings over real sockets, all nodes in one process. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, it } from "vitest";
-import { RingPlan } from "../../cluster/ring/plan.ts";
 import { allocateMemory, type WasmMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK, bytesOf, type WireType } from "../../cluster/ring/wire-type.ts";
-import { Workspace } from "../../cluster/ring/workspace.ts";
 import { RingPlane, type RingPlaneOptions } from "../../cluster/ring-plane/ring-plane.ts";
+import type { RingSpace } from "../../cluster/ring-plane/rings.ts";
 import { Token } from "../../cluster/transport/token.ts";
 import { ringSum } from "../reference/ring-sum.ts";
 import { contributionsOf, isSame } from "../support/collectives.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { moveAll } from "../support/move-all.ts";
 
 const token = Token.create();
 const runId = "0f".repeat(16);
@@ -52,23 +52,17 @@ class Rank {
     return new Rank(plane, this.id, this.#memory);
   }
 
-  space(
-    rank: number,
-    world: number,
-    wire: WireType = "f32",
-    blocks = 3,
-    lane = { index: 0, of: 1 },
-  ): Workspace {
+  space(rank: number, world: number, wire: WireType = "f32", blocks = 3): RingSpace {
     const cut = BLOCK * 17;
-    const plan = new RingPlan({
-      ...{ rank, world, wire, lane, total: TOTAL, chunkBytes: blocks * bytesOf(BLOCK, wire) },
+    const shape = {
+      ...{ rank, world, wire, total: TOTAL, chunkBytes: blocks * bytesOf(BLOCK, wire) },
       buckets: [
         { from: cut, to: TOTAL },
         { from: 0, to: cut },
       ],
-    });
+    };
     const places = { contribution: 0, result: 4 * TOTAL, packed: 8 * TOTAL };
-    return new Workspace(plan, "both", this.#memory, places);
+    return { shape, phases: "both", memory: this.#memory, places };
   }
 }
 
@@ -85,7 +79,11 @@ function begin(rank: Rank, ranks: readonly Rank[], epoch: number): Promise<void>
   return rank.plane.begin({
     epoch,
     members: ranks.map(({ id }) => id),
-    addressOf: (node) => ranks.find(({ id }) => id === node)?.plane.listener.url,
+    addressesOf: (node) => {
+      const urls = ranks.find(({ id }) => id === node)?.plane.urls;
+      // of lane 0, and of lane 1
+      return urls && [...urls, ...urls];
+    },
   });
 }
 
@@ -106,7 +104,7 @@ async function sum(
       // nobody is ready when others are
       await sleep((7 * (i + op)) % 5);
       rank.contribution.set(given[i] as Float32Array);
-      await rank.plane.run(rank.space(i, ranks.length, wire), { op, attempt: 0 });
+      await moveAll(rank.plane, rank.space(i, ranks.length, wire), { op, attempt: 0 });
       // the places are free at once
       rank.contribution.fill(Number.NaN);
     }),
@@ -135,16 +133,16 @@ it("two rings at once sum one vector, each its buckets; no lane opens another", 
   const ranks = await ranksOf(3);
   const others = await Promise.all(
     ranks.map(async (rank) =>
-      rank.beside(await RingPlane.open({ runId, token, nodeId: rank.id, lane: 1 })),
+      rank.beside(await RingPlane.open({ runId, token, nodeId: rank.id, lane: { index: 1, of: 2 } })),
     ),
   );
   await Promise.all([beginAll(ranks, 1), beginAll(others, 1)]);
   const given = contributionsOf(3, TOTAL, 5);
   for (const [i, rank] of ranks.entries()) rank.contribution.set(given[i] as Float32Array);
   await Promise.all(
-    [ranks, others].flatMap((lane, index) =>
+    [ranks, others].flatMap((lane) =>
       lane.map((rank, i) =>
-        rank.plane.run(rank.space(i, 3, "f32", 3, { index, of: 2 }), { op: 0, attempt: 0 }),
+        moveAll(rank.plane, rank.space(i, 3), { op: 0, attempt: 0 }),
       ),
     ),
   );
@@ -162,12 +160,12 @@ it("those who are first wait for those who are late: for the epoch, and for each
   await Promise.all([early, begin(c, ranks, 7)]);
   const given = contributionsOf(3, TOTAL, 1);
   for (const [i, rank] of ranks.entries()) rank.contribution.set(given[i] as Float32Array);
-  const first = a.plane.run(a.space(0, 3), { op: 0, attempt: 0 });
+  const first = moveAll(a.plane, a.space(0, 3), { op: 0, attempt: 0 });
   await sleep(50);
   // bucket by bucket, in another order
   const late = c.plane.start(c.space(2, 3), { op: 0, attempt: 0 });
   late.bucketReady(1);
-  const second = b.plane.run(b.space(1, 3), { op: 0, attempt: 0 });
+  const second = moveAll(b.plane, b.space(1, 3), { op: 0, attempt: 0 });
   await sleep(50);
   expect(late.isOver).toBe(false);
   late.bucketReady(0);
@@ -202,11 +200,11 @@ it("a node that was stopped itself suspects nobody before it has listened", asyn
   const [a, b] = ranks as [Rank, Rank];
   await beginAll(ranks, 1);
   for (const { contribution } of ranks) contribution.fill(1);
-  const run = a.plane.run(a.space(0, 2), { op: 0, attempt: 0 });
+  const run = moveAll(a.plane, a.space(0, 2), { op: 0, attempt: 0 });
   // what the connections begin with is said
   await sleep(50);
   clock.wake(5_000);
-  await Promise.all([run, b.plane.run(b.space(1, 2), { op: 0, attempt: 0 })]);
+  await Promise.all([run, moveAll(b.plane, b.space(1, 2), { op: 0, attempt: 0 })]);
   expect(a.result[0]).toBe(2);
 });
 
@@ -232,11 +230,10 @@ it.each([0, 50])(
     const [a, b] = ranks as [Rank, Rank];
     await beginAll(ranks, 1);
     const senders = ranks.flatMap(({ plane }) => [...plane.listener.connections]);
-    const others = b.plane
-      .run(b.space(1, 2, "f32", 4), { op: 0, attempt: 0 })
+    const others = moveAll(b.plane, b.space(1, 2, "f32", 4), { op: 0, attempt: 0 })
       .catch((error) => error);
     await sleep(ms);
-    const own = a.plane.run(a.space(0, 2, "f32", 3), { op: 0, attempt: 0 }).catch((error) => error);
+    const own = moveAll(a.plane, a.space(0, 2, "f32", 3), { op: 0, attempt: 0 }).catch((error) => error);
     const errors = await Promise.all([own, others]);
     expect(errors).toContainEqual(expect.objectContaining({ code: "protocol_violated" }));
     const closed = await Promise.race(senders.map((sender) => sender.closed));
@@ -249,13 +246,13 @@ it("contributions that are not finite, a caller that gives up and a node that le
   const [a, b] = ranks as [Rank, Rank];
   await beginAll(ranks, 1);
   a.contribution[5_000] = Number.NaN;
-  await expect(a.plane.run(a.space(0, 2), { op: 0, attempt: 0 })).rejects.toMatchObject({
+  await expect(moveAll(a.plane, a.space(0, 2), { op: 0, attempt: 0 })).rejects.toMatchObject({
     ...{ code: "non_finite", suspect: undefined },
   });
   await beginAll(ranks, 2);
   const giveUp = new AbortController();
   const runs = [
-    a.plane.run(a.space(0, 2), { op: 0, attempt: 0 }, giveUp.signal),
+    moveAll(a.plane, a.space(0, 2), { op: 0, attempt: 0 }, giveUp.signal),
     b.plane.start(b.space(1, 2), { op: 0, attempt: 0 }).done,
   ].map((each) => each.catch((error) => error));
   a.contribution.fill(0);
@@ -264,7 +261,7 @@ it("contributions that are not finite, a caller that gives up and a node that le
   expect(["collective_aborted", "non_finite"]).toContain(own.code);
   expect(other).toMatchObject({ code: "connection_closed" });
   await beginAll(ranks, 3);
-  const last = b.plane.run(b.space(1, 2), { op: 0, attempt: 0 }).catch((error) => error);
+  const last = moveAll(b.plane, b.space(1, 2), { op: 0, attempt: 0 }).catch((error) => error);
   await a.plane[Symbol.asyncDispose]();
   expect(await last).toMatchObject({ code: "connection_closed", suspect: undefined });
 });
@@ -276,10 +273,10 @@ it("calls that make no sense are refused", async () => {
   const place = { op: 0, attempt: 0 };
   expect(() => a.plane.start(a.space(0, 2), place)).toThrow(expect.objectContaining(refusal));
   await expect(
-    a.plane.begin({ epoch: 1, members: ["x", "y"], addressOf: () => "" }),
+    a.plane.begin({ epoch: 1, members: ["x", "y"], addressesOf: () => [""] }),
   ).rejects.toMatchObject(refusal);
   await expect(
-    a.plane.begin({ epoch: 1, members: ["n0", "y"], addressOf: () => undefined }),
+    a.plane.begin({ epoch: 1, members: ["n0", "y"], addressesOf: () => undefined }),
   ).rejects.toMatchObject(refusal);
   await beginAll(ranks, 2);
   const run = a.plane.start(a.space(0, 2), place);

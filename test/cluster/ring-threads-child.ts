@@ -9,6 +9,7 @@ import { RingThreads } from "../../cluster/ring-plane/ring-threads.ts";
 import { Token } from "../../cluster/transport/token.ts";
 import { ringSum } from "../reference/ring-sum.ts";
 import { contributionsOf, isSame } from "../support/collectives.ts";
+import { moveAll } from "../support/move-all.ts";
 
 const TOTAL = 60 * BLOCK + 77;
 const MEMBERS = ["n0", "n1"];
@@ -49,7 +50,7 @@ async function begin(epoch: number): Promise<void> {
 async function sum(seed: number, op: number): Promise<boolean> {
   const given = contributionsOf(2, TOTAL, seed);
   for (const [rank, node] of nodes.entries()) node.contribution.set(given[rank] as Float32Array);
-  await Promise.all(nodes.map(({ rings, space }) => rings.run(space, { op, attempt: 0 })));
+  await Promise.all(nodes.map(({ rings, space }) => moveAll(rings, space, { op, attempt: 0 })));
   const expected = ringSum(given, "f32").sum;
   return nodes.every(({ result }) => isSame(result, expected));
 }
@@ -65,18 +66,18 @@ const sums = [await sum(1, 0), await sum(2, 1)];
 const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
 // in a bucket of the last thread: it is over in all of them
 one.contribution[TOTAL - 1] = Number.NaN;
-const nan = one.rings.run(one.space, { op: 2, attempt: 0 });
+const nan = moveAll(one.rings, one.space, { op: 2, attempt: 0 });
 const waiting = two.rings.start(two.space, { op: 2, attempt: 0 }).done;
 const errors = [await codeOf(nan), await codeOf(waiting)];
 await begin(2);
 sums.push(await sum(3, 0));
 const giveUp = new AbortController();
-const stopped = one.rings.run(one.space, { op: 1, attempt: 0 }, { signal: giveUp.signal });
+const stopped = moveAll(one.rings, one.space, { op: 1, attempt: 0 }, giveUp.signal);
 giveUp.abort();
 errors.push(await codeOf(stopped));
 const { memory: _, ...rest } = one.space;
 const unshared = { ...rest, memory: allocateMemory(8 * TOTAL, false) };
-errors.push(await codeOf((async () => one.rings.run(unshared, { op: 0, attempt: 0 }))()));
+errors.push(await codeOf((async () => moveAll(one.rings, unshared, { op: 0, attempt: 0 }))()));
 errors.push(
   await codeOf(RingThreads.open({ threads, runId, token, nodeId: "n2", host: "192.0.2.1" })),
 );

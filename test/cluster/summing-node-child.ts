@@ -8,10 +8,8 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClusterError } from "../../cluster/error.ts";
 import type { ClusterHost, Fetch, Move } from "../../cluster/membership/host.ts";
-import { RingPlan } from "../../cluster/ring/plan.ts";
 import { allocateMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK } from "../../cluster/ring/wire-type.ts";
-import { Workspace } from "../../cluster/ring/workspace.ts";
 import { RingPlane } from "../../cluster/ring-plane/ring-plane.ts";
 import { RunningNode } from "../../cluster/running-node.ts";
 import { Token } from "../../cluster/transport/token.ts";
@@ -62,7 +60,7 @@ class SummingNode implements ClusterHost {
     this.#ring = await RingPlane.open(options);
     const { url: ring } = this.#ring.listener;
     const { advertiseRing = ring } = this.#config;
-    const advertised = { advertiseRing, ...(advertise !== undefined && { advertise }) };
+    const advertised = { advertiseRings: [advertiseRing], ...(advertise !== undefined && { advertise }) };
     this.#running = await RunningNode.open({ ...options, ...advertised }, this);
     say({ type: "listening", url: this.#running.listener.url, ring });
     if (contact !== undefined) await this.#running.join(contact);
@@ -128,22 +126,24 @@ class SummingNode implements ClusterHost {
 
   async #moved({ epoch, step, members }: Move): Promise<string> {
     const ring = this.#ring as RingPlane;
-    const addressOf = (node: string): string | undefined => this.#running?.addressesOf(node)?.ring;
-    await ring.begin({ epoch, members, addressOf });
+    const addressesOf = (node: string): readonly string[] | undefined =>
+      this.#running?.addressesOf(node)?.rings;
+    await ring.begin({ epoch, members, addressesOf });
     const isNew = this.#moves.epoch !== epoch;
     this.#moves = { epoch, count: isNew ? 0 : this.#moves.count + 1 };
-    const plan = new RingPlan({
+    const shape = {
       ...{ rank: members.indexOf(this.#config.id), world: members.length, total: ELEMENTS },
-      ...{ wire: "f32", chunkBytes: 4 * BLOCK },
+      ...{ wire: "f32" as const, chunkBytes: 4 * BLOCK },
       buckets: [
         { from: HALF, to: ELEMENTS },
         { from: 0, to: HALF },
       ],
-    });
+    };
     const places = { contribution: 0, result: 4 * ELEMENTS };
-    const run = ring.start(new Workspace(plan, "both", this.#memory, places), {
-      ...{ op: this.#moves.count, attempt: 0 },
-    });
+    const run = ring.start(
+      { shape, phases: "both", memory: this.#memory, places },
+      { op: this.#moves.count, attempt: 0 },
+    );
     run.bucketReady(0);
     if (this.isHalting) {
       say({ type: "halfway", step });

@@ -44,7 +44,7 @@ const blocks: readonly Block[] = PAGES.flatMap((page) => {
 function environment(): NodeJS.ProcessEnv {
   const bin = join(scratch, "bin");
   mkdirSync(bin, { recursive: true });
-  const start = `#!/bin/sh\nexec "${process.execPath}" --import tsx "${root}/src/cli/main.ts" "$@"\n`;
+  const start = `#!/bin/sh\nexec "${process.execPath}" --import "${root}/test/support/tsx-in-threads.mjs" "${root}/src/cli/main.ts" "$@"\n`;
   writeFileSync(join(bin, "forge-gpu"), start, { mode: 0o755 });
   return {
     ...process.env,

@@ -1,13 +1,12 @@
 /** The `forge-gpu` command as a process of its own, run from the sources. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 
 const repository = resolve(import.meta.dirname, "../..");
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const TSX = pathToFileURL(join(import.meta.dirname, "tsx-in-threads.mjs")).href;
 
 /** What a process came to. */
 export interface Outcome {

@@ -241,7 +241,7 @@ export class ClusterSteps implements SharedSteps {
         return { ...work.collected, step, learned, isOnePolicy };
       }
     } catch (error) {
-      const isLost = signal.aborted || error instanceof ClusterError;
+      const isLost = signal.aborted || (error instanceof ClusterError && !error.isFinal);
       if (!isLost) state.rollback();
       if (!isLost) throw error;
       if (!signal.aborted) this.#options.onEvent(`step ${step} is made again: ${firstLine(error)}`);

@@ -63,7 +63,7 @@ describe("a node that is started by hand", () => {
       ...{ listen: { host: "127.0.0.1", port: 0 }, exposeAll: false, advertise: undefined },
       ...{ servers: [], natsCreds: undefined },
       ...{ tokenFile: "/secret/token", tlsCert: undefined, tlsKey: undefined, tlsCa: undefined },
-      ...{ ringThreads: 1, wire: "f32", sync: { kind: "zero1" } },
+      ...{ ringThreads: 1, ringPort: 0, wire: "f32", sync: { kind: "zero1" } },
       ...{ outerLr: 0.7, outerMomentum: 0.9 },
       ...{ heartbeat: 500, joinTimeout: 60_000, stateDir: undefined, warnings: [] },
     });
@@ -89,7 +89,7 @@ describe("a node that is started by hand", () => {
     const flags: NodeSettingFlags = {
       ...{ role: "trainer", world: "2:4", rdzv: "ws://127.0.0.1:7000,ws://localhost:7001" },
       ...{ runId: "night 7", nodeId: "a.b_c-1", advertise: "10.0.0.7:8000", listen: "lo:8000" },
-      ...{ ringThreads: "8", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
+      ...{ ringThreads: "8", ringPort: "29500", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
       ...{
         outerLr: "1",
         outerMomentum: "0.85",
@@ -103,7 +103,7 @@ describe("a node that is started by hand", () => {
     expect(values(read)).toMatchObject({
       ...{ world: { min: 2, max: 4 }, contacts: ["ws://127.0.0.1:7000", "ws://localhost:7001"] },
       ...{ runId: runIdOf("named night 7"), nodeId: "a.b_c-1", advertise: "ws://10.0.0.7:8000" },
-      ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, wire: "int8" },
+      ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, ringPort: 29_500, wire: "int8" },
       ...{ outerLr: 1, outerMomentum: 0.85 },
       ...{ sync: { kind: "diloco", steps: 50 }, heartbeat: 1500, joinTimeout: 120_000 },
       ...{ stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c", founding: "never" },
@@ -392,8 +392,9 @@ describe("refuses, and says what is allowed", () => {
     ["a heart that sleeps", { heartbeat: "2m" }, "to 60s"],
     ["no name", { runId: "" }, "up to 200 characters"],
     ["a long name", { runId: "é".repeat(201) }, "up to 200 characters"],
-    ["threads", { ringThreads: "0" }, "from 1 to 64"],
-    ["threads", { ringThreads: "1.5" }, "from 1 to 64"],
+    ["threads", { ringThreads: "17" }, "from 0 to 16"],
+    ["threads", { ringThreads: "1.5" }, "from 0 to 16"],
+    ["the rings' port", { ringPort: "65521" }, "from 0 to 65520"],
     ["a node id", { nodeId: "a b" }, "1 to 64 letters"],
     ["an address", { advertise: "10.0.0.7" }, "host:port"],
     ["port 0", { advertise: "10.0.0.7:0" }, "host:port"],

@@ -1,6 +1,6 @@
 /** Nodes that step by themselves, and what they make of it when they meet. */
 import { afterEach, describe, expect, it } from "vitest";
-import { Collectives, RingPlane, Token, type WireType } from "../../../cluster/index.ts";
+import { Collectives, openRings, type Rings, Token, type WireType } from "../../../cluster/index.ts";
 import { AdamW, mul, parameter, sum, type Tensor, tensor } from "../../../engine/index.ts";
 import { DilocoExchange } from "../../../src/train/cluster/diloco-exchange.ts";
 import { outerStep } from "../../../src/train/cluster/outer-optimizer.ts";
@@ -14,7 +14,7 @@ const WORLD = 3;
 /** A multiple of what flat parameters are padded to. */
 const LENGTH = 1024;
 const START = new Float32Array(LENGTH).fill(0.5);
-const planes: RingPlane[] = [];
+const planes: Rings[] = [];
 
 afterEach(async () => {
   await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
@@ -23,12 +23,12 @@ afterEach(async () => {
 async function rings(): Promise<Collectives[]> {
   const members = Array.from({ length: WORLD }, (_, rank) => `n${rank}`);
   for (const nodeId of members)
-    planes.push(await RingPlane.open({ runId, token, nodeId, progressMs: 60_000 }));
-  const addressOf = (node: string): string | undefined =>
-    planes[members.indexOf(node)]?.listener.url;
-  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+    planes.push(await openRings({ runId, token, nodeId, progressMs: 60_000 }));
+  const addressesOf = (node: string): readonly string[] | undefined =>
+    planes[members.indexOf(node)]?.urls;
+  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
   return planes.map(
-    (plane, rank) => new Collectives({ plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
+    (plane, rank) => new Collectives({ rings: plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
   );
 }
 

@@ -1,6 +1,6 @@
 /** One update of several nodes is that of the sum of their gradients, clipped as the engine clips. */
 import { afterEach, expect, it } from "vitest";
-import { Collectives, RingPlane, Token } from "../../../cluster/index.ts";
+import { Collectives, openRings, type Rings, Token } from "../../../cluster/index.ts";
 import {
   AdamW,
   add,
@@ -23,7 +23,7 @@ const WORLD = 3;
 /** Two parameters that are a piece each, of two buckets. */
 const SIZE = 2 ** 18;
 const LENGTH = 2 * SIZE;
-const planes: RingPlane[] = [];
+const planes: Rings[] = [];
 
 afterEach(async () => {
   await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
@@ -32,12 +32,12 @@ afterEach(async () => {
 async function rings(): Promise<Collectives[]> {
   const members = Array.from({ length: WORLD }, (_, rank) => `n${rank}`);
   for (const nodeId of members)
-    planes.push(await RingPlane.open({ runId, token, nodeId, progressMs: 60_000 }));
-  const addressOf = (node: string): string | undefined =>
-    planes[members.indexOf(node)]?.listener.url;
-  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressOf })));
+    planes.push(await openRings({ runId, token, nodeId, progressMs: 60_000 }));
+  const addressesOf = (node: string): readonly string[] | undefined =>
+    planes[members.indexOf(node)]?.urls;
+  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
   return planes.map(
-    (plane, rank) => new Collectives({ plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
+    (plane, rank) => new Collectives({ rings: plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
   );
 }
 

@@ -51,7 +51,7 @@ export class SimulatedNode implements ClusterHost {
     this.#world = world;
     this.#node = new ClusterNode({
       ...{ node: this.id, host: this, options: world.options, now: world.now },
-      addresses: { control: this.id, ring: this.id },
+      addresses: { control: this.id, rings: [this.id] },
       send: (to, message) => this.#send(to, { plane: "control", message }),
     });
     this.#ring = new SimulatedRing({
