@@ -33,10 +33,10 @@ async function doorsBehind(control: CorruptingProxy, ring: CorruptingProxy): Pro
   return { port, ringPort, advertise: control.url, advertiseRing: ring.url };
 }
 
-it("gradients, groups, work and messages that have changed are noticed, and the run is what it would have been", async ({
-  annotate,
-}) => {
-  const config = globalBatch({ train: { steps: 12 } });
+it("gradients, groups, work and messages that have changed are noticed, and the run is what it would have been", {
+  timeout: 300_000,
+}, async ({ annotate }) => {
+  const config = globalBatch({ train: { steps: 16 } });
   const [whole] = await trainTogether(join(folder, "whole"), config, { world: 2 });
   using control = await CorruptingProxy.open(5);
   using ring = await CorruptingProxy.open(6);
@@ -47,11 +47,12 @@ it("gradients, groups, work and messages that have changed are noticed, and the 
   const leading = await nodes.add({ doors: await doorsBehind(control, ring) });
   const other = await nodes.add();
   await until(() => leading.view.steps.has(1));
-  ring.corrupt({ direction: "from", every: 100_000 });
-  control.corrupt({ direction: "to", every: 40_000 });
-  await until(() => leading.view.steps.has(6));
-  control.corrupt({ direction: "from", every: 200_000 });
-  await until(() => leading.view.steps.has(10));
+  ring.corrupt({ direction: "from", every: 70_000 });
+  control.corrupt({ direction: "to", every: 20_000 });
+  await until(() => leading.view.steps.has(8));
+  // the work of a step is some 100 KB, and who has sent it damaged twice is left out for half a minute
+  control.corrupt({ direction: "from", every: 500_000 });
+  await until(() => leading.view.steps.has(14));
   ring.corrupt(undefined);
   control.corrupt(undefined);
   const results = await Promise.all([leading.done, other.done]);
@@ -69,7 +70,7 @@ it("gradients, groups, work and messages that have changed are noticed, and the 
   const expected = lastTensors(whole?.result as never);
   for (const result of results) {
     const steps = linesOf(join(result.directory, "metrics.jsonl")).map(({ step }) => step);
-    expect(steps).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    expect(steps).toEqual(Array.from({ length: 16 }, (_, i) => i + 1));
     for (const [name, bytes] of Object.entries(lastTensors(result)))
       expect([name, bytes.equals(expected[name] as Buffer)]).toEqual([name, true]);
   }
