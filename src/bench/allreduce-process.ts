@@ -13,6 +13,7 @@ let rank: AllreduceRank | undefined;
 async function obey(order: Order): Promise<unknown> {
   switch (order.do) {
     case "open":
+      await rank?.[Symbol.asyncDispose]();
       rank = await AllreduceRank.open(order.settings);
       return rank.doors;
     case "begin":

@@ -55,8 +55,8 @@ const LOOPBACK = "127.0.0.1";
 
 const RUN_ID = "0f".repeat(16);
 
-/** See the file's head. Its connections end with the process. */
-export class AllreduceRank {
+/** See the file's head. */
+export class AllreduceRank implements AsyncDisposable {
   readonly #settings: RankSettings;
   readonly #rings: Rings;
   readonly #tcp: TcpLink;
@@ -69,7 +69,7 @@ export class AllreduceRank {
     this.#settings = settings;
     this.#rings = rings;
     this.#tcp = tcp;
-    const memory = allocateMemory(5 * bytes, true);
+    const memory = allocateMemory(4 * bytes + bytesOf(total, wire), true);
     fillContribution(new Float32Array(memory.buffer, 0, total), rank);
     const shape = {
       rank,
@@ -80,8 +80,8 @@ export class AllreduceRank {
       chunkBytes,
     };
     const places = {
-      ...{ contribution: 0, result: bytes, packed: 2 * bytes },
-      ...{ residual: 3 * bytes, nextResidual: 4 * bytes },
+      ...{ contribution: 0, result: bytes, residual: 2 * bytes, nextResidual: 3 * bytes },
+      packed: 4 * bytes,
     };
     this.#space = { shape, phases: "both", memory, places };
   }
@@ -129,6 +129,11 @@ export class AllreduceRank {
     const found = checkSum(result, world, wire);
     result.fill(Number.NaN);
     return found;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#tcp[Symbol.dispose]();
+    await this.#rings[Symbol.asyncDispose]();
   }
 
   async #sum(): Promise<void> {

@@ -22,6 +22,8 @@ export interface RanksOptions {
  */
 export class AllreduceRanks implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
+  /** Those that take part. */
+  #ranks: readonly ChildProcess[] = [];
 
   constructor(world: number, { execArgv = process.execArgv, under = () => [] }: RanksOptions = {}) {
     const entry = join(import.meta.dirname, `allreduce-process${extname(import.meta.filename)}`);
@@ -31,11 +33,15 @@ export class AllreduceRanks implements AsyncDisposable {
     });
   }
 
-  /** Makes the ranks, which listen, each at its host or on the loopback interface. */
+  /**
+   * Makes the ranks, which listen, each at its host or on the loopback interface, in place of those there were. Those of a smaller
+   * world are the first processes.
+   */
   open(
     settings: Omit<RankSettings, "rank" | "token" | "host">,
     hosts: readonly string[] = [],
   ): Promise<Doors[]> {
+    this.#ranks = this.#processes.slice(0, settings.world);
     const token = randomBytes(32).toString("hex");
     return this.#askAll((rank) => {
       const host = hosts[rank];
@@ -71,9 +77,7 @@ export class AllreduceRanks implements AsyncDisposable {
   }
 
   #askAll<T>(orderOf: (rank: number) => Order): Promise<T[]> {
-    return Promise.all(
-      this.#processes.map((process, rank) => ask<T>(process, rank, orderOf(rank))),
-    );
+    return Promise.all(this.#ranks.map((process, rank) => ask<T>(process, rank, orderOf(rank))));
   }
 }
 

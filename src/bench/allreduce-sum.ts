@@ -35,15 +35,15 @@ export function checkSum(sum: Float32Array, world: number, wire: WireType): SumC
 /**
  * What rounding can do to a sum of N numbers of at most a half. The sum of k of them is k/2 at most. Added in f32, each of the N − 1
  * sums is off by 2⁻²⁴ of itself at most; sent, what each of the first N − 1 ranks sends and what the last one hands round is off by
- * half a step: in bf16, of eight binary digits, 2⁻⁹ of itself; in int8, of 127 steps to the largest number of a block, 1/254 of
+ * half a step: in bf16, of eight binary digits, 2⁻⁸ of itself; in int8, of 127 steps to the largest number of a block, 1/254 of
  * that one. So with Σ k/2 over k = 1 … N, which is N(N + 1)/4,
  *
- *   |error| ≤ N(N + 1)/4 · (2⁻²⁴ + 0, 2⁻⁹ or 1/254),
+ *   |error| ≤ N(N + 1)/4 · (2⁻²⁴ + 0, 2⁻⁸ or 1/254),
  *
  * and 2 % more of it, since what was rounded may be larger than k/2 by all errors before. One rank alone sends nothing.
  */
 function boundOf(world: number, wire: WireType): number {
   if (world === 1) return 0;
-  const step = 2 ** -24 + { f32: 0, bf16: 2 ** -9, int8: 1 / 254 }[wire];
+  const step = 2 ** -24 + { f32: 0, bf16: 2 ** -8, int8: 1 / 254 }[wire];
   return (1.02 * step * world * (world + 1)) / 4;
 }

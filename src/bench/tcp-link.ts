@@ -8,11 +8,12 @@ const MIB = 2 ** 20;
 const AHEAD = 4 * MIB;
 
 /** Sends to the successor, which has dialled, and receives from the predecessor, into one buffer again and again. */
-export class TcpLink {
+export class TcpLink implements Disposable {
   readonly #server: Server;
   readonly #payload = Buffer.alloc(MIB, 1);
   readonly #buffer = Buffer.alloc(MIB);
   #successor: Socket | undefined;
+  #predecessor: Socket | undefined;
   #received = 0;
   #onReceived = (): void => {};
 
@@ -44,7 +45,14 @@ export class TcpLink {
     };
     const onread = { buffer: this.#buffer, callback };
     const socket = connect({ port, host, noDelay: true, onread });
+    this.#predecessor = socket;
     await once(socket, "connect");
+  }
+
+  [Symbol.dispose](): void {
+    this.#server.close();
+    this.#successor?.destroy();
+    this.#predecessor?.destroy();
   }
 
   /** Sends so many bytes, in writes of 1 MiB; resolves when they have left. */

@@ -47,7 +47,7 @@ export class Network implements Disposable {
 
   /** Lets a host send no more than so many bits a second, Ethernet, IP and TCP headers among them. */
   limit(host: string, bitsPerSecond: number): void {
-    const bucket = ["tbf", "rate", `${bitsPerSecond}bit`, "burst", "32kb", "latency", "100ms"];
+    const bucket = ["tbf", "rate", `${bitsPerSecond}bit`, "burst", "32kb", "limit", "16mb"];
     const device = ["-n", this.#namespaceOf(host), "qdisc", "replace", "dev", "eth0", "root"];
     execFileSync("tc", [...device, ...bucket], { stdio: "pipe" });
   }
