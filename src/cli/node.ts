@@ -60,8 +60,11 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
       "--sync <way>",
       "zero1, ddp, or diloco:H, for slow links: weights go round at every H-th step only (default: zero1)",
     )
-    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 0.7)")
-    .option("--outer-momentum <share>", "with diloco: Nesterov's, of that step (default: 0.9)")
+    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 1)")
+    .option(
+      "--outer-momentum <share>",
+      "with diloco: Nesterov's, of that step (default: 0, the mean)",
+    )
     .option(
       "--heartbeat <time>",
       "between two signs of life, as in 500ms; three missed are a death (default: 500ms)",

@@ -33,8 +33,11 @@ export function trainCommand(): Command {
         "with --nodes: who updates what: zero1, ddp, or diloco:H, by which nodes meet at every H-th step",
       ).default("zero1"),
     )
-    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 0.7)")
-    .option("--outer-momentum <share>", "with diloco: Nesterov's, of that step (default: 0.9)")
+    .option("--outer-lr <rate>", "with diloco: of the step that nodes make together (default: 1)")
+    .option(
+      "--outer-momentum <share>",
+      "with diloco: Nesterov's, of that step (default: 0, the mean)",
+    )
     .addOption(
       new Option("--wire <type>", "with --nodes: gradients as they travel")
         .choices(WIRE_TYPES)

@@ -64,7 +64,7 @@ describe("a node that is started by hand", () => {
       ...{ servers: [], natsCreds: undefined },
       ...{ tokenFile: "/secret/token", tlsCert: undefined, tlsKey: undefined, tlsCa: undefined },
       ...{ ringThreads: 1, ringPort: 0, wire: "f32", sync: { kind: "zero1" } },
-      ...{ outerLr: 0.7, outerMomentum: 0.9 },
+      ...{ outerLr: 1, outerMomentum: 0 },
       ...{ heartbeat: 500, joinTimeout: 60_000, stateDir: undefined, warnings: [] },
     });
   });
@@ -91,8 +91,8 @@ describe("a node that is started by hand", () => {
       ...{ runId: "night 7", nodeId: "a.b_c-1", advertise: "10.0.0.7:8000", listen: "lo:8000" },
       ...{ ringThreads: "8", ringPort: "29500", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
       ...{
-        outerLr: "1",
-        outerMomentum: "0.85",
+        outerLr: "0.7",
+        outerMomentum: "0.9",
         joinTimeout: "2m",
         stateDir: "/var/state",
         tokenFile: "/t",
@@ -104,7 +104,7 @@ describe("a node that is started by hand", () => {
       ...{ world: { min: 2, max: 4 }, contacts: ["ws://127.0.0.1:7000", "ws://localhost:7001"] },
       ...{ runId: runIdOf("named night 7"), nodeId: "a.b_c-1", advertise: "ws://10.0.0.7:8000" },
       ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, ringPort: 29_500, wire: "int8" },
-      ...{ outerLr: 1, outerMomentum: 0.85 },
+      ...{ outerLr: 0.7, outerMomentum: 0.9 },
       ...{ sync: { kind: "diloco", steps: 50 }, heartbeat: 1500, joinTimeout: 120_000 },
       ...{ stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c", founding: "never" },
     });
