@@ -35,7 +35,8 @@ async function ringOf(options: readonly Partial<RingPlaneOptions>[]): Promise<Co
     own[members.indexOf(node)]?.urls;
   await Promise.all(own.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
   return own.map(
-    (plane, rank) => new Collectives({ rings: plane, rank, world: members.length, chunkBytes: 2 ** 16 }),
+    (plane, rank) =>
+      new Collectives({ rings: plane, rank, world: members.length, chunkBytes: 2 ** 16 }),
   );
 }
 

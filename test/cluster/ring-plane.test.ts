@@ -133,7 +133,9 @@ it("two rings at once sum one vector, each its buckets; no lane opens another", 
   const ranks = await ranksOf(3);
   const others = await Promise.all(
     ranks.map(async (rank) =>
-      rank.beside(await RingPlane.open({ runId, token, nodeId: rank.id, lane: { index: 1, of: 2 } })),
+      rank.beside(
+        await RingPlane.open({ runId, token, nodeId: rank.id, lane: { index: 1, of: 2 } }),
+      ),
     ),
   );
   await Promise.all([beginAll(ranks, 1), beginAll(others, 1)]);
@@ -141,9 +143,7 @@ it("two rings at once sum one vector, each its buckets; no lane opens another", 
   for (const [i, rank] of ranks.entries()) rank.contribution.set(given[i] as Float32Array);
   await Promise.all(
     [ranks, others].flatMap((lane) =>
-      lane.map((rank, i) =>
-        moveAll(rank.plane, rank.space(i, 3), { op: 0, attempt: 0 }),
-      ),
+      lane.map((rank, i) => moveAll(rank.plane, rank.space(i, 3), { op: 0, attempt: 0 })),
     ),
   );
   const expected = ringSum(given, "f32").sum;
@@ -230,10 +230,13 @@ it.each([0, 50])(
     const [a, b] = ranks as [Rank, Rank];
     await beginAll(ranks, 1);
     const senders = ranks.flatMap(({ plane }) => [...plane.listener.connections]);
-    const others = moveAll(b.plane, b.space(1, 2, "f32", 4), { op: 0, attempt: 0 })
-      .catch((error) => error);
+    const others = moveAll(b.plane, b.space(1, 2, "f32", 4), { op: 0, attempt: 0 }).catch(
+      (error) => error,
+    );
     await sleep(ms);
-    const own = moveAll(a.plane, a.space(0, 2, "f32", 3), { op: 0, attempt: 0 }).catch((error) => error);
+    const own = moveAll(a.plane, a.space(0, 2, "f32", 3), { op: 0, attempt: 0 }).catch(
+      (error) => error,
+    );
     const errors = await Promise.all([own, others]);
     expect(errors).toContainEqual(expect.objectContaining({ code: "protocol_violated" }));
     const closed = await Promise.race(senders.map((sender) => sender.closed));

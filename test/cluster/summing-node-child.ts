@@ -60,7 +60,10 @@ class SummingNode implements ClusterHost {
     this.#ring = await RingPlane.open(options);
     const { url: ring } = this.#ring.listener;
     const { advertiseRing = ring } = this.#config;
-    const advertised = { advertiseRings: [advertiseRing], ...(advertise !== undefined && { advertise }) };
+    const advertised = {
+      advertiseRings: [advertiseRing],
+      ...(advertise !== undefined && { advertise }),
+    };
     this.#running = await RunningNode.open({ ...options, ...advertised }, this);
     say({ type: "listening", url: this.#running.listener.url, ring });
     if (contact !== undefined) await this.#running.join(contact);

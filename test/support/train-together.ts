@@ -39,7 +39,7 @@ export interface TogetherOptions {
 }
 
 /** Where a node listens, and where others are told that it does. */
-export type Doors = Pick<ClusterSettings, "port" | "ringPort" | "advertise" | "advertiseRing">;
+export type Doors = Pick<ClusterSettings, "port" | "ringPort" | "advertise" | "advertiseRings">;
 
 /** An environment in the place of that of the configuration. */
 export type TogetherConfig = Omit<TrainConfigInput, "environment"> & {

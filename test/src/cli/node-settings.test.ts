@@ -89,7 +89,13 @@ describe("a node that is started by hand", () => {
     const flags: NodeSettingFlags = {
       ...{ role: "trainer", world: "2:4", rdzv: "ws://127.0.0.1:7000,ws://localhost:7001" },
       ...{ runId: "night 7", nodeId: "a.b_c-1", advertise: "10.0.0.7:8000", listen: "lo:8000" },
-      ...{ ringThreads: "8", ringPort: "29500", wire: "int8", sync: "diloco:50", heartbeat: "1.5s" },
+      ...{
+        ringThreads: "8",
+        ringPort: "29500",
+        wire: "int8",
+        sync: "diloco:50",
+        heartbeat: "1.5s",
+      },
       ...{
         outerLr: "0.7",
         outerMomentum: "0.9",
@@ -103,7 +109,12 @@ describe("a node that is started by hand", () => {
     expect(values(read)).toMatchObject({
       ...{ world: { min: 2, max: 4 }, contacts: ["ws://127.0.0.1:7000", "ws://localhost:7001"] },
       ...{ runId: runIdOf("named night 7"), nodeId: "a.b_c-1", advertise: "ws://10.0.0.7:8000" },
-      ...{ listen: { host: "127.0.0.1", port: 8000 }, ringThreads: 8, ringPort: 29_500, wire: "int8" },
+      ...{
+        listen: { host: "127.0.0.1", port: 8000 },
+        ringThreads: 8,
+        ringPort: 29_500,
+        wire: "int8",
+      },
       ...{ outerLr: 0.7, outerMomentum: 0.9 },
       ...{ sync: { kind: "diloco", steps: 50 }, heartbeat: 1500, joinTimeout: 120_000 },
       ...{ stateDir: "/var/state", tokenFile: "/t", natsCreds: "/c", founding: "never" },

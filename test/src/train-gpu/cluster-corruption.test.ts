@@ -30,7 +30,7 @@ async function doorsBehind(control: CorruptingProxy, ring: CorruptingProxy): Pro
   const [port, ringPort] = [await freePort(), await freePort()];
   control.pointAt(`ws://127.0.0.1:${port}`);
   ring.pointAt(`ws://127.0.0.1:${ringPort}`);
-  return { port, ringPort, advertise: control.url, advertiseRing: ring.url };
+  return { port, ringPort, advertise: control.url, advertiseRings: [ring.url] };
 }
 
 it("gradients, groups, work and messages that have changed are noticed, and the run is what it would have been", {
