@@ -37,6 +37,9 @@ export interface ClusterSettings extends RunningNodeOptions {
 /** Milliseconds that those who only ask have to find out that a run is over. */
 const FAREWELL = 1_500;
 
+/** Milliseconds that a node has to see that it has another number of rings than the leader, and to go. */
+const FIND_OUT = 1_000;
+
 /** Milliseconds between two looks at whether all have left. */
 const LOOK = 20;
 
@@ -178,7 +181,7 @@ export class Cluster implements AsyncDisposable {
    */
   async collectives(move: Move): Promise<Collectives> {
     const { epoch, members } = move;
-    this.#checkRings(move);
+    await this.#checkRings(move);
     const addressesOf = (node: NodeId): readonly string[] | undefined => this.#ringsOf(node);
     await this.#rings.begin({ epoch, members, addressesOf });
     if (this.#current?.epoch !== epoch) {
@@ -197,14 +200,18 @@ export class Cluster implements AsyncDisposable {
     return node === this.nodeId ? this.#rings.urls : this.#node.addressesOf(node)?.rings;
   }
 
-  /** All have as many rings as the leader, or go: what is cut for so many cannot go round fewer. */
-  #checkRings({ members, leader }: Move): void {
+  /**
+   * All have as many rings as the leader, or go: what is cut for so many cannot go round fewer. A neighbour that has not is given
+   * the time to find that out itself.
+   */
+  async #checkRings({ members, leader }: Move): Promise<void> {
     const own = this.#rings.urls.length;
     const [others, rank] = [members.length - 1, members.indexOf(this.nodeId)];
     const neighbours = [members[rank - 1] ?? members[others], members[rank + 1] ?? members[0]];
     for (const node of [leader, ...neighbours]) {
       const theirs = node === undefined ? undefined : this.#ringsOf(node)?.length;
       if (theirs === undefined || theirs === own) continue;
+      if (node !== leader) await new Promise((resolve) => setTimeout(resolve, FIND_OUT));
       throw unlike({ node: node as NodeId, theirs, own }, node === leader);
     }
   }

@@ -225,8 +225,9 @@ export class ClusterSteps implements SharedSteps {
     const { cluster, state, exchange, learner } = this.#options;
     const { members, step } = move;
     try {
-      const { work, ref } = await this.#workOf(move.work, move.leader, signal);
+      // first of all, since it says whether this node can be in it
       const ring = await cluster.collectives(move);
+      const { work, ref } = await this.#workOf(move.work, move.leader, signal);
       signal.throwIfAborted();
       await state.enter(ring, members, signal);
       exchange.enter(ring, signal);
@@ -241,7 +242,8 @@ export class ClusterSteps implements SharedSteps {
         return { ...work.collected, step, learned, isOnePolicy };
       }
     } catch (error) {
-      const isLost = signal.aborted || (error instanceof ClusterError && !error.isFinal);
+      const isFinal = error instanceof ClusterError && error.isFinal;
+      const isLost = !isFinal && (signal.aborted || error instanceof ClusterError);
       if (!isLost) state.rollback();
       if (!isLost) throw error;
       if (!signal.aborted) this.#options.onEvent(`step ${step} is made again: ${firstLine(error)}`);
