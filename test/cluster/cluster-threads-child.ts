@@ -19,9 +19,12 @@ threading.Worker = class extends Plain {
   }
 };
 syncBuiltinESMExports();
-const { Cluster: OpenCluster, ClusterError, RingVector, Token } = await import(
-  "../../cluster/index.ts"
-);
+const {
+  Cluster: OpenCluster,
+  ClusterError,
+  RingVector,
+  Token,
+} = await import("../../cluster/index.ts");
 
 /** Several buckets, the last of which is short. */
 const LENGTH = 3 * 2 ** 17 + 77;

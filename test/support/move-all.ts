@@ -1,4 +1,4 @@
-import type { Rings, RingSpace, RunPlace } from "../../cluster/ring-plane/rings.ts";
+import type { RingSpace, Rings, RunPlace } from "../../cluster/ring-plane/rings.ts";
 
 /** Moves a collective, all of whose buckets are ready, to its end. */
 export async function moveAll(

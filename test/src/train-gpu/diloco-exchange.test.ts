@@ -1,6 +1,12 @@
 /** Nodes that step by themselves, and what they make of it when they meet. */
 import { afterEach, describe, expect, it } from "vitest";
-import { Collectives, openRings, type Rings, Token, type WireType } from "../../../cluster/index.ts";
+import {
+  Collectives,
+  openRings,
+  type Rings,
+  Token,
+  type WireType,
+} from "../../../cluster/index.ts";
 import { AdamW, mul, parameter, sum, type Tensor, tensor } from "../../../engine/index.ts";
 import { DilocoExchange } from "../../../src/train/cluster/diloco-exchange.ts";
 import { outerStep } from "../../../src/train/cluster/outer-optimizer.ts";
