@@ -97,6 +97,8 @@ class Node {
         const { move, signal, isCommitted } = order;
         const { step, members } = move;
         try {
+          // one that is alone would never let the event loop turn
+          await sleep(1);
           const ring = await cluster.collectives(move);
           vector.contribution.set(given(cluster.nodeId, step));
           await ring.allReduce(vector, signal);
