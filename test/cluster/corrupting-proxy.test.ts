@@ -12,7 +12,7 @@ function failuresOf({ nodes }: SummingCluster): string[] {
 
 it.for<readonly [bits: number, plane: "ring" | "control", direction: Direction, every: number]>([
   [24, "ring", "from", 60_000],
-  [24, "ring", "to", 600],
+  [16, "ring", "to", 2_500],
   [60, "control", "from", 1_500],
   [60, "control", "to", 1_500],
 ])(

@@ -13,8 +13,8 @@ export type NodeGiven = Pick<SummingConfig, "host" | "advertise" | "advertiseRin
   readonly under?: readonly string[];
 };
 
-/** Turns of five milliseconds that something may take. */
-const PATIENCE = 12_000;
+/** Turns of five milliseconds that something may take: who is left out twice is back after a minute. */
+const PATIENCE = 24_000;
 
 /** See the file's head. They end with it. */
 export class SummingCluster implements Disposable {
