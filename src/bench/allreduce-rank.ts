@@ -51,6 +51,9 @@ export interface Turn {
   readonly cpuSeconds: number;
 }
 
+/** Milliseconds without a chunk: whoever waits for a busy machine goes on waiting. */
+const PROGRESS_MS = 60_000;
+
 const LOOPBACK = "127.0.0.1";
 
 const RUN_ID = "0f".repeat(16);
@@ -90,6 +93,7 @@ export class AllreduceRank implements AsyncDisposable {
     const { rank, token, chunkBytes, threads, host = LOOPBACK } = settings;
     const options = {
       host,
+      progressMs: PROGRESS_MS,
       ...{ runId: RUN_ID, token: Token.parse(token), nodeId: nodeOf(rank) },
       limits: { chunkBytes, bufferedBytes: 16 * Math.max(2 ** 20, chunkBytes) },
     };

@@ -39,14 +39,14 @@ export function chanceOf(seed: number): Chance {
 }
 
 /** A frame, and the close code it is answered with; 0 for none, undefined for any. */
-interface Sample {
+export interface Sample {
   readonly bytes: Uint8Array;
   readonly code: number | undefined;
 }
 
-type Kind = (chance: Chance) => Sample;
+export type Kind = (chance: Chance) => Sample;
 
-function bytesOf(length: number, chance: Chance): Uint8Array {
+export function bytesOf(length: number, chance: Chance): Uint8Array {
   return Uint8Array.from({ length }, () => chance(256));
 }
 
@@ -56,7 +56,8 @@ function hello(chance: Chance): Buffer {
 
 const of = (code: number | undefined, bytes: Uint8Array): Sample => ({ bytes, code });
 
-const CONTROL: readonly Kind[] = [
+/** Wrong on the control plane, whatever its messages are. */
+export const CONTROL: readonly Kind[] = [
   (chance) => of(1002, frame({ payload: hello(chance), isMasked: false })),
   (chance) => of(1002, frame({ payload: hello(chance), reserved: 1 + chance(7) })),
   (chance) => of(1002, frame({ opcode: 3 + chance(5) })),
@@ -110,7 +111,7 @@ function flipped(chance: Chance): Sample {
   return of(undefined, bytes);
 }
 
-function pick(kinds: readonly Kind[], chance: Chance): Sample {
+export function pick(kinds: readonly Kind[], chance: Chance): Sample {
   const kind = kinds[chance(kinds.length)];
   if (!kind) throw new Error("no kinds");
   return kind(chance);
@@ -228,10 +229,15 @@ const SPLICES: readonly string[] = [
 ];
 
 /** A good plain request, less what chance has flipped, put in, cut out or said twice. */
-function mutated(token: Token, chance: Chance): Buffer {
+export function mutated(
+  token: Token,
+  chance: Chance,
+  given: Readonly<Record<string, string>> = {},
+): Buffer {
   const isPost = chance(2) === 0;
   const body = "x".repeat(chance(40));
-  const headers = plainHeadersFor(token, isPost ? { "Content-Length": `${body.length}` } : {});
+  const length = isPost ? { "Content-Length": `${body.length}` } : {};
+  const headers = plainHeadersFor(token, { ...length, ...given });
   const path = ["/echo", "/blobs/abc", "/status", "/control"][chance(4)] ?? "";
   let bytes = Buffer.from(requestOf(path, headers, isPost ? "POST" : "GET") + (isPost ? body : ""));
   for (let changes = chance(4); changes > 0; changes--) {
