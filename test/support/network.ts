@@ -1,6 +1,9 @@
 /** Networks inside this machine: hosts are network namespaces, and their links can be taken down, which no socket is told of. */
 import { execFileSync, spawnSync } from "node:child_process";
 
+/** More than the largest packet that the kernel sends as one: smaller ones would each be acknowledged. */
+export const BURST = 72_000;
+
 /** Networks of this process so far: names are its own. */
 let networks = 0;
 
@@ -45,9 +48,12 @@ export class Network implements Disposable {
     ip("-n", this.#switch, "link", "set", this.#portOf(host), state);
   }
 
-  /** Lets a host send no more than so many bits a second, Ethernet, IP and TCP headers among them. */
+  /**
+   * Lets a host send no more than so many bits a second, Ethernet, IP and TCP headers among them, after {@link BURST} bytes at once.
+   * What waits is never dropped.
+   */
   limit(host: string, bitsPerSecond: number): void {
-    const bucket = ["tbf", "rate", `${bitsPerSecond}bit`, "burst", "32kb", "limit", "16mb"];
+    const bucket = ["tbf", "rate", `${bitsPerSecond}bit`, "burst", `${BURST}`, "limit", "16mb"];
     const device = ["-n", this.#namespaceOf(host), "qdisc", "replace", "dev", "eth0", "root"];
     execFileSync("tc", [...device, ...bucket], { stdio: "pipe" });
   }
