@@ -18,7 +18,7 @@ import { NodeClient } from "./transport/node-client.ts";
 import type { Route } from "./transport/route.ts";
 
 /** How a node is in a cluster. */
-export interface ClusterSettings extends RunningNodeOptions {
+export interface ClusterSettings extends Omit<RunningNodeOptions, "onLost"> {
   /**
    * Threads that the data plane has of its own, up to 16, each with a ring; all nodes have as many rings. Default 0: one ring, on
    * the main thread.
@@ -60,6 +60,7 @@ export class Cluster implements AsyncDisposable {
   #current: { readonly epoch: number; readonly collectives: Collectives } | undefined;
   readonly #traffic: Traffic = { bytes: 0, ms: 0 };
   readonly #openedAt = performance.now();
+  readonly #whenLost = new Set<(node: NodeId) => void>();
 
   private constructor(
     settings: ClusterSettings,
@@ -95,7 +96,10 @@ export class Cluster implements AsyncDisposable {
     try {
       const own = rings.urls.map((url) => elsewhere(url, settings.advertise));
       const { advertiseRings = own } = settings;
-      const node = await RunningNode.open({ ...rest, advertiseRings, routes }, orders);
+      const onLost = (lost: NodeId): void => {
+        if (cluster) for (const tell of cluster.#whenLost) tell(lost);
+      };
+      const node = await RunningNode.open({ ...rest, advertiseRings, routes, onLost }, orders);
       cluster = new Cluster(settings, { orders, blobs, node, rings });
       return cluster;
     } catch (error) {
@@ -129,6 +133,12 @@ export class Cluster implements AsyncDisposable {
       collectiveSeconds: this.#traffic.ms / 1000,
       uptime: (performance.now() - this.#openedAt) / 1000,
     };
+  }
+
+  /** Tells of nodes whose connection is gone, until the function that is returned is called. They may come back. */
+  whenLost(tell: (node: NodeId) => void): () => void {
+    this.#whenLost.add(tell);
+    return () => void this.#whenLost.delete(tell);
   }
 
   /** What has moved in rings so far. */

@@ -15,6 +15,8 @@ export interface RunningNodeOptions extends ControlPlaneOptions {
   readonly advertise?: string;
   /** Where its neighbours reach its rings, if that is not the same. */
   readonly advertiseRings?: readonly string[];
+  /** Told of nodes whose connection is gone, whatever becomes of them. */
+  readonly onLost?: (node: NodeId) => void;
 }
 
 /** Ticks of a beat. */
@@ -47,7 +49,10 @@ export class RunningNode implements AsyncDisposable {
     let node: ClusterNode | undefined;
     const plane = await ControlPlane.open(options, {
       message: (from, message) => node?.receive(from, message, clock.now()),
-      lost: (peer) => node?.lost(peer, clock.now()),
+      lost: (peer) => {
+        node?.lost(peer, clock.now());
+        options.onLost?.(peer);
+      },
     });
     const { advertise: control = plane.listener.url, advertiseRings: rings = [control] } = options;
     node = new ClusterNode({

@@ -46,6 +46,7 @@ export class ClusterSteps implements SharedSteps {
   readonly #options: ClusterStepsOptions;
   #trainer: Trainer<unknown> | undefined;
   #board: GroupBoard | undefined;
+  #unwatch = (): void => {};
   #player: Player<unknown> | undefined;
   /** Of the step that is next. */
   #offered: Offered | undefined;
@@ -309,6 +310,7 @@ export class ClusterSteps implements SharedSteps {
     const { openTrainer, slots, pool } = this.#options;
     const board = await pool.open(slots);
     this.#board = board;
+    this.#unwatch = this.#options.cluster.whenLost((node) => board.gone?.(node));
     // as many for each: who is done sooner is handed more
     const localGroups = (): number => Math.ceil(slots / (1 + board.players));
     const from = this.#last?.trainer ?? this.#first;
@@ -328,6 +330,7 @@ export class ClusterSteps implements SharedSteps {
     const trainer = this.#trainer;
     const board = this.#board;
     [this.#trainer, this.#board] = [undefined, undefined];
+    this.#unwatch();
     this.#withdraw();
     await trainer?.close();
     await board?.[Symbol.asyncDispose]();

@@ -13,6 +13,8 @@ export interface GroupBoard extends Dispatcher, AsyncDisposable {
   readonly players: number;
   /** The player is there, though it does not ask: it trains. */
   alive?(name: string): void;
+  /** The player is gone, as far as is known. */
+  gone?(name: string): void;
 }
 
 /** See the file's head. */
@@ -49,6 +51,7 @@ export class EmbeddedPool implements GroupPool {
       dispatch: (job) => board.dispatch(job),
       cancel: (groupId) => board.cancel(groupId),
       alive: (name) => board.alive(name),
+      gone: (name) => board.gone(name),
       [Symbol.asyncDispose]: async () => {
         board[Symbol.dispose]();
         if (door.board === board) door.board = undefined;

@@ -115,6 +115,14 @@ export class JobBoard implements Dispatcher, Disposable {
     this.#hear(name);
   }
 
+  /** The player is gone, as far as is known: others play what it has. What it brings nevertheless counts if it is the first. */
+  gone(name: string): void {
+    const player = this.#players.get(name);
+    if (!player?.isHere) return;
+    player.callOff();
+    this.#lose(player);
+  }
+
   /**
    * A player asks what to do, and waits until there is something, or a third of its lease is over.
    *

@@ -103,6 +103,25 @@ describe("JobBoard", () => {
     expect(board.give("b", playedGroup(b))).toBe("taken");
   });
 
+  it("takes groups back at once from who is gone, and takes what it brings nevertheless", async () => {
+    const { board, collector, pass } = bound(worldOf(2));
+    collector.admit();
+    const a = first(await board.take("a", { room: 1, holds: [] }));
+    const b = first(await board.take("b", { room: 1, holds: [] }));
+    for (const name of ["a", "b", "a", "nobody"]) board.gone(name);
+    expect(board.stats.players).toMatchObject([
+      { name: "a", isHere: false, out: 0, lost: 1 },
+      { name: "b", isHere: false, out: 0, lost: 1 },
+    ]);
+    const again = await board.take("c", { room: 2, holds: [] });
+    expect(groupsOf(again)).toEqual([a.groupId, b.groupId]);
+    expect(board.give("a", playedGroup(a))).toBe("taken");
+    expect(board.give("c", playedGroup(first(again)))).toBe("unwanted");
+    // its lease ends without it
+    await pass(LEASE - 1);
+    expect(board.stats.players[0]).toMatchObject({ isHere: true, lost: 1 });
+  });
+
   it("takes the first result of a group, late or not, and calls the others off", async () => {
     const { board, collector, pass, pool } = bound(worldOf(1));
     collector.admit();
