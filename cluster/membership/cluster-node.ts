@@ -52,6 +52,8 @@ export class ClusterNode {
   #isOver = false;
   /** Those that know the latest record, as far as this node was told since. */
   readonly #informed = new Set<NodeId>();
+  /** Whether this node was leading, or about to, when it was told: it may be the only one that knows. */
+  #isWitness = false;
   /** Messages to itself, which are read when the call that wrote them is over. */
   #inbox: MembershipMessage[] = [];
 
@@ -190,9 +192,11 @@ export class ClusterNode {
           if (!message.record.members.includes(from)) this.#abandon();
           this.#tellNews();
         } else this.#refuse(from);
+        this.#noteInformed(from, message.record);
         break;
       case "pledge":
         this.#leader?.onPledge(from, message);
+        this.#noteInformed(from, message.chosen);
         break;
       case "accepted":
         this.#leader?.onAccepted(from, message);
@@ -212,7 +216,7 @@ export class ClusterNode {
 
   #onStatus(from: NodeId, status: Status): void {
     this.#note(from, { control: status.address, rings: status.rings });
-    if (status.version >= this.record.version) this.#informed.add(from);
+    this.#noteInformed(from, status);
     if (this.#leader) this.#leader.onStatus(from, status, this.#now);
     else this.#redirect(from);
   }
@@ -225,8 +229,13 @@ export class ClusterNode {
       this.#send(from, { type: "redirect", leader, addresses });
   }
 
+  #noteInformed(node: NodeId, { version }: Pick<ClusterRecord, "version">): void {
+    if (version >= this.record.version) this.#informed.add(node);
+  }
+
   #onAccept(from: NodeId, { ballot, chosen, record }: Accept): void {
     this.#acceptor.learn(chosen);
+    this.#noteInformed(from, chosen);
     if (this.#acceptor.accept(ballot, record)) {
       this.#follow(from);
       this.#send(from, { type: "accepted", ballot, version: record.version });
@@ -246,6 +255,7 @@ export class ClusterNode {
 
   #onChosen(record: ClusterRecord): void {
     this.#informed.clear();
+    this.#isWitness = this.#leader !== undefined;
     this.#member.onChosen(record);
     this.#leader?.onChosen(record);
   }
@@ -289,13 +299,13 @@ export class ClusterNode {
   }
 
   /**
-   * Ends, once it has left. A leader that has had itself left out goes on saying so until a quorum of those who go on knows: its own
-   * vote may have decided that, and then nobody finds it out without it.
+   * Ends, once it has left. A leader that has had itself left out is there until a quorum of those who go on knows, whoever leads
+   * meanwhile: its own vote may have decided that, and then nobody finds it out without it.
    */
   #depart(): void {
     if (this.#isOver || !this.#member.hasLeft) return;
     const { members } = this.record;
-    if (this.#leader && members.length > 0 && !isQuorum(this.#informed, members)) return;
+    if (this.#isWitness && members.length > 0 && !isQuorum(this.#informed, members)) return;
     this.#isOver = true;
     this.#leader = undefined;
     this.#parts.host.end();

@@ -2,7 +2,7 @@
 import { ClusterError } from "../../../cluster/error.ts";
 import { ClusterNode } from "../../../cluster/membership/cluster-node.ts";
 import type { ClusterHost, Fetch, Move } from "../../../cluster/membership/host.ts";
-import type { NodeId } from "../../../cluster/membership/record.ts";
+import type { ClusterRecord, NodeId } from "../../../cluster/membership/record.ts";
 import { codec, type Packet, type StatePart } from "./packet.ts";
 import { contributionTo, digestOf, ELEMENTS, hashOf, plus } from "./simulated-memory.ts";
 import { SimulatedRing } from "./simulated-ring.ts";
@@ -30,6 +30,8 @@ export class SimulatedNode implements ClusterHost {
   isAlive = true;
   isHanging = false;
   isLeaving = false;
+  /** It has left, and ended. */
+  hasDeparted = false;
   /** Milliseconds that it is behind with everything. */
   slowness = 0;
   step = 0;
@@ -84,6 +86,11 @@ export class SimulatedNode implements ClusterHost {
       this.#world.after(TICK, this, tick);
     };
     this.#world.after(TICK * this.#world.random.next(), this, tick);
+  }
+
+  /** The latest record that it knows. */
+  get record(): ClusterRecord {
+    return this.#node.record;
   }
 
   /** The process is gone; whoever has a connection with it hears of it soon, or by its silence. */
@@ -194,6 +201,7 @@ export class SimulatedNode implements ClusterHost {
   }
 
   end(): void {
+    this.hasDeparted = true;
     this.isAlive = false;
   }
 

@@ -1,6 +1,6 @@
 /** A cluster in a world of its own: a clock that is moved, a network that loses things, and nodes that die. One seed, one history. */
 import { type ClusterOptions, DEFAULT_OPTIONS } from "../../../cluster/membership/options.ts";
-import { type ClusterRecord, isQuorum, type NodeId } from "../../../cluster/membership/record.ts";
+import { type ClusterRecord, isQuorum, NO_RECORD, type NodeId } from "../../../cluster/membership/record.ts";
 import { EventQueue } from "./event-queue.ts";
 import { Network } from "./network.ts";
 import { type Random, seeded } from "./random.ts";
@@ -54,13 +54,20 @@ export class Simulation {
     return this.alive.filter(({ isLeaving }) => !isLeaving);
   }
 
-  /** Whether they can go on without anybody's help. */
+  /**
+   * Whether they can go on without anybody's help. Where the first of two has had a record chosen by its own vote, and died before it
+   * told anybody, the other one can not: what it knows needs the first one's vote.
+   */
   get isViable(): boolean {
-    const hasQuorum = isQuorum(
-      this.alive.map(({ id }) => id),
-      this.latest?.members ?? [],
-    );
-    return hasQuorum && this.staying.length >= Math.max(1, this.options.minWorld);
+    const ids = this.alive.map(({ id }) => id);
+    const departed = this.nodes.flatMap(({ id, hasDeparted }) => (hasDeparted ? [id] : []));
+    const known = this.alive
+      .map(({ record }) => record)
+      .reduce((a, b) => (b.version > a.version ? b : a), NO_RECORD);
+    const hasQuorum = isQuorum(ids, this.latest?.members ?? []);
+    // those who have left have seen to it that they are not needed
+    const isKnown = isQuorum([...ids, ...departed], known.members);
+    return hasQuorum && isKnown && this.staying.length >= Math.max(1, this.options.minWorld);
   }
 
   /** Whether all who mean to stay are members. */
