@@ -52,8 +52,8 @@ export class ClusterNode {
   #isOver = false;
   /** Those that know the latest record, as far as this node was told since. */
   readonly #informed = new Set<NodeId>();
-  /** Whether this node was leading, or about to, when it was told: it may be the only one that knows. */
-  #isWitness = false;
+  /** Whether a quorum of its members is known to know it. */
+  #isKnown = false;
   /** Messages to itself, which are read when the call that wrote them is over. */
   #inbox: MembershipMessage[] = [];
 
@@ -193,6 +193,7 @@ export class ClusterNode {
           this.#tellNews();
         } else this.#refuse(from);
         this.#noteInformed(from, message.record);
+        if (message.isKnown && message.record.version >= this.record.version) this.#isKnown = true;
         break;
       case "pledge":
         this.#leader?.onPledge(from, message);
@@ -255,7 +256,7 @@ export class ClusterNode {
 
   #onChosen(record: ClusterRecord): void {
     this.#informed.clear();
-    this.#isWitness = this.#leader !== undefined;
+    this.#isKnown = false;
     this.#member.onChosen(record);
     this.#leader?.onChosen(record);
   }
@@ -299,13 +300,14 @@ export class ClusterNode {
   }
 
   /**
-   * Ends, once it has left. A leader that has had itself left out is there until a quorum of those who go on knows, whoever leads
-   * meanwhile: its own vote may have decided that, and then nobody finds it out without it.
+   * Ends, once it has left and a quorum of those who go on knows, whoever leads meanwhile: its own vote may have decided that, and
+   * then nobody finds it out without it.
    */
   #depart(): void {
     if (this.#isOver || !this.#member.hasLeft) return;
     const { members } = this.record;
-    if (this.#isWitness && members.length > 0 && !isQuorum(this.#informed, members)) return;
+    const isKnown = this.#isKnown || isQuorum(this.#informed, members);
+    if (members.length > 0 && !isKnown) return;
     this.#isOver = true;
     this.#leader = undefined;
     this.#parts.host.end();

@@ -251,6 +251,10 @@ export class Leader {
     const { chosen: record } = acceptor;
     const order: Order = {
       ...{ type: "order", ballot, number: ++this.#orders, record },
+      isKnown: isQuorum(
+        record.members.filter((id) => (this.#peer(id).status?.version ?? 0) >= record.version),
+        record.members,
+      ),
       ...{ isMoving: this.#isMoving, work: this.#isMoving ? this.#work : "" },
       sources: record.members.filter((member) => this.#isHere(member) && this.#hasState(member)),
       addresses: Object.fromEntries(

@@ -39,7 +39,8 @@ export const membershipSchema: z.ZodType<MembershipMessage> = z.discriminatedUni
   z.strictObject({ type: z.literal("accept"), ballot, chosen: record, record }),
   z.strictObject({ type: z.literal("accepted"), ballot, version: count }),
   z.strictObject({
-    ...{ type: z.literal("order"), ballot, number: count, record, isMoving: z.boolean(), work },
+    ...{ type: z.literal("order"), ballot, number: count, record, work },
+    ...{ isKnown: z.boolean(), isMoving: z.boolean() },
     ...{ sources: z.array(node).max(MOST_MEMBERS), addresses: z.record(node, addresses) },
   }),
   z.strictObject({

@@ -59,6 +59,8 @@ export interface Order {
   readonly number: number;
   /** Chosen. */
   readonly record: ClusterRecord;
+  /** Whether a quorum of its members has said that it knows that. */
+  readonly isKnown: boolean;
   /** Whether the members are to move the next step, in the record's epoch; if not, nothing of it is to move. */
   readonly isMoving: boolean;
   /** What the leader's host says of that step, for those of the others; "" as long as nothing moves. */

@@ -1,6 +1,11 @@
 /** A cluster in a world of its own: a clock that is moved, a network that loses things, and nodes that die. One seed, one history. */
 import { type ClusterOptions, DEFAULT_OPTIONS } from "../../../cluster/membership/options.ts";
-import { type ClusterRecord, isQuorum, NO_RECORD, type NodeId } from "../../../cluster/membership/record.ts";
+import {
+  type ClusterRecord,
+  isQuorum,
+  NO_RECORD,
+  type NodeId,
+} from "../../../cluster/membership/record.ts";
 import { EventQueue } from "./event-queue.ts";
 import { Network } from "./network.ts";
 import { type Random, seeded } from "./random.ts";
