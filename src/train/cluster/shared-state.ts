@@ -124,17 +124,24 @@ export class SharedState implements StepState {
     { step, members, work }: StagedStep,
     signal: AbortSignal,
   ): Promise<string> {
-    const { exchange } = this.#options;
+    const { cluster, exchange } = this.#options;
     const { current } = this.#states;
     const parameters = exchange.parameters ?? current.parameters;
     const range = exchange.rangeOf(ring.rank, ring.world);
     const moments = exchange.parameters ? await this.#readMoments(range) : current.moments;
-    const own = digestOf(moments.bytes);
-    const digests = exchange.sync === "zero1" ? await gatherDigests(ring, own, signal) : [own];
-    const staged = this.#put({ step, work, members, parameters }, moments, digests);
-    this.#states.stage(staged);
-    await this.#mirror(staged, signal);
-    return staged.ref.hash;
+    const { blobs } = cluster;
+    // whoever has all digests may ask for it at once
+    const own = blobs.put(moments.bytes, { readers: "trainers" });
+    try {
+      const digests =
+        exchange.sync === "zero1" ? await gatherDigests(ring, own.hash, signal) : [own.hash];
+      const staged = this.#put({ step, work, members, parameters }, moments, digests);
+      this.#states.stage(staged);
+      await this.#mirror(staged, signal);
+      return staged.ref.hash;
+    } finally {
+      blobs.delete(own.hash);
+    }
   }
 
   commit(): void {
