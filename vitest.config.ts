@@ -41,13 +41,23 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [
             "**/node_modules/**",
-            "test/engine/**",
+            "test/{cluster,engine}/**",
             "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**",
             "test/docs/**",
             "test/learning/**",
             "test/soak/**",
           ],
           // modules are loaded once a worker: a third of the time
+          isolate: false,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...timeouts,
+          name: "cluster",
+          include: ["test/cluster/**/*.test.ts", "test/src/cli-gpu/cluster*.test.ts"],
           isolate: false,
           sequence: { groupOrder: 0 },
         },
@@ -61,6 +71,7 @@ export default defineConfig({
         test: {
           ...onOneDevice,
           name: "gpu",
+          exclude: [...onOneDevice.exclude, "test/src/cli-gpu/cluster*.test.ts"],
           include: [
             "test/src/{bench,cli-gpu,control-gpu,doctor,models,pool-gpu,rl-gpu,rollout,train-gpu}/**/*.test.ts",
           ],

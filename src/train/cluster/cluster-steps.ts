@@ -1,5 +1,5 @@
 /** The steps of a training that several nodes make together. */
-import { type BlobRef, type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
+import { type Cluster, ClusterError, type Order } from "../../../cluster/index.ts";
 import type { SharedSteps, TogetherParts } from "../together.ts";
 import {
   type ClusterFigures,
@@ -11,9 +11,10 @@ import {
 import type { OnPhase } from "../training.ts";
 import type { GroupBoard, GroupPool } from "./group-pool.ts";
 import type { Collecting } from "./http-job-source.ts";
+import { type Offered, OfferedWork } from "./offered-work.ts";
 import type { Player } from "./player.ts";
 import type { StepExchange, StepState } from "./step-state.ts";
-import { decodeWork, encodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
+import { decodeWork, readWorkText, type StepWork, workText } from "./step-work.ts";
 
 /** What {@link ClusterSteps} is made with. */
 export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange" | "reference"> {
@@ -25,12 +26,6 @@ export interface ClusterStepsOptions extends Omit<TogetherParts, "exchange" | "r
   readonly contact?: string;
   /** What people should know. */
   readonly onEvent: (text: string) => void;
-}
-
-/** The work of a step, and where it lies. */
-interface Offered {
-  readonly work: StepWork;
-  readonly ref: BlobRef;
 }
 
 type MoveOrder = Extract<Order, { type: "move" }>;
@@ -48,8 +43,7 @@ export class ClusterSteps implements SharedSteps {
   #board: GroupBoard | undefined;
   #unwatch = (): void => {};
   #player: Player<unknown> | undefined;
-  /** Of the step that is next. */
-  #offered: Offered | undefined;
+  readonly #offered: OfferedWork;
   /** Of the step before: what a trainer goes on from. */
   #last: StepWork | undefined;
   /** Where there was no step in a cluster yet. */
@@ -59,6 +53,7 @@ export class ClusterSteps implements SharedSteps {
 
   constructor(options: ClusterStepsOptions) {
     this.#options = options;
+    this.#offered = new OfferedWork(options.cluster.blobs);
   }
 
   /** Steps that are committed. */
@@ -164,14 +159,15 @@ export class ClusterSteps implements SharedSteps {
       const order = cluster.orders.take();
       if (order) return order;
       const { news } = cluster.orders;
-      if (cluster.isLeading && !this.#offered) {
+      const offered = this.#offered.current;
+      if (cluster.isLeading && !offered) {
         onPhase("sampling");
         await this.#collect(news);
         continue;
       }
       // what a leader that is gone has collected need not be collected again
-      if (cluster.isLeading && this.#offered)
-        cluster.ready(this.steps, this.#options.state.hash, workText(this.#offered.ref));
+      if (cluster.isLeading && offered)
+        cluster.ready(this.steps, this.#options.state.hash, workText(offered.ref));
       if (cluster.isLeading) await until(news);
       else await this.#play(news, onPhase);
     }
@@ -209,8 +205,7 @@ export class ClusterSteps implements SharedSteps {
       const collected = await trainer.collect(news);
       const memory = this.#options.learner.algorithm.memory?.read() ?? null;
       const about = { step: this.steps, collected, memory, trainer: trainer.snapshot() };
-      const work: StepWork = { format: 1, ...about };
-      this.#offer(work, encodeWork(work));
+      this.#offered.offer({ format: 1, ...about });
     } catch (error) {
       if (!news.aborted) throw error;
       await this.#dropTrainer();
@@ -259,7 +254,7 @@ export class ClusterSteps implements SharedSteps {
     state.commit();
     exchange.commit();
     this.#last = work;
-    this.#withdraw();
+    this.#offered.withdraw();
     if (this.#trainer) this.#trainer.stepped();
     else rollout.sampler.policyVersion = this.steps;
     cluster.ready(this.steps, state.hash, null);
@@ -269,23 +264,10 @@ export class ClusterSteps implements SharedSteps {
   async #workOf(text: string, leader: string, signal: AbortSignal): Promise<Offered> {
     const { cluster } = this.#options;
     const ref = readWorkText(text);
-    const known = this.#offered;
+    const known = this.#offered.current;
     if (known?.ref.hash === ref.hash) return known;
     await this.#dropTrainer();
-    const bytes = await cluster.fetchBlob(ref, [leader], { signal });
-    return this.#offer(decodeWork(bytes), bytes);
-  }
-
-  #offer(work: StepWork, bytes: Uint8Array): Offered {
-    this.#withdraw();
-    const offered = { work, ref: this.#options.cluster.blobs.put(bytes) };
-    this.#offered = offered;
-    return offered;
-  }
-
-  #withdraw(): void {
-    if (this.#offered) this.#options.cluster.blobs.delete(this.#offered.ref.hash);
-    this.#offered = undefined;
+    return this.#offered.adopt(await cluster.fetchBlob(ref, [leader], { signal }));
   }
 
   /** Whether the state is there. */
@@ -331,7 +313,7 @@ export class ClusterSteps implements SharedSteps {
     const board = this.#board;
     [this.#trainer, this.#board] = [undefined, undefined];
     this.#unwatch();
-    this.#withdraw();
+    this.#offered.withdraw();
     await trainer?.close();
     await board?.[Symbol.asyncDispose]();
   }
