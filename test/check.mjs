@@ -73,8 +73,7 @@ const tsc = (...args) => node("node_modules/typescript/bin/tsc", "-p", ...args);
 
 /**
  * What runs beside each other: two at a time, since any of them leaves a core idle half of the time, as compilers of shaders
- * do, and whoever waits for a process; and the cluster's, which wait most of theirs. The package is packed when the pages'
- * tests, which read what is built, are long over.
+ * do, and whoever waits for a process. The package is packed when the pages' tests, which read what is built, are long over.
  *
  * @type {readonly (readonly Step[])[]}
  */
@@ -101,12 +100,12 @@ const LANES = [
     ["browser tests", () => vitest("browser")],
     ["package", () => node("test/repository/package.mjs")],
     ["docs", () => vitest("docs")],
+    ["cluster tests", () => vitest("cluster")],
   ],
   [
     ["unit tests", () => vitest("unit")],
     ["gpu tests", () => vitest("gpu")],
   ],
-  [["cluster tests", () => vitest("cluster")]],
 ];
 
 const wanted = process.argv.slice(2);

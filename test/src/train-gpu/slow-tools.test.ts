@@ -56,7 +56,8 @@ describe("tools that take 50 to 300 ms", () => {
     );
     expect(ended).toBe("done");
     expect(waiting).toHaveLength(12);
-    expect(waiting.filter((tools) => tools > 0).length).toBeGreaterThan(6);
+    // none, if they held steps up; how many depends on what else the machine does
+    expect(waiting.filter((tools) => tools > 0).length).toBeGreaterThan(2);
     // a checkpoint does not begin them again
     expect(calls).toBeLessThanOrEqual(2 * (12 * 2 + 16));
     expect(nondeterminism.join()).toContain('environment "tools" is not declared pure');
