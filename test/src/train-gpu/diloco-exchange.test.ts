@@ -1,42 +1,18 @@
 /** Nodes that step by themselves, and what they make of it when they meet. */
-import { afterEach, describe, expect, it } from "vitest";
-import {
-  Collectives,
-  openRings,
-  type Rings,
-  Token,
-  type WireType,
-} from "../../../cluster/index.ts";
+import { describe, expect, it } from "vitest";
+import type { Collectives, WireType } from "../../../cluster/index.ts";
 import { AdamW, mul, parameter, sum, type Tensor, tensor } from "../../../engine/index.ts";
 import { DilocoExchange } from "../../../src/train/cluster/diloco-exchange.ts";
 import { outerStep } from "../../../src/train/cluster/outer-optimizer.ts";
 import { GradientStep } from "../../../src/train/learner/gradient-step.ts";
+import { exchangeRings } from "../../support/exchange-rings.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 
 const shared = await device();
-const token = Token.create();
-const runId = "0f".repeat(16);
 const WORLD = 3;
 /** A multiple of what flat parameters are padded to. */
 const LENGTH = 1024;
 const START = new Float32Array(LENGTH).fill(0.5);
-const planes: Rings[] = [];
-
-afterEach(async () => {
-  await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
-});
-
-async function rings(): Promise<Collectives[]> {
-  const members = Array.from({ length: WORLD }, (_, rank) => `n${rank}`);
-  for (const nodeId of members)
-    planes.push(await openRings({ runId, token, nodeId, progressMs: 60_000 }));
-  const addressesOf = (node: string): readonly string[] | undefined =>
-    planes[members.indexOf(node)]?.urls;
-  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
-  return planes.map(
-    (plane, rank) => new Collectives({ rings: plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
-  );
-}
 
 /** Its steps are not the same for gradients of all sizes: ε is as large as they are. What is added is the gradient. */
 class Stepper {
@@ -99,7 +75,7 @@ class Node extends Stepper {
 }
 
 async function nodesOf(wire: WireType = "f32", clipNorm?: number): Promise<Node[]> {
-  return (await rings()).map((ring) => new Node(ring, wire, clipNorm));
+  return (await exchangeRings(WORLD)).map((ring) => new Node(ring, wire, clipNorm));
 }
 
 function gradientsOf(seed: number): Float32Array[] {

@@ -1,6 +1,5 @@
 /** One update of several nodes is that of the sum of their gradients, clipped as the engine clips. */
-import { afterEach, expect, it } from "vitest";
-import { Collectives, openRings, type Rings, Token } from "../../../cluster/index.ts";
+import { expect, it } from "vitest";
 import {
   AdamW,
   add,
@@ -14,32 +13,14 @@ import {
 } from "../../../engine/index.ts";
 import { RingExchange } from "../../../src/train/cluster/ring-exchange.ts";
 import { type BatchLoss, GradientStep } from "../../../src/train/learner/gradient-step.ts";
+import { exchangeRings } from "../../support/exchange-rings.ts";
 import { device, expectClose, randoms } from "../../support/gpu.ts";
 
 const shared = await device();
-const token = Token.create();
-const runId = "0f".repeat(16);
 const WORLD = 3;
 /** Two parameters that are a piece each, of two buckets. */
 const SIZE = 2 ** 18;
 const LENGTH = 2 * SIZE;
-const planes: Rings[] = [];
-
-afterEach(async () => {
-  await Promise.all(planes.splice(0).map((plane) => plane[Symbol.asyncDispose]()));
-});
-
-async function rings(): Promise<Collectives[]> {
-  const members = Array.from({ length: WORLD }, (_, rank) => `n${rank}`);
-  for (const nodeId of members)
-    planes.push(await openRings({ runId, token, nodeId, progressMs: 60_000 }));
-  const addressesOf = (node: string): readonly string[] | undefined =>
-    planes[members.indexOf(node)]?.urls;
-  await Promise.all(planes.map((plane) => plane.begin({ epoch: 1, members, addressesOf })));
-  return planes.map(
-    (plane, rank) => new Collectives({ rings: plane, rank, world: WORLD, chunkBytes: 2 ** 16 }),
-  );
-}
 
 interface Node {
   readonly optimizer: AdamW;
@@ -100,7 +81,7 @@ it.each([
   const { gradNorm: norm } = await alone.gradients.step();
   const expected = (await alone.optimizer.flat.flat.read()) as Float32Array;
   const nodes = await Promise.all(
-    (await rings()).map(async (ring, rank) => {
+    (await exchangeRings(WORLD)).map(async (ring, rank) => {
       const own = node();
       const exchange = new RingExchange({ sync, wire, ...(clipNorm && { clipNorm }) });
       exchange.attach(own.optimizer);
@@ -130,7 +111,7 @@ it.each(["f32", "bf16", "int8"] as const)(
   "gives zeros for %s that cannot be added up, and says so",
   async (wire) => {
     const nodes = await Promise.all(
-      (await rings()).map(async (ring, rank) => {
+      (await exchangeRings(WORLD)).map(async (ring, rank) => {
         const own = node();
         const exchange = new RingExchange({ sync: "zero1", wire });
         exchange.attach(own.optimizer);
