@@ -203,6 +203,7 @@ export {
   type Reading,
   type TakeRange,
 } from "./optim/gradient-readback.ts";
+export type { FlatRange } from "./optim/optimizer-kernels.ts";
 export { constant, cosine, linear, type Schedule, type ScheduleOptions } from "./optim/schedule.ts";
 export { SGD, type SgdOptions } from "./optim/sgd.ts";
 export type { DType, HostArray, WeightDType } from "./tensor/dtype.ts";

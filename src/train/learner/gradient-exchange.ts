@@ -11,7 +11,7 @@ export interface Share {
 /** Gradients of this node's share [flat parameters], and the optimizer that they are for. */
 export type OwnGradients = Pick<
   GradientStep<never, never>,
-  "length" | "isEmpty" | "readback" | "reset" | "step" | "stepWith"
+  "length" | "isEmpty" | "readback" | "step" | "stepWith"
 >;
 
 /** What goes between nodes in an update. All call the same methods in the same order. */

@@ -2,6 +2,7 @@
 import {
   type Compiled,
   compile,
+  type FlatRange,
   GradientAccumulator,
   type GradientFormat,
   GradientReadback,
@@ -28,12 +29,6 @@ export interface BatchLoss<R extends Tree> {
   readonly result: R;
 }
 
-/** Elements that are read together, from `from` to before `to`. */
-export interface GradientRange {
-  readonly from: number;
-  readonly to: number;
-}
-
 /**
  * One optimizer step for the sum of the losses of any number of batches: each loss is divided by the size of the whole step
  * already. Compiled once for each size of a batch.
@@ -47,7 +42,7 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   #scale = 1;
   #stepWith: Compiled<[Tensor], { gradNorm: Tensor; isSkipped: Tensor }>;
   /** What {@link #stepWith} is compiled for. */
-  #range: GradientRange;
+  #range: FlatRange;
 
   readonly #label: string;
   #readback: GradientReadback | undefined;
@@ -119,10 +114,7 @@ export class GradientStep<A extends readonly Tree[], R extends Tree> implements 
   }
 
   /** What reads the sums; made once, the first time. */
-  async readback(
-    format: GradientFormat,
-    ranges: readonly GradientRange[],
-  ): Promise<GradientReadback> {
+  async readback(format: GradientFormat, ranges: readonly FlatRange[]): Promise<GradientReadback> {
     const { flat } = this.#optimizer;
     this.#readback ??= new GradientReadback(this.#accumulator, flat, { format, ranges });
     await this.#readback.prepare();
