@@ -49,6 +49,8 @@ const LOOK = 20;
  */
 export class Cluster implements AsyncDisposable {
   readonly nodeId: NodeId;
+  /** Of the run that its nodes train; 16 bytes in hex. */
+  readonly runId: string;
   readonly orders: Orders;
   /** What other nodes can fetch here. */
   readonly blobs: BlobStore;
@@ -72,6 +74,7 @@ export class Cluster implements AsyncDisposable {
     },
   ) {
     this.nodeId = settings.nodeId;
+    this.runId = settings.runId;
     this.orders = parts.orders;
     this.blobs = parts.blobs;
     this.client = new NodeClient(settings);

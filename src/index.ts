@@ -42,7 +42,6 @@ export {
 export { METRICS, type MetricEntry, metricEntry } from "./train/run/metric-catalogue.ts";
 export type { Metrics, MetricsWriter, StepMetrics } from "./train/run/metrics.ts";
 export {
-  newestRun,
   type Resumption,
   type RunDescription,
   RunDirectory,
@@ -51,5 +50,6 @@ export {
   type RunRecord,
   readMetrics,
 } from "./train/run/run-directory.ts";
+export { newestRun } from "./train/run/runs-folder.ts";
 export { createTrainView, type TrainView, type TrainViewOptions } from "./train/run/train-view.ts";
 export { type TrainOptions, type TrainResult, train } from "./train/train.ts";

@@ -72,41 +72,43 @@ async function vitest(project) {
 const tsc = (...args) => node("node_modules/typescript/bin/tsc", "-p", ...args);
 
 /**
- * What runs beside each other: two at a time, since any of them leaves a core idle half of the time, as compilers of shaders
- * do, and whoever waits for a process. The package is packed when the pages' tests, which read what is built, are long over.
+ * The steps, in the order in which {@link LANES} take them: first the cluster's, which wait most of their time, then what takes
+ * longest. The package is packed when the pages' tests, which are unit tests and read what is built, are long over.
  *
- * @type {readonly (readonly Step[])[]}
+ * @type {readonly Step[]}
  */
-const LANES = [
+const STEPS = [
+  ["cluster tests", () => vitest("cluster")],
+  ["gpu tests", () => vitest("gpu")],
+  ["unit tests", () => vitest("unit")],
+  ["engine tests", () => vitest("engine")],
+  ["browser tests", () => vitest("browser")],
+  ["types", () => tsc("tsconfig.json")],
+  ["types, as built", () => tsc("tsconfig.build.json", "--noEmit")],
+  ["types, of pages", () => tsc("tsconfig.pages.json")],
   [
-    ["engine tests", () => vitest("engine")],
-    ["types", () => tsc("tsconfig.json")],
-    ["types, as built", () => tsc("tsconfig.build.json", "--noEmit")],
-    ["types, of pages", () => tsc("tsconfig.pages.json")],
-    [
-      "lint and format",
-      () => node("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),
-    ],
-    [
-      "import rules",
-      () =>
-        node(
-          "node_modules/dependency-cruiser/bin/dependency-cruise.mjs",
-          ...["--config", ".dependency-cruiser.mjs"],
-          ...["engine", "cluster", "src", "examples"],
-        ),
-    ],
-    ["dead code", () => node("node_modules/knip/bin/knip.js")],
-    ["browser tests", () => vitest("browser")],
-    ["package", () => node("test/repository/package.mjs")],
-    ["docs", () => vitest("docs")],
-    ["cluster tests", () => vitest("cluster")],
+    "lint and format",
+    () => node("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", "."),
   ],
   [
-    ["unit tests", () => vitest("unit")],
-    ["gpu tests", () => vitest("gpu")],
+    "import rules",
+    () =>
+      node(
+        "node_modules/dependency-cruiser/bin/dependency-cruise.mjs",
+        ...["--config", ".dependency-cruiser.mjs"],
+        ...["engine", "cluster", "src", "examples"],
+      ),
   ],
+  ["dead code", () => node("node_modules/knip/bin/knip.js")],
+  ["docs", () => vitest("docs")],
+  ["package", () => node("test/repository/package.mjs")],
 ];
+
+/**
+ * Steps at a time. Each leaves a core idle half of the time, as compilers of shaders do, and whoever waits for a process: two
+ * cores are never idle with three.
+ */
+const LANES = 3;
 
 const wanted = process.argv.slice(2);
 /** @param {Step} step */
@@ -115,13 +117,10 @@ const total = { passed: 0, failed: 0, skipped: 0 };
 /** @type {{ name: string, output: string }[]} */
 const failures = [];
 
-/**
- * Runs steps one after the other, and writes a line for each when it has ended.
- *
- * @param {readonly Step[]} steps
- */
-async function runLane(steps) {
-  for (const [name, run] of steps) {
+/** Takes one step after the other, as long as there are some, and writes a line for each when it has ended. */
+async function runLane() {
+  for (let step = waiting.shift(); step; step = waiting.shift()) {
+    const [name, run] = step;
     const started = performance.now();
     report(name, await run(), (performance.now() - started) / 1000);
   }
@@ -145,14 +144,14 @@ function report(name, { ok, output, counts }, seconds) {
 }
 
 embedShaders(root);
-const lanes = LANES.map((steps) => steps.filter(isWanted));
-await Promise.all(lanes.map(runLane));
+const waiting = STEPS.filter(isWanted);
+const isNone = waiting.length === 0;
+await Promise.all(Array.from({ length: LANES }, runLane));
 rmSync(scratch, { recursive: true, force: true });
 
 for (const { name, output } of failures) {
   process.stdout.write(`\n──── ${name} ────\n${output.trim()}\n`);
 }
-const isNone = lanes.flat().length === 0;
 if (isNone) process.stdout.write(`no step is called ${wanted.join(" or ")}\n`);
 if (total.skipped > 0) process.stdout.write(`\n${total.skipped} skipped\n`);
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed\n`);

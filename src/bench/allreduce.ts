@@ -43,8 +43,8 @@ export interface AllreduceReport {
 
 const BUCKET_BYTES = 8 * 2 ** 20;
 
-/** Rounds that are not counted: what is compiled has been by then. */
-const WARM_UP = 4;
+/** Rounds that are not counted: what a run of hours calls all the time has been compiled for good by then. */
+const WARM_UP = 25;
 
 /**
  * Sums once, looks at the sum, and measures all ways in turns.

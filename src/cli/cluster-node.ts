@@ -15,6 +15,8 @@ import { PoolDoor } from "../train/cluster/pool-door.ts";
 import type { Rendezvous } from "../train/cluster/rendezvous.ts";
 import { playForCluster } from "../train/cluster/rollout-node.ts";
 import type { LoadedConfig } from "../train/config/load.ts";
+import { LastMetrics } from "../train/run/prometheus.ts";
+import { furthestRun } from "../train/run/runs-folder.ts";
 import { createTrainView, type TrainView } from "../train/run/train-view.ts";
 import { train } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
@@ -23,8 +25,9 @@ import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
 import { wayOf } from "./launch/way.ts";
 import { manifest } from "./manifest.ts";
+import { openMetricsDoor } from "./metrics-door.ts";
 import { firstContacts, openPool, openRendezvous } from "./node-rendezvous.ts";
-import type { NodeSettings } from "./node-settings.ts";
+import { type NodeSettings, OWN_RUN } from "./node-settings.ts";
 import type { NodeFlags } from "./noding.ts";
 
 /** Milliseconds between two tries to find a cluster. */
@@ -50,12 +53,19 @@ export async function runClusterNode(
       );
       await using rendezvous = await openRendezvous(settings, (text) => view.warn(text));
       await using pool = await openPool(settings);
+      const metrics = new LastMetrics();
+      const { value: place } = settings.metrics;
+      await using metricsDoor = place && (await openMetricsDoor(place, metrics, cluster));
+      if (metricsDoor) view.say(`metrics  ${metricsDoor.url}metrics`);
       const found = await sessionOf({ cluster, door, rendezvous }, settings, view, signal);
       const session = { ...found, ...(pool && { pool }) };
       const { stateDir } = settings;
       const config = stateDir.value === undefined ? loaded : inDirectory(loaded, stateDir.value);
+      const resume = await resumption(settings, config, { session, view });
       const result = await train({
         ...{ loaded: config, device, view, signal, cluster: session, version: manifest.version },
+        writers: [metrics],
+        ...(resume !== undefined && { resume }),
       }).catch(async (error: unknown) => {
         // one of two, or the first of an even number, may be a vote that the others need to go on without it
         await cluster.depart();
@@ -65,7 +75,9 @@ export async function runClusterNode(
         await cluster.finish();
         await pool?.finish();
       } else await cluster.depart();
-      view.end(`run  ${result.directory}`);
+      const isDone = result.ended === "done";
+      const next = `ended after step ${result.steps}; the same command with --run-id ${cluster.runId} --resume goes on, once all have ended`;
+      view.end([...(isDone ? [] : [next]), `run  ${result.directory}`].join("\n"));
       if (flags.json) printJson(result);
     } finally {
       view.end();
@@ -232,6 +244,20 @@ async function answering(
     }
   }
   return { error };
+}
+
+/** What is gone on with. Who joins has the state of the others, and a run directory of its own. */
+async function resumption(
+  { resume: { value }, runId }: NodeSettings,
+  { config: { name, run } }: LoadedConfig,
+  { session, view }: { readonly session: ClusterSession; readonly view: TrainView },
+): Promise<string | undefined> {
+  if (value === undefined || session.contact !== undefined) return undefined;
+  if (value !== OWN_RUN) return value;
+  const found = await furthestRun(run.directory, name, runId.value);
+  if (found === undefined) view.say("there is no checkpoint of this run here: it begins anew");
+  else view.say(`goes on with ${found}`);
+  return found;
 }
 
 function inDirectory(loaded: LoadedConfig, directory: string): LoadedConfig {

@@ -10,7 +10,7 @@ import { type EvaluationReport, evaluationReport } from "../train/evaluation/rep
 import type { OpenedPolicy } from "../train/policy/create-policy.ts";
 import { openPolicy } from "../train/policy/policy.ts";
 import { openRunPolicy, type RunPolicy } from "../train/policy/run-policy.ts";
-import { newestRun } from "../train/run/run-directory.ts";
+import { newestRun } from "../train/run/runs-folder.ts";
 import { environmentOf } from "../train/train.ts";
 import { keepTuning } from "../tuning/store.ts";
 import { interruptible } from "./interrupt.ts";

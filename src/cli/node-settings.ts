@@ -43,6 +43,8 @@ export interface NodeSettings extends Meeting, WaySettings {
   /** How long to look for the cluster before giving up. */
   readonly joinTimeout: Setting<number>;
   readonly stateDir: Setting<string | undefined>;
+  /** What a node that begins a cluster goes on with: a run's directory, one of its checkpoints, or {@link OWN_RUN}. */
+  readonly resume: Setting<string | undefined>;
   /** What is allowed and seldom meant: a sentence each. */
   readonly warnings: readonly string[];
 }
@@ -70,7 +72,13 @@ export interface NodeSettingFlags extends WayFlags {
   readonly heartbeat?: string;
   readonly joinTimeout?: string;
   readonly stateDir?: string;
+  readonly metrics?: string;
+  /** `true` for {@link OWN_RUN}. */
+  readonly resume?: string | true;
 }
+
+/** What the node has of the run of its id, if anything. */
+export const OWN_RUN = "run-id";
 
 /** What else the settings depend on. */
 export interface NodeSettingsOptions {
@@ -87,7 +95,7 @@ export const SETTING_NAMES: readonly string[] = [
   ...["role", "world", "rdzv", "runId", "nodeId", "advertise", "listen", "exposeAll", "tokenFile"],
   ...["tlsCert", "tlsKey", "tlsCa", "ringThreads", "ringPort", "wire", "sync"],
   ...["heartbeat", "joinTimeout"],
-  ...["stateDir", "natsCreds", "outerLr", "outerMomentum"],
+  ...["stateDir", "resume", "metrics", "natsCreds", "outerLr", "outerMomentum"],
 ];
 
 const NODE_ID: Rule<string> = {
@@ -126,7 +134,8 @@ export function nodeSettings(
   options: NodeSettingsOptions,
 ): NodeSettings {
   refuseTokens(flags, env);
-  const given = new Given({ ...flags }, env);
+  const resume = flags.resume === true ? OWN_RUN : flags.resume;
+  const given = new Given({ ...flags, resume }, env);
   const launch = launchOf(env, options.hostname);
   const role = given.read("role", oneOf(["trainer", "rollout"] as const), "trainer");
   const world = given.read("world", WORLD, { min: 1, max: 1024 }, launch.world);
@@ -156,7 +165,8 @@ export function nodeSettings(
     heartbeat: given.read("heartbeat", duration(50, 60_000), 500),
     joinTimeout: given.read("joinTimeout", duration(1000, 3_600_000), 60_000),
     stateDir: given.read("stateDir", TEXT, undefined),
-    warnings: [...warnings(given, meeting)],
+    resume: given.read("resume", TEXT, undefined),
+    warnings: [...warnings(given, meeting, role.value)],
   };
 }
 
@@ -229,11 +239,17 @@ function tlsOf({
   return { isMeant: isCertified || tlsCa.value !== undefined, isCertified };
 }
 
-function* warnings(given: Given, { contacts, servers }: Meeting): Generator<string> {
+function* warnings(
+  given: Given,
+  { contacts, servers, metrics }: Meeting,
+  role: NodeRole,
+): Generator<string> {
   const names = [...SETTING_NAMES, "token"];
   for (const { got, meant } of given.slips(names)) {
     yield `${got} means nothing; did you mean ${meant}?`;
   }
+  if (metrics.value !== undefined && role === "rollout")
+    yield `${metrics.source} means nothing to a rollout node: it has no metrics`;
   const clear = contacts.value.find((url) => url.startsWith("ws://") && !isLoopback(url));
   if (clear !== undefined) {
     yield `${clear} is not encrypted: whoever sees the network between reads the token; use wss:// unless it is private`;

@@ -7,8 +7,9 @@ import type { NodeFlags, RunClusterNode } from "./noding.ts";
 import { repeated } from "./values.ts";
 
 const HELP = `
-Each of these flags has a variable, which it goes before: --ring-threads is FORGE_RING_THREADS. Where neither is set, what
-torchrun, Slurm or a Kubernetes JobSet say is taken; --print-settings shows what came from where.
+Each of these flags has a variable, which it goes before: --ring-threads is FORGE_RING_THREADS, and --resume by itself
+FORGE_RESUME=run-id. Where neither is set, what torchrun, Slurm or a Kubernetes JobSet say is taken; --print-settings shows what
+came from where.
 
 Nodes of one launcher find each other. Else the first is started without --rdzv, or with its own address there, and the others
 with --rdzv, --run-id and --token-file. A token is 32 random bytes of hex in a file: openssl rand -hex 32.
@@ -71,6 +72,14 @@ export function nodeCommand(runClusterNode: RunClusterNode): Command {
     )
     .option("--join-timeout <time>", "how long to look for the cluster (default: 60s)")
     .option("--state-dir <path>", "where this node keeps its files (default: the run directory)")
+    .option(
+      "--metrics <if:port>",
+      "where Prometheus reads metrics, at /metrics; a port alone, as in :29501, is of 127.0.0.1 (default: nowhere)",
+    )
+    .option(
+      "--resume [directory]",
+      "where it begins the cluster: go on with a run, or from one of its checkpoints (without one: with what it has of the run of --run-id, if anything)",
+    )
     .option(
       "--set <key=value>",
       "change a key of the configuration, as in optimizer.lr=1e-4; may be repeated",

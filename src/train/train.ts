@@ -17,12 +17,14 @@ import { determinismOf } from "./determinism.ts";
 import { validateEnvironment } from "./episode/validation.ts";
 import { languageOf } from "./policy/language.ts";
 import { openPolicy } from "./policy/policy.ts";
+import type { MetricsWriter } from "./run/metrics.ts";
 import {
-  newestRun,
   type RunDescription,
   RunDirectory,
+  type RunOptions,
   type RunPlace,
 } from "./run/run-directory.ts";
+import { newestRun } from "./run/runs-folder.ts";
 import { createTrainView, type TrainView } from "./run/train-view.ts";
 import { TrainingRun, type TrainingSummary } from "./run-training.ts";
 import { trainingOf } from "./training-of.ts";
@@ -47,6 +49,8 @@ export interface TrainOptions {
   readonly resume?: string | true;
   /** Aborted: the step under way is finished and saved. */
   readonly signal?: AbortSignal;
+  /** Further places for metrics, beside those of the run directory. */
+  readonly writers?: readonly MetricsWriter[];
   /** Trains together with other nodes, which have the same configuration. Only rl. */
   readonly cluster?: ClusterSession;
 }
@@ -82,10 +86,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     isDeterministic: nondeterminism.length === 0,
     nondeterminism,
   };
-  const { tensorboard } = config.run;
+  const files: RunOptions = {
+    tensorboard: config.run.tensorboard,
+    writers: options.writers ?? [],
+  };
   const from = options.resume === undefined ? undefined : placeOf(options.resume, loaded);
   // locked before anything of it is read: nobody else writes what is gone on from
-  let run = from && RunDirectory.open(from.run, { tensorboard });
+  let run = from && RunDirectory.open(from.run, files);
   try {
     await using checkpoint = from && (await checkpointOf(from, view));
     await using policy = await openPolicy(config.model, {
@@ -104,7 +111,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       ...(options.cluster && { cluster: options.cluster }),
     });
     if (run) await goBack(run, { place, checkpoint, view });
-    else run = RunDirectory.create(config.run.directory, describe(loaded, place), { tensorboard });
+    else {
+      const runId = options.cluster?.cluster.runId;
+      const description = { ...describe(loaded, place), ...(runId !== undefined && { runId }) };
+      run = RunDirectory.create(config.run.directory, description, files);
+    }
     const steps = new TrainingRun({
       ...{ training, config, run, view, signal, environment: environment?.name ?? "" },
       writtenWith: { "forge-gpu": version, adapter: device.name },

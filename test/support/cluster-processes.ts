@@ -10,6 +10,7 @@ import {
   type TlsFiles,
   Token,
 } from "../../cluster/index.ts";
+import { listenTo, type Started } from "./command.ts";
 import { supportFile } from "./training-run.ts";
 
 /** A process as `ps` has it. */
@@ -64,6 +65,14 @@ export async function doorOf(child: SeenProcess): Promise<Door> {
     runId: argumentOf("--run-id", child),
     token: await Token.read(argumentOf("--token-file", child)),
   };
+}
+
+/** The door of a node, and the id of its run, which it says when it opens. To be called as soon as it is started. */
+export async function doorSaid(node: Started): Promise<Pick<Door, "address" | "runId">> {
+  const said = listenTo(node);
+  const address = await until(() => /listens at (wss?:\S+)/.exec(said())?.[1]);
+  const [runId] = /[0-9a-f]{32}/.exec(said()) as unknown as [string];
+  return { address, runId };
 }
 
 /** Waits until a cluster has so many members. */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
+import { afterEach } from "vitest";
 
 const repository = resolve(import.meta.dirname, "../..");
 const TSX = pathToFileURL(join(import.meta.dirname, "tsx-in-threads.mjs")).href;
@@ -49,4 +50,27 @@ export async function says({ child }: Started, words: string): Promise<void> {
     });
     child.once("exit", () => reject(new Error(`it has ended: ${text}`)));
   });
+}
+
+/** All that a process says on stderr from now on, as far as it has come. */
+export function listenTo({ child }: Started): () => string {
+  let said = "";
+  child.stderr?.on("data", (part: Buffer) => {
+    said += part;
+  });
+  return () => said;
+}
+
+/** Starts the command, again and again; what still runs when a test is over is killed. */
+export function useForgeGpu(): (...args: readonly string[]) => Started {
+  const started: Started[] = [];
+  afterEach(async () => {
+    for (const { child } of started) child.kill("SIGKILL");
+    await Promise.all(started.splice(0).map(({ done }) => done));
+  });
+  return (...args) => {
+    const process = startForgeGpu(args);
+    started.push(process);
+    return process;
+  };
 }

@@ -75,6 +75,14 @@ export function runsOf(folder: string, name = "tiny"): string[] {
     .map((time) => join(parent, time));
 }
 
+/** The only run of a name in a folder of runs. */
+export function onlyRun(runs: string, name: string): string {
+  const [first, ...others] = readdirSync(join(runs, name));
+  if (first === undefined || others.length > 0)
+    throw new Error(`${runs} has ${first === undefined ? "no" : "several"} ${name}`);
+  return join(runs, name, first);
+}
+
 /** What a run has learned and said, less what tells the time: equal for runs that are the same. */
 export interface RunBits {
   /** SHA-256 by file: weights and moments of the last checkpoint, and the log of episodes. */

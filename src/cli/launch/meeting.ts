@@ -2,7 +2,7 @@
 import { ForgeError } from "../../../engine/error.ts";
 import type { Given } from "./given.ts";
 import type { Launch, Setting } from "./launch.ts";
-import { ADDRESS, CONTACTS, PLACE, type Place, YES_NO } from "./rule.ts";
+import { ADDRESS, CONTACTS, METRICS_PLACE, PLACE, type Place, YES_NO } from "./rule.ts";
 
 /** See the file's head. */
 export interface Meeting {
@@ -21,6 +21,8 @@ export interface Meeting {
   readonly exposeAll: Setting<boolean>;
   /** Where others dial this node, as ws:// or wss://, if that is not where it listens. */
   readonly advertise: Setting<string | undefined>;
+  /** Where Prometheus reads metrics, if anywhere; in the clear, and for whoever can reach it. */
+  readonly metrics: Setting<Place | undefined>;
 }
 
 /** What the meeting depends on besides. */
@@ -67,7 +69,33 @@ export function meetingOf(given: Given, launch: Launch, options: MeetingOptions)
     servers,
     founding: foundingOf(situation, isContact),
     ...{ listen, exposeAll, advertise },
+    metrics: metricsOf(given, situation, exposeAll.value),
   };
+}
+
+function metricsOf(
+  given: Given,
+  { interfaces }: Situation,
+  isOpen: boolean,
+): Setting<Place | undefined> {
+  const { value, source } = given.read("metrics", METRICS_PLACE, undefined);
+  const host = value && hostOf({ value, source }, interfaces, isOpen);
+  return { value: value && host !== undefined ? { ...value, host } : undefined, source };
+}
+
+/** An interface by its address. Errors: `config_invalid` for all at once, unless they are meant. */
+function hostOf(
+  { value: { host: name }, source }: Setting<Place>,
+  interfaces: Situation["interfaces"],
+  isOpen: boolean,
+): string {
+  const host = interfaces[name]?.[0] ?? name;
+  if (!isWildcard(host) || isOpen) return host;
+  throw refusal(`${source} is all interfaces at once.`, {
+    got: name,
+    why: "whoever can reach the machine could then knock",
+    fix: "give one interface, as in eth0:29400, or --expose-all if all are meant",
+  });
 }
 
 /** Whom to ask, or where it is written who can be asked. */
@@ -132,14 +160,7 @@ function checkTls({ role, tls }: MeetingOptions, servers: readonly string[]): vo
 
 function listenOf(given: Given, situation: Situation, isOpen: boolean): Setting<Place> {
   const { source, value } = given.read("listen", PLACE, { host: "127.0.0.1", port: 0 });
-  const host = situation.interfaces[value.host]?.[0] ?? value.host;
-  if (isWildcard(host) && !isOpen) {
-    throw refusal(`${source} is all interfaces at once.`, {
-      got: value.host,
-      why: "whoever can reach the machine could then knock",
-      fix: "give one interface, as in eth0:29400, or --expose-all if all are meant",
-    });
-  }
+  const host = hostOf({ value, source }, situation.interfaces, isOpen);
   return { value: { host, port: value.port || fixedPort(situation) }, source };
 }
 

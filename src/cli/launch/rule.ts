@@ -121,6 +121,12 @@ export const PLACE: Rule<Place> = {
   },
 };
 
+/** As {@link PLACE}; a port by itself is of the loopback interface. */
+export const METRICS_PLACE: Rule<Place> = {
+  allowed: ":port, or an interface, an address or a name of this machine before it, as in :29501",
+  parse: (text) => PLACE.parse(text.startsWith(":") ? `127.0.0.1${text}` : text),
+};
+
 /** ws://host:port or wss://host:port, one or some, and NATS. */
 export const CONTACTS: Rule<readonly string[]> = {
   allowed:

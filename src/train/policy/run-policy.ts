@@ -9,7 +9,7 @@ import { restoreModel } from "../checkpoint/restore.ts";
 import { modelSection } from "../config/model-section.ts";
 import type { ModelSection } from "../config/types.ts";
 import { readJsonFile } from "../run/json-file.ts";
-import { newestRun } from "../run/run-directory.ts";
+import { newestRun } from "../run/runs-folder.ts";
 import type { OpenedPolicy } from "./create-policy.ts";
 import { openPolicy } from "./policy.ts";
 

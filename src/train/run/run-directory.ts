@@ -9,7 +9,7 @@
  *   summary.json          how it ended
  *   .lock                 who is writing it
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { release as systemRelease } from "node:os";
 import { join, resolve } from "node:path";
 import { ForgeError } from "../../../engine/error.ts";
@@ -41,6 +41,8 @@ export interface RunDescription extends RunPlace {
   readonly seed: number;
   /** Absolute path of the folder from which paths in the configuration are meant. */
   readonly directory?: string;
+  /** The cluster that trains it: 16 bytes in hex, the same at all nodes. */
+  readonly runId?: string;
 }
 
 /** A time that a run went on. */
@@ -223,15 +225,6 @@ export class RunDirectory {
 export function readMetrics(directory: string): readonly StepMetrics[] {
   const lines = readFileSync(join(directory, "metrics.jsonl"), "utf8").split("\n");
   return lines.flatMap((line) => parseMetricsLine(line) ?? []);
-}
-
-/** The directory of the newest run of a name; undefined where there is none. */
-export function newestRun(runs: string, name: string): string | undefined {
-  const folder = resolve(runs, name);
-  if (!existsSync(folder)) return undefined;
-  const found = readdirSync(folder).filter((time) => existsSync(join(folder, time, "run.json")));
-  const newest = found.sort().at(-1);
-  return newest && join(folder, newest);
 }
 
 function locked(path: string, open: (release: () => void) => RunDirectory): RunDirectory {

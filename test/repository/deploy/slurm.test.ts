@@ -96,8 +96,8 @@ const livesOf = (task: number): string[] =>
 describe("deploy/slurm.sbatch", () => {
   it("starts a node for each task, on its host, with what it was given", async () => {
     expect(await run("0", "forge.yaml", "--set", "train.prompt=a b")).toBe(0);
-    expect(livesOf(0)).toEqual(["node --listen=n0 forge.yaml --set train.prompt=a b"]);
-    expect(livesOf(1)).toEqual(["node --listen=n1 forge.yaml --set train.prompt=a b"]);
+    expect(livesOf(0)).toEqual(["node --resume --listen=n0 forge.yaml --set train.prompt=a b"]);
+    expect(livesOf(1)).toEqual(["node --resume --listen=n1 forge.yaml --set train.prompt=a b"]);
     const flags = readFileSync(join(folder, "flags"), "utf8").split("\n").slice(0, 3);
     expect(flags).toEqual(["--no-kill", "--kill-on-bad-exit=0", "--wait=0"]);
   });

@@ -1,13 +1,21 @@
 /** Nodes whose disks fill up in the middle of a run. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
-import { childrenOf, Gate, hasMembers, isAlive, until } from "../../support/cluster-processes.ts";
-import { type Started, says, startForgeGpu } from "../../support/command.ts";
+import {
+  childrenOf,
+  doorSaid,
+  Gate,
+  hasMembers,
+  isAlive,
+  until,
+} from "../../support/cluster-processes.ts";
+import { type Started, says, useForgeGpu } from "../../support/command.ts";
 import { SmallDisk } from "../../support/small-disk.ts";
 import {
   linesOf,
+  onlyRun,
   stepsOf,
   tinyConfig,
   useFolder,
@@ -16,21 +24,10 @@ import {
 
 const folder = useFolder("cluster-disk");
 const gate = new Gate(folder);
-const started: Started[] = [];
+const start = useForgeGpu();
 const { obstacle } = SmallDisk;
 
 beforeEach(() => gate.close());
-
-afterEach(async () => {
-  for (const { child } of started) child.kill("SIGKILL");
-  await Promise.all(started.splice(0).map(({ done }) => done));
-});
-
-function start(...args: readonly string[]): Started {
-  const process = startForgeGpu(args);
-  started.push(process);
-  return process;
-}
 
 /** A run of so many steps, each with a checkpoint, none of which begins before the gate is open. */
 function configOf(name: string, steps: number, directory: string): string {
@@ -43,12 +40,6 @@ function configOf(name: string, steps: number, directory: string): string {
       run: { directory },
     }),
   );
-}
-
-/** The only run of a name in a folder. */
-function runIn(directory: string, name: string): string {
-  const parent = join(directory, name);
-  return join(parent, readdirSync(parent)[0] as string);
 }
 
 const numbers = (to: number): number[] => Array.from({ length: to }, (_, i) => i + 1);
@@ -72,7 +63,7 @@ describe.skipIf(obstacle !== undefined)(
       expect(stderr).toContain("[disk_full]");
       expect(stderr).toContain("make room");
       expect(isAlive(child?.pid as number)).toBe(false);
-      const run = runIn(disk.path, "kept");
+      const run = onlyRun(disk.path, "kept");
       const before = linesOf(join(run, "metrics.jsonl")).map(({ step }) => step);
       expect(before).toEqual(numbers(before.length));
       expect(before.length).toBeLessThan(12);
@@ -102,12 +93,7 @@ describe.skipIf(obstacle !== undefined)(
           ...["--state-dir", places[i] as string, ...args],
         );
       const leading = node(0);
-      let said = "";
-      leading.child.stderr?.on("data", (part: Buffer) => {
-        said += part;
-      });
-      const address = await until(() => /listens at (ws:\S+)/.exec(said)?.[1]);
-      const [runId] = /[0-9a-f]{32}/.exec(said) as unknown as [string];
+      const { address, runId } = await doorSaid(leading);
       const nodes = [leading, node(1, "--rdzv", address)];
       await hasMembers({ address, runId, token }, 2);
       gate.open();
@@ -118,7 +104,7 @@ describe.skipIf(obstacle !== undefined)(
       expect(full?.code, full?.stderr).toBe(1);
       expect(full?.stderr).toContain("[disk_full]");
       expect(other?.code, other?.stderr).toBe(0);
-      const runs = places.map((place) => runIn(place, name));
+      const runs = places.map((place) => onlyRun(place, name));
       const steps = runs.map((run) => linesOf(join(run, "metrics.jsonl")).map(({ step }) => step));
       expect(steps[1 - victim]).toEqual(numbers(12));
       // as far as it came, nothing is missing, and no line is half a line

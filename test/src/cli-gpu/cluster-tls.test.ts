@@ -1,45 +1,25 @@
 /** Nodes that know each other by certificates, and those that they do not let in. */
-import { readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
 import { Certificates, hasOpenssl } from "../../support/certificates.ts";
-import { Gate, hasMembers, until } from "../../support/cluster-processes.ts";
-import { type Started, startForgeGpu } from "../../support/command.ts";
-import { bitsOf, stepsOf, tinyConfig, useFolder, writeConfig } from "../../support/training-run.ts";
+import { doorSaid, Gate, hasMembers, until } from "../../support/cluster-processes.ts";
+import { listenTo, type Started, useForgeGpu } from "../../support/command.ts";
+import {
+  bitsOf,
+  onlyRun,
+  stepsOf,
+  tinyConfig,
+  useFolder,
+  writeConfig,
+} from "../../support/training-run.ts";
 
 const folder = useFolder("cluster-tls");
 const gate = new Gate(folder);
-const started: Started[] = [];
+const start = useForgeGpu();
 
 beforeEach(() => gate.close());
-
-afterEach(async () => {
-  for (const { child } of started) child.kill("SIGKILL");
-  await Promise.all(started.splice(0).map(({ done }) => done));
-});
-
-function start(...args: readonly string[]): Started {
-  const process = startForgeGpu(args);
-  started.push(process);
-  return process;
-}
-
-/** All that a process has said so far. */
-function listenTo({ child }: Started): () => string {
-  let said = "";
-  child.stderr?.on("data", (part: Buffer) => {
-    said += part;
-  });
-  return () => said;
-}
-
-/** The only run of a node. */
-function runOf(node: string): string {
-  const parent = join(folder, node, "tls");
-  return join(parent, readdirSync(parent)[0] as string);
-}
 
 describe.skipIf(!hasOpenssl)(
   `nodes with certificates${hasOpenssl ? "" : " (skipped: there is no openssl)"}`,
@@ -71,9 +51,7 @@ describe.skipIf(!hasOpenssl)(
       };
       const trainer = ["--token-file", files.run];
       const a = node("a", "a", ...trainer);
-      const said = listenTo(a);
-      const address = await until(() => /listens at (wss:\S+)/.exec(said())?.[1]);
-      const [runId] = /[0-9a-f]{32}/.exec(said()) as unknown as [string];
+      const { address, runId } = await doorSaid(a);
       const at = ["--rdzv", address];
       const b = node("b", "b", ...trainer, ...at);
       const tls = certificates.filesOf("b");
@@ -113,7 +91,7 @@ describe.skipIf(!hasOpenssl)(
       const outcomes = await Promise.all([a, b, player].map(({ done }) => done));
       for (const { code, stderr } of outcomes) expect(code, stderr).toBe(0);
       expect(hears()).toMatch(/weights of step \d+/);
-      const runs = [runOf("a"), runOf("b")];
+      const runs = ["a", "b"].map((id) => onlyRun(join(folder, id), "tls"));
       for (const run of runs) expect(stepsOf(run)).toEqual(["step-000010"]);
       const bits = runs.map((run) => bitsOf(run).files);
       for (const name of ["policy.safetensors", "optimizer.safetensors"])

@@ -1,23 +1,25 @@
 /** Clusters of processes, and what befalls them: ends in the middle, by whatever hand. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
 import {
   allArguments,
   argumentOf,
   childrenOf,
   doorOf,
+  doorSaid,
   Gate,
   hasMembers,
   isAlive,
   type SeenProcess,
   until,
 } from "../../support/cluster-processes.ts";
-import { forgeGpu, type Started, says, startForgeGpu } from "../../support/command.ts";
+import { forgeGpu, listenTo, type Started, says, useForgeGpu } from "../../support/command.ts";
 import {
   bitsOf,
   linesOf,
+  onlyRun,
   runsOf,
   stepsOf,
   tinyConfig,
@@ -27,21 +29,9 @@ import {
 
 const folder = useFolder("cluster-command");
 const gate = new Gate(folder);
-const started: Started[] = [];
+const start = useForgeGpu();
 
 beforeEach(() => gate.close());
-
-afterEach(async () => {
-  const left = started.filter(({ child }) => child.exitCode === null && child.signalCode === null);
-  for (const { child } of left) child.kill("SIGKILL");
-  await Promise.all(started.splice(0).map(({ done }) => done));
-});
-
-function start(...args: readonly string[]): Started {
-  const process = startForgeGpu(args);
-  started.push(process);
-  return process;
-}
 
 /** Sixteen episodes a step, none of which begins before the gate is open. */
 function configOf(name: string, steps: number): string {
@@ -175,13 +165,9 @@ describe("node", () => {
       const own = ["--node-id", id, "--state-dir", join(folder, id), ...args];
       return start("node", config, "--token-file", file, "--run-id", "demo", ...own);
     };
-    const a = node("a");
-    let said = "";
-    a.child.stderr?.on("data", (part: Buffer) => {
-      said += part;
-    });
-    const address = await until(() => /listens at (ws:\S+)/.exec(said)?.[1]);
-    const [runId] = /[0-9a-f]{32}/.exec(said) as unknown as [string];
+    const a = node("a", "--metrics", ":0");
+    const said = listenTo(a);
+    const { address, runId } = await doorSaid(a);
     const others = ["b", "c"].map((id) => node(id, "--rdzv", address));
     await hasMembers({ address, runId, token: await Token.read(file) }, 3);
     const other = join(folder, "other-token");
@@ -208,24 +194,31 @@ describe("node", () => {
     expect(stranger.code, stranger.stderr).toBe(78);
     expect(stranger.stderr).toContain("[peer_unauthorized]");
     expect(allArguments()).not.toContain(secret);
+    const scraped = await until(() => /http:\S+\/metrics/.exec(said())?.[0]);
+    expect(await (await fetch(scraped)).text()).toContain("\nforge_gpu_node_members 3\n");
     gate.open();
     await says(a, "step 2 of");
+    const scrape = await fetch(scraped);
+    expect(scrape.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(await scrape.text()).toMatch(
+      /\nforge_gpu_step [2-6]\n[\s\S]*\nforge_gpu_reward_mean \d/,
+    );
     a.child.kill("SIGKILL");
     const outcomes = await Promise.all(others.map(({ done }) => done));
     for (const { code, stderr } of outcomes) expect(code, stderr).toBe(0);
-    const runs = ["b", "c"].map((id) => runsIn(join(folder, id)));
+    const runs = ["b", "c"].map((id) => onlyRun(join(folder, id), "nodes"));
     const [b, c] = runs.map((run) => bitsOf(run));
     expect(stepsOf(runs[0] as string).at(-1)).toBe("step-000006");
     for (const name of ["policy.safetensors", "optimizer.safetensors"])
       expect(b?.files[name]).toBe(c?.files[name]);
     expect(b?.files["policy.safetensors"]).toMatch(/^[0-9a-f]{64}$/);
-    const all = [...outcomes, status, stranger, await a.done];
+    const again = node("b", "--resume", "--set", "train.steps=7");
+    const resumed = await again.done;
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.stderr).toContain(`goes on with ${runs[0]}`);
+    expect(onlyRun(join(folder, "b"), "nodes")).toBe(runs[0]);
+    expect(stepsOf(runs[0] as string).at(-1)).toBe("step-000007");
+    const all = [...outcomes, resumed, status, stranger, await a.done];
     expect(all.map(({ stdout, stderr }) => stdout + stderr).join()).not.toContain(secret);
   });
 });
-
-/** The only run of a node. */
-function runsIn(stateDirectory: string): string {
-  const parent = join(stateDirectory, "nodes");
-  return join(parent, readdirSync(parent)[0] as string);
-}

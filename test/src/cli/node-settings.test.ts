@@ -5,6 +5,7 @@ import {
   type NodeSettingFlags,
   type NodeSettings,
   nodeSettings,
+  OWN_RUN,
 } from "../../../src/cli/node-settings.ts";
 
 const NONCE = "00112233445566778899aabbccddeeff";
@@ -66,7 +67,28 @@ describe("a node that is started by hand", () => {
       ...{ ringThreads: 1, ringPort: 0, wire: "f32", sync: { kind: "zero1" } },
       ...{ outerLr: 1, outerMomentum: 0 },
       ...{ heartbeat: 500, joinTimeout: 60_000, stateDir: undefined, warnings: [] },
+      ...{ metrics: undefined, resume: undefined },
     });
+  });
+
+  it("goes on with the run of its id, or with the one that is named", () => {
+    expect(settings({ resume: true }).resume).toEqual({ value: OWN_RUN, source: "--resume" });
+    expect(settings({ resume: "runs/a/b" }).resume.value).toBe("runs/a/b");
+    expect(settings({}, { FORGE_RESUME: OWN_RUN }).resume).toEqual({
+      ...{ value: OWN_RUN, source: "FORGE_RESUME" },
+    });
+  });
+
+  it("serves metrics to this machine alone, or where it is told", () => {
+    expect(settings({ metrics: ":29501" }).metrics.value).toEqual({
+      ...{ host: "127.0.0.1", port: 29501 },
+    });
+    const { value } = settings({ metrics: "eth0:9" }).metrics;
+    expect(value).toEqual({ host: "10.0.0.7", port: 9 });
+    const open = settings({ metrics: "0.0.0.0:9", exposeAll: true });
+    expect(open.metrics.value).toEqual({ host: "0.0.0.0", port: 9 });
+    const player = { role: "rollout", rdzv: "ws://127.0.0.1:1", runId: "r", metrics: ":1" };
+    expect(settings(player).warnings.join()).toContain("means nothing to a rollout node");
   });
 
   it("meets the others through NATS", () => {
@@ -420,6 +442,8 @@ describe("refuses, and says what is allowed", () => {
     ["no token", { tokenFile: undefined as unknown as string }, "--token-file"],
     ["all interfaces", { listen: "0.0.0.0:1" }, "--expose-all"],
     ["all interfaces", { listen: "[::]:1" }, "--expose-all"],
+    ["all interfaces", { metrics: "0.0.0.0:1" }, "--expose-all"],
+    ["a place for metrics", { metrics: "1:2:3" }, "as in :29501"],
     ["all interfaces, nowhere", { listen: "0.0.0.0", exposeAll: true }, "--advertise"],
     ["a loopback ring", { rdzv: "ws://10.0.0.1:1", runId: "r" }, "cannot reach this node"],
     ["half a certificate", { tlsCert: "c" }, "--tls-key"],

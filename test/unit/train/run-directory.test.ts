@@ -14,11 +14,11 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MetricsWriter } from "../../../src/train/run/metrics.ts";
 import {
-  newestRun,
   type Resumption,
   RunDirectory,
   readMetrics,
 } from "../../../src/train/run/run-directory.ts";
+import { furthestRun, newestRun } from "../../../src/train/run/runs-folder.ts";
 import { codeOf, rejectionOf } from "../../support/errors.ts";
 import { description, useRuns } from "./runs.ts";
 
@@ -80,6 +80,26 @@ describe("a new run", () => {
     }
     expect(new Set(paths).size).toBe(12);
     expect(newestRun(runs(), "other")).toBeUndefined();
+  });
+
+  it("of a cluster is found by the cluster's id and how far it has come", async () => {
+    const paths: string[] = [];
+    for (const [runId, steps] of [
+      ["a", [2, 4]],
+      ["a", [4, 3]],
+      ["a", []],
+      ["b", [9]],
+      [undefined, [9]],
+    ] as const) {
+      const run = RunDirectory.create(runs(), description({ ...(runId && { runId }) }));
+      for (const step of steps) mkdirSync(join(run.checkpoints, `step-00000${step}`));
+      paths.push(run.path);
+      await run.close();
+    }
+    expect(await furthestRun(runs(), "quick", "a")).toBe(paths[1]);
+    expect(await furthestRun(runs(), "quick", "b")).toBe(paths[3]);
+    expect(await furthestRun(runs(), "quick", "c")).toBeUndefined();
+    expect(await furthestRun(runs(), "other", "a")).toBeUndefined();
   });
 
   it.each(["", ".", "..", "a/b", "a\\b", ".hidden"])("is not called %j", (name) => {
