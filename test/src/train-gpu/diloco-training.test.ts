@@ -239,14 +239,15 @@ describe("nodes that come and go within a round", () => {
         hashes.push([move.step, hash]);
         moved(move, hash);
       };
-      // it has moved the step to its end, and cannot say so
+      const isMovedAtA = (): boolean => hashes.some(([step]) => step === at);
+      // both have moved the step to its end, and one cannot say so: heard earlier, the other would not get there
       const told = b.cluster.moved.bind(b.cluster);
       let failures = 0;
       b.cluster.moved = (move, hash): void => {
         const what = "the node has lost its voice.";
         const error = new ClusterError({ code: "connection_closed", what });
-        if (move.step === at && failures++ === 0) b.cluster.failed(move, error);
-        else told(move, hash);
+        if (move.step !== at || failures++ > 0) told(move, hash);
+        else void until(isMovedAtA).then(() => b.cluster.failed(move, error));
       };
       await Promise.all([a.done, b.done]);
       await expectAgreed([a, b]);
