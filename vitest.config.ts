@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { chromiumForTests } from "./src/setup/chromium.mjs";
@@ -58,6 +59,8 @@ export default defineConfig({
           ...timeouts,
           name: "cluster",
           include: ["test/cluster/**/*.test.ts", "test/src/cli-gpu/cluster*.test.ts"],
+          // the nodes' threads are of the sources
+          execArgv: ["--import", pathToFileURL(at("test/support/tsx-in-threads.mjs")).href],
           isolate: false,
           sequence: { groupOrder: 0 },
         },

@@ -4,6 +4,8 @@ import { fetchBlob } from "./blobs/fetch-blob.ts";
 import { fetchSmall } from "./blobs/fetch-small.ts";
 import { askStatus, type ClusterStatus } from "./cluster-status.ts";
 import { Collectives, type Traffic } from "./collectives.ts";
+import { type OpenNodeOptions, openNode } from "./control-plane/open-node.ts";
+import type { Running } from "./control-plane/running.ts";
 import { ClusterError } from "./error.ts";
 import type { Move } from "./membership/host.ts";
 import { MOST_RINGS } from "./membership/message.ts";
@@ -11,14 +13,13 @@ import type { ClusterRecord, NodeId } from "./membership/record.ts";
 import { Orders } from "./orders.ts";
 import { openRings } from "./ring-plane/open-rings.ts";
 import type { Rings } from "./ring-plane/rings.ts";
-import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
 import { limitsOf } from "./transport/limits.ts";
 import { elsewhere } from "./transport/node-address.ts";
 import { NodeClient } from "./transport/node-client.ts";
 import type { Route } from "./transport/route.ts";
 
 /** How a node is in a cluster. */
-export interface ClusterSettings extends Omit<RunningNodeOptions, "onLost"> {
+export interface ClusterSettings extends Omit<OpenNodeOptions, "onLost" | "onGone"> {
   /**
    * Threads that the data plane has of its own, up to 16, each with a ring; all nodes have as many rings. Default 0: one ring, on
    * the main thread.
@@ -57,7 +58,7 @@ export class Cluster implements AsyncDisposable {
   /** Asks other nodes. */
   readonly client: NodeClient;
   readonly #settings: ClusterSettings;
-  readonly #node: RunningNode;
+  readonly #node: Running;
   readonly #rings: Rings;
   #current: { readonly epoch: number; readonly collectives: Collectives } | undefined;
   readonly #traffic: Traffic = { bytes: 0, ms: 0 };
@@ -69,7 +70,7 @@ export class Cluster implements AsyncDisposable {
     parts: {
       readonly orders: Orders;
       readonly blobs: BlobStore;
-      readonly node: RunningNode;
+      readonly node: Running;
       readonly rings: Rings;
     },
   ) {
@@ -102,7 +103,9 @@ export class Cluster implements AsyncDisposable {
       const onLost = (lost: NodeId): void => {
         if (cluster) for (const tell of cluster.#whenLost) tell(lost);
       };
-      const node = await RunningNode.open({ ...rest, advertiseRings, routes, onLost }, orders);
+      const onGone = (error: ClusterError): void => orders.fail(error);
+      const options = { ...rest, advertiseRings, routes, onLost, onGone };
+      const node = await openNode(options, orders);
       cluster = new Cluster(settings, { orders, blobs, node, rings });
       return cluster;
     } catch (error) {
@@ -113,7 +116,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Where the node is reached. */
   get address(): string {
-    return this.#settings.advertise ?? this.#node.listener.url;
+    return this.#settings.advertise ?? this.#node.url;
   }
 
   /** What the cluster has agreed on last, as far as the node knows. */
@@ -160,7 +163,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Where another node is reached, once it was heard of. */
   addressOf(node: NodeId): string | undefined {
-    return node === this.nodeId ? this.address : this.#node.addressesOf(node)?.control;
+    return node === this.nodeId ? this.address : this.#node.addresses.get(node)?.control;
   }
 
   /** What the node at an address says of its cluster. Errors: those of `NodeClient.ask`. */
@@ -168,9 +171,9 @@ export class Cluster implements AsyncDisposable {
     return askStatus(this.client, address);
   }
 
-  /** Begins a cluster, with the state that this node has. */
-  found(step: number, hash: string): void {
-    this.#node.found(step, hash);
+  /** Begins a cluster, with the state that this node has; it leads when this is fulfilled. */
+  found(step: number, hash: string): Promise<void> {
+    return this.#node.found(step, hash);
   }
 
   /** Asks to be let in, by any node of the cluster. Errors: those of `dialControl`. */
@@ -210,7 +213,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   #ringsOf(node: NodeId): readonly string[] | undefined {
-    return node === this.nodeId ? this.#rings.urls : this.#node.addressesOf(node)?.rings;
+    return node === this.nodeId ? this.#rings.urls : this.#node.addresses.get(node)?.rings;
   }
 
   /**
@@ -283,7 +286,7 @@ export class Cluster implements AsyncDisposable {
   async finish(ms = 30_000): Promise<void> {
     this.leave();
     await this.#until(() => this.record.members.length === 0 || !this.#node.isConnected, ms);
-    await this.#until(() => this.#node.listener.guests === 0, FAREWELL);
+    await this.#until(() => this.#node.guests === 0, FAREWELL);
   }
 
   async #until(holds: () => boolean, ms: number): Promise<void> {

@@ -29,6 +29,7 @@ export class Orders implements ClusterHost {
   #given: Given | undefined;
   #isLeading = false;
   #news = new AbortController();
+  #failure: Error | undefined;
 
   /** Whether the node leads. */
   get isLeading(): boolean {
@@ -40,13 +41,21 @@ export class Orders implements ClusterHost {
     return this.#news.signal;
   }
 
-  /** The order that nobody has taken yet. */
+  /** The order that nobody has taken yet. Errors: what it has failed with. */
   take(): Order | undefined {
+    if (this.#failure) throw this.#failure;
     const given = this.#given;
     this.#news = new AbortController();
     if (!given || given.isTaken) return undefined;
     given.isTaken = true;
     return given.order;
+  }
+
+  /** There will be no more orders, since the node is gone. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#drop();
+    this.#news.abort();
   }
 
   lead(isLeading: boolean): void {

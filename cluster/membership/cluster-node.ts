@@ -70,9 +70,9 @@ export class ClusterNode {
     return this.#acceptor.chosen;
   }
 
-  /** Where a node can be reached. */
-  addressesOf(node: NodeId): NodeAddresses | undefined {
-    return this.#addresses.get(node);
+  /** Where nodes can be reached that were heard of, whether they are in the cluster or not. */
+  get addresses(): ReadonlyMap<NodeId, NodeAddresses> {
+    return this.#addresses;
   }
 
   /** Of the state that the host has; −1 for none. */

@@ -26,6 +26,7 @@ import { frameLimits, limitsOf, type TransportLimits } from "./limits.ts";
 import { Reception } from "./reception.ts";
 import { RingSender } from "./ring-connection.ts";
 import type { Route } from "./route.ts";
+import { type OnFault, warnOfFault } from "./route-answer.ts";
 import { TicketBook } from "./ticket.ts";
 import { namesOf, type TlsFiles } from "./tls.ts";
 import type { Token } from "./token.ts";
@@ -61,7 +62,7 @@ export interface ListenOptions<M> extends DoorOptions {
   /** What plain HTTP requests are answered. Default: none are. */
   readonly routes?: readonly Route[];
   /** Told what a route has thrown. Default: a warning of the process. */
-  readonly onFault?: (error: unknown, route: Route) => void;
+  readonly onFault?: OnFault;
   /** Told of everyone who was not let in, less those whose HTTP itself was wrong. */
   readonly onRefusal?: (refusal: Refusal, address: string) => void;
 }
@@ -143,7 +144,7 @@ class Room<M> implements Listener {
       namesAt: (socket) => this.#namesAt(socket),
       onKnown: (socket) => this.#doorkeeper.known(socket),
       onRefusal: (refusal, socket) => options.onRefusal?.(refusal, socket.remoteAddress ?? ""),
-      onFault: options.onFault ?? warn,
+      onFault: options.onFault ?? warnOfFault,
     });
     server.on("request", (request, response) => this.#reception.receive(request, response));
     server.on("connection", (socket: Socket) => this.#onConnection(socket));
@@ -303,8 +304,4 @@ class Room<M> implements Listener {
     });
     return server;
   }
-}
-
-function warn(error: unknown, { method, path }: Route): void {
-  process.emitWarning(`${method} ${path} failed: ${error}`, { code: "FORGE_ROUTE_FAILED" });
 }

@@ -1,12 +1,6 @@
 /** Answers the plain HTTP requests of a node's door, of those who have said who they are. */
-import {
-  type IncomingMessage,
-  type ServerResponse,
-  validateHeaderName,
-  validateHeaderValue,
-} from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { checksumOf } from "../protocol/checksum.ts";
 import type { Clock } from "./clock.ts";
 import {
   type Caller,
@@ -21,7 +15,8 @@ import {
 import { bodyOf, isIntact, sendBody, statedBytes } from "./http-body.ts";
 import type { TransportLimits } from "./limits.ts";
 import { Places } from "./places.ts";
-import { type Method, type Route, type RouteAnswer, RouteTable } from "./route.ts";
+import { type Method, type Route, RouteTable } from "./route.ts";
+import { answerOf, type EncodedAnswer, type OnFault } from "./route-answer.ts";
 import type { Token } from "./token.ts";
 
 /** Whose reception it is, and who is told. */
@@ -37,8 +32,7 @@ export interface ReceptionOptions {
   /** It has said who it is. */
   readonly onKnown: (socket: Socket) => void;
   readonly onRefusal: (refusal: Refusal, socket: Socket) => void;
-  /** A route has thrown this. */
-  readonly onFault: (error: unknown, route: Route) => void;
+  readonly onFault: OnFault;
 }
 
 /** A request that will be answered. */
@@ -145,19 +139,11 @@ export class Reception {
     if (socket.destroyed) gone.abort();
     try {
       const { signal } = gone;
-      const answer = await this.#ask(route, { role, nodeId, segment, range, body, signal });
+      const asked = { role, nodeId, segment, range, body, signal };
+      const answer = await answerOf(route, asked, this.#options.onFault);
       if (!signal.aborted) await this.#send(request, response, guest, answer);
     } finally {
       socket.off("close", onClose);
-    }
-  }
-
-  async #ask(route: Route, request: Parameters<Route["answer"]>[0]): Promise<Answer> {
-    try {
-      return encoded(await route.answer(request));
-    } catch (error) {
-      if (!request.signal.aborted) this.#options.onFault(error, route);
-      return encoded({ status: 500 });
     }
   }
 
@@ -165,7 +151,7 @@ export class Reception {
     request: IncomingMessage,
     response: ServerResponse,
     { role, nodeId: by, nonce, route }: Guest,
-    { status, headers, body }: Answer,
+    { status, headers, body }: EncodedAnswer,
   ): Promise<void> {
     const { token, runId, nodeId, limits, clock } = this.#options;
     const what = `${route.method as Method} ${request.url as `/${string}`}` as const;
@@ -178,29 +164,6 @@ export class Reception {
     });
     await sendBody(response, body, { stallMs: limits.stallMs, clock });
   }
-}
-
-/** An answer as bytes. */
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
-}
-
-/** Throws for what no JSON can be made of, and what no header or status can be. */
-function encoded({ status, headers = {}, body = new Uint8Array() }: RouteAnswer): Answer {
-  if (!Number.isInteger(status) || status < 200 || status > 599)
-    throw new RangeError("not a status");
-  for (const [name, value] of Object.entries(headers)) {
-    validateHeaderName(name);
-    validateHeaderValue(name, value);
-  }
-  if (body instanceof Uint8Array) {
-    return { status, body, headers: { "Content-Type": "application/octet-stream", ...headers } };
-  }
-  const json = Buffer.from(JSON.stringify(body));
-  const about = { "Content-Type": "application/json", [HEADER.checksum]: checksumOf(json) };
-  return { status, body: json, headers: { ...about, ...headers } };
 }
 
 function tooLong(most: number): Refusal {

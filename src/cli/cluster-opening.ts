@@ -1,25 +1,23 @@
-/** Opens a node's cluster with the patience that its adapter needs. */
+/** Opens a node's cluster, which answers from threads of its own, with the patience that its adapter needs. */
 import { Cluster, type ClusterSettings } from "../../cluster/index.ts";
 import type { Device } from "../../engine/index.ts";
 
 /** Settings of a node, times in milliseconds. */
-export interface NodeStart extends Omit<ClusterSettings, "membership" | "limits"> {
+export interface NodeStart
+  extends Omit<ClusterSettings, "membership" | "limits" | "controlThread"> {
   /** Trainers that a step needs at least, and that are let in at most. */
   readonly world: { readonly min: number; readonly max: number };
   /** Between two signs of life. Default 500. */
   readonly heartbeat?: number;
 }
 
-/** Signs of life that may fail to come. */
+/** Signs of life that may fail to come. They are of the control plane's own thread: a main thread that computes is not missed. */
 const MISSES = 3;
 
 /**
- * A software adapter compiles and computes on the processor that this process has to answer on: there, silence means little, and
- * nodes have half a minute. The death of a process is seen by its sockets all the same.
+ * Milliseconds that a neighbour may compute while others wait for it, beside what it takes on a software adapter, which compiles
+ * and computes on the processor.
  */
-const SOFTWARE_MISSES = 60;
-
-/** Milliseconds that a neighbour may compute while others wait for it, beside what it takes in software. */
 const PROGRESS = 20_000;
 const SOFTWARE_PROGRESS = 120_000;
 
@@ -28,16 +26,16 @@ export function openCluster(
   { world, heartbeat = 500, ...rest }: NodeStart,
   { isSoftware }: Device,
 ): Promise<Cluster> {
-  const misses = isSoftware ? SOFTWARE_MISSES : MISSES;
   return Cluster.open({
     ...rest,
+    controlThread: true,
     progressMs: isSoftware ? SOFTWARE_PROGRESS : PROGRESS,
     connectMs: isSoftware ? SOFTWARE_PROGRESS : PROGRESS,
     membership: {
       ...{ minWorld: world.min, maxWorld: world.max },
-      ...{ beat: heartbeat, lostAfter: misses * heartbeat },
+      ...{ beat: heartbeat, lostAfter: MISSES * heartbeat },
     },
-    limits: { heartbeatMs: heartbeat, heartbeatMisses: misses, ...(isSoftware && SLOW_LIMITS) },
+    limits: { heartbeatMs: heartbeat, heartbeatMisses: MISSES, ...(isSoftware && SLOW_LIMITS) },
   });
 }
 

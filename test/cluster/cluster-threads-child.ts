@@ -60,7 +60,9 @@ class Node {
 
   private constructor(cluster: Cluster) {
     this.cluster = cluster;
-    this.done = this.#obey();
+    this.done = this.#obey().catch((error: unknown) => {
+      this.error = error;
+    });
   }
 
   static async open(nodeId: string, contact?: Node, more: Partial<ClusterSettings> = {}) {
@@ -68,12 +70,13 @@ class Node {
       ...{ nodeId, runId, token, ringThreads: threads, progressMs: 20_000, connectMs: 20_000 },
       membership: { beat: 50, lostAfter: 600_000 },
       limits: { heartbeatMs: 1_000, heartbeatMisses: 60 },
+      controlThread: threads > 0,
       ...more,
     });
     const node = new Node(cluster);
     if (contact) await cluster.join(contact.cluster.address);
     else {
-      cluster.found(0, "0");
+      await cluster.found(0, "0");
       cluster.ready(0, "0", "sum");
     }
     return node;
@@ -109,10 +112,7 @@ class Node {
           this.steps.push(isSame(vector.result, sum) ? count : 0);
           cluster.ready(step, `${step}`, "sum");
         } catch (error) {
-          if (error instanceof ClusterError && error.isFinal) {
-            this.error = error;
-            return;
-          }
+          if (error instanceof ClusterError && error.isFinal) throw error;
           cluster.failed(move, error);
         }
       }
@@ -162,12 +162,19 @@ if (threads > 0) {
   errors.push(codeOf(e.error));
   await e.close();
   await together(a, b);
+  const f = await Node.open("f", a);
+  await together(a, b, f);
+  await workers.at(-1)?.terminate();
+  await until(() => f.error !== undefined);
+  errors.push(codeOf(f.error));
+  await f.close();
+  await together(a, b);
 }
 const wrong = [a, b, c].flatMap(({ steps }) => steps.filter((count) => count === 0)).length;
 await Promise.all([a.close(), b.close()]);
 for (const settings of [{ ringThreads: 17 }, { ringThreads: 1.5 }])
   errors.push(
-    await Node.open("f", undefined, settings).then(
+    await Node.open("g", undefined, settings).then(
       () => "none",
       (error) => codeOf(error),
     ),

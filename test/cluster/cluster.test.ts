@@ -1,11 +1,13 @@
 /** Nodes, whole, with real sockets in one process: who is in, what they say of themselves, and what they fetch. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Cluster, Token } from "../../cluster/index.ts";
 
 const token = Token.create();
 const runId = "0f".repeat(16);
 const nodes: CountingHost[] = [];
+/** Whether the nodes' control planes have threads of their own. */
+let controlThread = false;
 
 afterEach(async () => {
   await Promise.all(nodes.splice(0).map((node) => node.close()));
@@ -32,12 +34,13 @@ class CountingHost {
       ...{ nodeId, runId, token: other ?? token, progressMs: 20_000, connectMs: 20_000 },
       membership: { beat: 50, lostAfter: 600_000 },
       limits: { heartbeatMs: 1_000, heartbeatMisses: 20 },
+      controlThread,
     });
     const host = new CountingHost(cluster);
     nodes.push(host);
     if (contact) await cluster.join(contact.cluster.address);
     else {
-      cluster.found(0, "0");
+      await cluster.found(0, "0");
       cluster.ready(0, "0", "count");
     }
     return host;
@@ -97,7 +100,11 @@ async function three(): Promise<[CountingHost, CountingHost, CountingHost]> {
   return [a, b, c];
 }
 
-describe("a cluster", () => {
+describe.each([false, true])("a cluster, with control planes in threads: %s", (inThreads) => {
+  beforeEach(() => {
+    controlThread = inThreads;
+  });
+
   it("says how far it is, and who is in it, to whoever has its token", async () => {
     const [a, b, c] = await three();
     a.isPaused = true;
@@ -130,6 +137,8 @@ describe("a cluster", () => {
     expect(b.cluster.record.members).toEqual(["b", "c"]);
     expect([a, b, c].map(({ cluster }) => cluster.isLeading)).toEqual([false, true, false]);
     expect(b.sums.get(b.step)).toBe(2);
+    // it may be asked for what it has, as long as it is there
+    expect(b.cluster.addressOf("a")).toBe(a.cluster.address);
   });
 
   it("finishes when all have left, or are gone", async () => {
@@ -145,10 +154,8 @@ describe("a cluster", () => {
     await over;
     expect(c.cluster.record.members).toEqual([]);
   });
-});
 
-describe("a blob of which only the hash is known", () => {
-  it("comes from the first node that has it, whatever others send", async () => {
+  it("a blob of which only the hash is known comes from the first node that has it", async () => {
     const [a, b, c] = await three();
     const bytes = new TextEncoder().encode("a manifest");
     const { hash } = b.cluster.blobs.put(bytes);

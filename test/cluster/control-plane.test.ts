@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ControlPlane } from "../../cluster/control-plane.ts";
+import { ControlPlane } from "../../cluster/control-plane/control-plane.ts";
 import type { MembershipMessage } from "../../cluster/membership/message.ts";
 import { membershipSchema } from "../../cluster/membership/message-schema.ts";
 import { controlCodec } from "../../cluster/protocol/control-message.ts";

@@ -1,7 +1,7 @@
 /** Nodes in processes of their own, on one machine; what is done to them, processes have done to them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { HALT, type SummingEvent } from "../support/cluster/summing.ts";
+import { BUSY, HALT, type SummingEvent } from "../support/cluster/summing.ts";
 import { msToNextStep, SummingCluster } from "../support/cluster/summing-cluster.ts";
 import type { SummingProcess } from "../support/cluster/summing-process.ts";
 
@@ -16,16 +16,25 @@ beforeEach(() => {
 
 afterEach(() => cluster[Symbol.dispose]());
 
-it.each([2, 4])("%i processes have the same state after each step", async (world) => {
-  const nodes = await cluster.start(world);
-  const { step } = nodes[0] as SummingProcess;
-  await cluster.until("twenty steps", () => nodes.every((node) => node.step >= step + 20));
-  cluster.expectSums();
-  const ends = nodes.map(({ process }) => new Promise((resolve) => process.once("exit", resolve)));
-  // with their parent they go
-  for (const { process } of nodes) process.stdin?.end();
-  await Promise.all(ends);
-});
+it.each([
+  [2, false],
+  [4, true],
+])(
+  "%i processes have the same state after each step; with threads: %s",
+  async (world, hasThreads) => {
+    cluster = new SummingCluster({ hasThreads });
+    const nodes = await cluster.start(world);
+    const { step } = nodes[0] as SummingProcess;
+    await cluster.until("twenty steps", () => nodes.every((node) => node.step >= step + 20));
+    cluster.expectSums();
+    const ends = nodes.map(
+      ({ process }) => new Promise((resolve) => process.once("exit", resolve)),
+    );
+    // with their parent they go
+    for (const { process } of nodes) process.stdin?.end();
+    await Promise.all(ends);
+  },
+);
 
 it("one of four is killed in the middle of a step: the others take it without it", async ({
   annotate,
@@ -103,3 +112,38 @@ it("one of four hangs for five seconds: the others go on, and it comes back", as
   await annotate(`woken: ${(victim.commitOf(4, woken)?.at as number) - woken} ms until it is back`);
   cluster.expectSums();
 });
+
+it.each([true, false])(
+  "one of three is busy for three seconds: whether it is waited for, if it has threads: %s",
+  async (hasThreads) => {
+    cluster = new SummingCluster({ hasThreads });
+    const nodes = await cluster.start(3);
+    const [leader, victim, other] = nodes as [SummingProcess, SummingProcess, SummingProcess];
+    const busy = Date.now();
+    victim.process.stdin?.write(`${BUSY}3000\n`);
+    await cluster.until("it is back", () =>
+      [leader, other].every((node) => node.commitOf(3, busy + 3_000)),
+    );
+    const isOut = [leader, other].some((node) => node.commitOf(2, busy) !== undefined);
+    expect(isOut).toBe(!hasThreads);
+    cluster.expectSums();
+  },
+);
+
+it.each([
+  ["a member", 1],
+  ["the leader", 0],
+])(
+  "%s is busy for longer than it may be: the others go on, and it comes back",
+  async (_, place) => {
+    const given = { hostMs: 1_000 };
+    const nodes = await cluster.start([given, given, given]);
+    const victim = nodes[place] as SummingProcess;
+    const others = nodes.filter((node) => node !== victim);
+    const busy = Date.now();
+    victim.process.stdin?.write(`${BUSY}5000\n`);
+    await cluster.until("they go on", () => others.every((node) => node.commitOf(2, busy)));
+    await cluster.until("it is back", () => nodes.every((node) => node.commitOf(3, busy + 5_000)));
+    cluster.expectSums();
+  },
+);

@@ -50,9 +50,9 @@ it.each([0, 1, 3])(
     expect(wrong).toBe(0);
     expect(doors).toBe(3);
     expect(errors).toEqual([
-      // another number of threads; a thread that is gone; numbers that cannot be
+      // another number of threads; threads that are gone, of a ring and of the control plane; numbers that cannot be
       "argument_invalid",
-      ...(threads > 0 ? ["collective_aborted"] : []),
+      ...(threads > 0 ? ["collective_aborted", "collective_aborted"] : []),
       ...["argument_invalid", "argument_invalid"],
     ]);
   },

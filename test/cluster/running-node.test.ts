@@ -1,8 +1,8 @@
 /** Nodes with real sockets in one process. Their work is a counter; what moves it is everything but the ring. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, it } from "vitest";
+import { RunningNode } from "../../cluster/control-plane/running-node.ts";
 import type { ClusterHost, Fetch, Move } from "../../cluster/membership/host.ts";
-import { RunningNode } from "../../cluster/running-node.ts";
 import { Token } from "../../cluster/transport/token.ts";
 
 const token = Token.create();
@@ -32,9 +32,9 @@ class CountingNode implements ClusterHost {
       },
       node,
     );
-    if (contact) await node.running.join(contact.running.listener.url);
+    if (contact) await node.running.join(contact.running.url);
     else {
-      node.running.found(0, "0");
+      await node.running.found(0, "0");
       node.running.ready(0, "0", "count");
     }
     return node;
@@ -100,7 +100,7 @@ it("a node without the run's token is not let in", async () => {
     { runId, nodeId: "x", token: Token.create() },
     new CountingNode("x"),
   );
-  await expect(stranger.join(a.running.listener.url)).rejects.toMatchObject({
+  await expect(stranger.join(a.running.url)).rejects.toMatchObject({
     code: "peer_unauthorized",
   });
   await stranger[Symbol.asyncDispose]();

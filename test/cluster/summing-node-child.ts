@@ -6,14 +6,17 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openNode } from "../../cluster/control-plane/open-node.ts";
+import type { Running } from "../../cluster/control-plane/running.ts";
 import { ClusterError } from "../../cluster/error.ts";
 import type { ClusterHost, Fetch, Move } from "../../cluster/membership/host.ts";
 import { allocateMemory } from "../../cluster/ring/wasm.ts";
 import { BLOCK } from "../../cluster/ring/wire-type.ts";
-import { RingPlane } from "../../cluster/ring-plane/ring-plane.ts";
-import { RunningNode } from "../../cluster/running-node.ts";
+import { openRings } from "../../cluster/ring-plane/open-rings.ts";
+import type { Rings } from "../../cluster/ring-plane/rings.ts";
 import { Token } from "../../cluster/transport/token.ts";
 import {
+  BUSY,
   contributionOf,
   ELEMENTS,
   HALT,
@@ -37,8 +40,8 @@ class SummingNode implements ClusterHost {
   readonly #memory = allocateMemory(8 * ELEMENTS, true);
   readonly #contribution = new Float32Array(this.#memory.buffer, 0, ELEMENTS);
   readonly #result = new Float32Array(this.#memory.buffer, 4 * ELEMENTS, ELEMENTS);
-  #ring: RingPlane | undefined;
-  #running: RunningNode | undefined;
+  #rings: Rings | undefined;
+  #running: Running | undefined;
   #state = new Float32Array(ELEMENTS);
   /** What a move has come to. */
   #next = this.#state;
@@ -52,24 +55,30 @@ class SummingNode implements ClusterHost {
   }
 
   async begin(): Promise<void> {
-    const { id, runId, contact, host, advertise } = this.#config;
+    const { id, runId, contact, host, advertise, hasThreads, hostMs } = this.#config;
     const options = {
       ...{ nodeId: id, runId, token: Token.parse(this.#config.token) },
       ...(host !== undefined && { host }),
     };
-    this.#ring = await RingPlane.open(options);
-    const { url: ring } = this.#ring.listener;
+    this.#rings = await openRings({ ...options, threads: hasThreads ? 1 : 0 });
+    const [ring = ""] = this.#rings.urls;
     const { advertiseRing = ring } = this.#config;
-    const advertised = {
+    const settings = {
+      ...options,
+      controlThread: hasThreads,
+      ...(hostMs !== undefined && { hostMs }),
+      onGone: (error: Error) => {
+        throw error;
+      },
       advertiseRings: [advertiseRing],
       ...(advertise !== undefined && { advertise }),
     };
-    this.#running = await RunningNode.open({ ...options, ...advertised }, this);
-    say({ type: "listening", url: this.#running.listener.url, ring });
+    this.#running = await openNode(settings, this);
+    say({ type: "listening", url: this.#running.url, ring });
     if (contact !== undefined) await this.#running.join(contact);
     else {
       await this.#publish();
-      this.#running.found(0, hashOf(this.#state));
+      await this.#running.found(0, hashOf(this.#state));
       void this.#contribute(0);
     }
   }
@@ -96,7 +105,7 @@ class SummingNode implements ClusterHost {
 
   abort(): void {
     this.#turn++;
-    this.#ring?.abort();
+    this.#rings?.abort();
   }
 
   commit(_: number, step: number): void {
@@ -128,10 +137,10 @@ class SummingNode implements ClusterHost {
   }
 
   async #moved({ epoch, step, members }: Move): Promise<string> {
-    const ring = this.#ring as RingPlane;
+    const rings = this.#rings as Rings;
     const addressesOf = (node: string): readonly string[] | undefined =>
-      this.#running?.addressesOf(node)?.rings;
-    await ring.begin({ epoch, members, addressesOf });
+      this.#running?.addresses.get(node)?.rings;
+    await rings.begin({ epoch, members, addressesOf });
     const isNew = this.#moves.epoch !== epoch;
     this.#moves = { epoch, count: isNew ? 0 : this.#moves.count + 1 };
     const shape = {
@@ -143,7 +152,7 @@ class SummingNode implements ClusterHost {
       ],
     };
     const places = { contribution: 0, result: 4 * ELEMENTS };
-    const run = ring.start(
+    const run = rings.start(
       { shape, phases: "both", memory: this.#memory, places },
       { op: this.#moves.count, attempt: 0 },
     );
@@ -176,10 +185,16 @@ class SummingNode implements ClusterHost {
   }
 }
 
+function beBusy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
 let node: SummingNode | undefined;
 const input = createInterface({ input: process.stdin });
 input.on("line", (line) => {
   if (line === HALT && node) node.isHalting = true;
+  else if (line.startsWith(BUSY)) beBusy(Number(line.slice(BUSY.length)));
   else {
     node = new SummingNode(JSON.parse(line));
     void node.begin();

@@ -34,7 +34,7 @@ afterAll(async () => {
 async function spawn(): Promise<void> {
   const contact = living().find(({ step, url }) => step > 0 && url !== undefined)?.url;
   const id = `n${String(name++).padStart(5, "0")}`;
-  const common = { id, runId: "0f".repeat(16), token: "5a".repeat(32), folder };
+  const common = { id, runId: "0f".repeat(16), token: "5a".repeat(32), folder, hasThreads: true };
   const node = new SummingProcess({ ...common, ...(contact !== undefined && { contact }) });
   nodes.push(node);
   counts.spawned++;

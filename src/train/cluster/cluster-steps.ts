@@ -72,7 +72,7 @@ export class ClusterSteps implements SharedSteps {
     const { steps = 0 } = snapshot ?? {};
     this.#first = snapshot;
     await state.capture(steps, null);
-    cluster.found(steps, state.hash);
+    await cluster.found(steps, state.hash);
     cluster.ready(steps, state.hash, null);
   }
 

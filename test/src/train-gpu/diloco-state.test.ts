@@ -84,7 +84,7 @@ async function pair(): Promise<readonly [Node, Node]> {
   a.optimizer.flat.stepCount = 12;
   a.exchange.outer.velocity = new Float32Array(LENGTH).fill(0.25);
   await a.state.capture(0, null);
-  a.cluster.found(0, a.state.hash);
+  await a.cluster.found(0, a.state.hash);
   a.cluster.ready(0, a.state.hash, null);
   await b.cluster.join(a.cluster.address);
   return [a, b];
@@ -165,7 +165,7 @@ it("blobs of states that are over are there no more", async () => {
 /** Its ring, when it is alone in it. */
 async function lone(node: Node): Promise<{ ring: Awaited<ReturnType<Cluster["collectives"]>> }> {
   const { cluster, state } = node;
-  cluster.found(0, state.hash);
+  await cluster.found(0, state.hash);
   cluster.ready(0, state.hash, "work");
   let order: Order | undefined;
   await until(() => {

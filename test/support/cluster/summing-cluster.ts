@@ -8,7 +8,7 @@ import { type Committed, expectedHashes, type SummingConfig } from "./summing.ts
 import { SummingProcess } from "./summing-process.ts";
 
 /** What sets a node apart from the others. */
-export type NodeGiven = Pick<SummingConfig, "host" | "advertise" | "advertiseRing"> & {
+export type NodeGiven = Pick<SummingConfig, "host" | "advertise" | "advertiseRing" | "hostMs"> & {
   /** A command that runs commands; see `Network.under`. */
   readonly under?: readonly string[];
 };
@@ -20,6 +20,11 @@ const PATIENCE = 24_000;
 export class SummingCluster implements Disposable {
   readonly nodes: SummingProcess[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), "summing-"));
+  readonly #hasThreads: boolean;
+
+  constructor({ hasThreads = true }: Partial<Pick<SummingConfig, "hasThreads">> = {}) {
+    this.#hasThreads = hasThreads;
+  }
 
   /** Starts a node, the first of which founds the cluster; it listens when this is fulfilled. */
   async add({ under = [], ...given }: NodeGiven = {}): Promise<SummingProcess> {
@@ -27,7 +32,7 @@ export class SummingCluster implements Disposable {
     const node = new SummingProcess(
       {
         ...{ id: `n${this.nodes.length}`, runId: "0f".repeat(16), token: "5a".repeat(32) },
-        ...{ folder: this.#folder, ...given },
+        ...{ folder: this.#folder, hasThreads: this.#hasThreads, ...given },
         ...(first && { contact: first.address }),
       },
       under,

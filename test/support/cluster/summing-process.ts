@@ -1,12 +1,11 @@
 /** Summing nodes as processes; see `summing.ts`. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import type { Committed, SummingConfig, SummingEvent } from "./summing.ts";
 
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const TSX = pathToFileURL(resolve(import.meta.dirname, "../tsx-in-threads.mjs")).href;
 const CHILD = resolve(import.meta.dirname, "../../cluster/summing-node-child.ts");
 
 /** A process, and all that it has said. */

@@ -9,6 +9,9 @@ export const ELEMENTS = 5_003;
 /** Told to a node on its standard input: it stays in the middle of its next step for ever. */
 export const HALT = "halt";
 
+/** Told to a node with a number behind it: its main thread is busy for so many milliseconds. */
+export const BUSY = "busy ";
+
 /** What a node is told before all else, as a line of JSON on its standard input. */
 export interface SummingConfig {
   readonly id: string;
@@ -23,6 +26,10 @@ export interface SummingConfig {
   /** Where others are told to dial it, and its ring. Default: where it listens. */
   readonly advertise?: string;
   readonly advertiseRing?: string;
+  /** Whether its two planes have threads of their own, as those of `forge-gpu node` do, or share one with all else. */
+  readonly hasThreads: boolean;
+  /** Milliseconds that the main thread may be busy, where they have. */
+  readonly hostMs?: number;
 }
 
 /** What a node says, a line of JSON each. */

@@ -1,20 +1,20 @@
 /** Messages between the nodes of a cluster, by whichever connection there is. */
 
-import type { MembershipMessage } from "./membership/message.ts";
-import { membershipSchema } from "./membership/message-schema.ts";
-import type { NodeId } from "./membership/record.ts";
-import { type ControlCodec, controlCodec } from "./protocol/control-message.ts";
-import { CLOSE } from "./transport/close-code.ts";
-import type { ControlConnection, ControlOpener } from "./transport/control-connection.ts";
-import { dialControl } from "./transport/dial.ts";
-import { limitsOf } from "./transport/limits.ts";
+import type { MembershipMessage } from "../membership/message.ts";
+import { membershipSchema } from "../membership/message-schema.ts";
+import type { NodeId } from "../membership/record.ts";
+import { type ControlCodec, controlCodec } from "../protocol/control-message.ts";
+import { CLOSE } from "../transport/close-code.ts";
+import type { ControlConnection, ControlOpener } from "../transport/control-connection.ts";
+import { dialControl } from "../transport/dial.ts";
+import { limitsOf } from "../transport/limits.ts";
 import {
   type DoorOptions,
   type Listener,
   type ListenOptions,
   listen,
-} from "./transport/listener.ts";
-import type { Route } from "./transport/route.ts";
+} from "../transport/listener.ts";
+import type { Route } from "../transport/route.ts";
 
 /** What a node's connections are made with. */
 export interface ControlPlaneOptions extends DoorOptions {
@@ -84,6 +84,12 @@ export class ControlPlane implements AsyncDisposable {
     const [open] = [...(this.#connections.get(to) ?? [])].filter((each) => each.isOpen);
     if (open) open.send(message);
     else if (address !== undefined) this.#sendLater(to, address, message);
+  }
+
+  /** Ends all connections there are. */
+  hangUp(): void {
+    for (const all of this.#connections.values())
+      for (const connection of all) connection.kill(CLOSE.goingAway, "the node hangs");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
