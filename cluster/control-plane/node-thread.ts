@@ -58,13 +58,14 @@ class Requests {
     this.#pending.delete(id);
   }
 
-  #ask(route: number, { signal, body, ...request }: RouteRequest): Promise<RouteAnswer> {
+  async #ask(route: number, { signal, body, ...request }: RouteRequest): Promise<RouteAnswer> {
+    // sent nowhere
+    if (signal.aborted) return { status: 500 };
     const id = ++this.#count;
     // its own: a view would take along all of the buffer that it is of
     const own = new Uint8Array(body);
     say({ say: "asked", id, route, request: { ...request, body: own } }, [own.buffer]);
     signal.addEventListener("abort", () => {
-      // whatever is answered, it is sent nowhere
       this.answered(id, { status: 500 });
       say({ say: "gone", id });
     });

@@ -148,9 +148,11 @@ export function nodeSettings(
     ...{ role: role.value, most: world.value.max, tls: tlsOf(files) },
     interfaces: options.interfaces,
   });
+  const ofTrainers = { resume: given.read("resume", TEXT, undefined), metrics: meeting.metrics };
   return {
     ...{ role, world },
     ...meeting,
+    ...ofTrainers,
     runId: runId(given, launch, { meeting, nonce: options.nonce }),
     nodeId: nodeId(given, launch, { role: role.value, ...options }),
     rank: launch.rank ?? { value: undefined, source: "default" },
@@ -165,8 +167,10 @@ export function nodeSettings(
     heartbeat: given.read("heartbeat", duration(50, 60_000), 500),
     joinTimeout: given.read("joinTimeout", duration(1000, 3_600_000), 60_000),
     stateDir: given.read("stateDir", TEXT, undefined),
-    resume: given.read("resume", TEXT, undefined),
-    warnings: [...warnings(given, meeting, role.value)],
+    warnings: [
+      ...(role.value === "rollout" ? idle(Object.values(ofTrainers)) : []),
+      ...warnings(given, meeting),
+    ],
   };
 }
 
@@ -239,17 +243,17 @@ function tlsOf({
   return { isMeant: isCertified || tlsCa.value !== undefined, isCertified };
 }
 
-function* warnings(
-  given: Given,
-  { contacts, servers, metrics }: Meeting,
-  role: NodeRole,
-): Generator<string> {
+/** What a rollout node was given, and trainers alone have a use for. */
+function* idle(settings: readonly Setting<unknown>[]): Generator<string> {
+  for (const { value, source } of settings)
+    if (value !== undefined) yield `${source} means nothing to a rollout node`;
+}
+
+function* warnings(given: Given, { contacts, servers }: Meeting): Generator<string> {
   const names = [...SETTING_NAMES, "token"];
   for (const { got, meant } of given.slips(names)) {
     yield `${got} means nothing; did you mean ${meant}?`;
   }
-  if (metrics.value !== undefined && role === "rollout")
-    yield `${metrics.source} means nothing to a rollout node: it has no metrics`;
   const clear = contacts.value.find((url) => url.startsWith("ws://") && !isLoopback(url));
   if (clear !== undefined) {
     yield `${clear} is not encrypted: whoever sees the network between reads the token; use wss:// unless it is private`;
