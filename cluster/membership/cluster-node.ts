@@ -141,10 +141,11 @@ export class ClusterNode {
   tick(now: number): void {
     this.#now = now;
     this.#do(() => {
-      if (now - this.#beatAt < this.#parts.options.beat) return;
-      this.#beatAt = now;
-      this.#tell();
-      this.#leader?.tick(now);
+      if (now - this.#beatAt >= this.#parts.options.beat) {
+        this.#beatAt = now;
+        this.#tell();
+        this.#leader?.tick(now);
+      }
       this.#succeed();
     });
   }
@@ -315,7 +316,10 @@ export class ClusterNode {
 
   #campaign(): void {
     this.#campaignedAt = this.#now;
+    const { leader } = this;
     this.#leader = new Leader({
+      ...(leader !== undefined &&
+        leader !== this.node && { before: { node: leader, heardAt: this.#heardAt } }),
       ...{ node: this.node, acceptor: this.#acceptor, now: this.#now },
       ballot: { round: this.#acceptor.promised.round + 1, node: this.node },
       send: (to, message) => this.#send(to, message),

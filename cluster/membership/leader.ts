@@ -29,6 +29,8 @@ export interface LeaderParts {
   readonly send: Send;
   readonly options: ClusterOptions;
   readonly now: number;
+  /** Who has led before, and when that node was last heard: it need not be waited for once more. */
+  readonly before?: { readonly node: NodeId; readonly heardAt: number };
 }
 
 /**
@@ -59,6 +61,7 @@ export class Leader {
     this.#proposer = new Proposer(parts.ballot, parts.acceptor, parts.send);
     // those who are not there are lost when they have been silent for long enough
     for (const member of parts.acceptor.chosen.members) this.#peer(member);
+    if (parts.before) this.#peer(parts.before.node).heardAt = parts.before.heardAt;
     this.#proposer.ask();
   }
 

@@ -1,12 +1,8 @@
 /** Summing nodes as processes; see `summing.ts`. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
+import { childProgram } from "../child-program.ts";
 import type { Committed, SummingConfig, SummingEvent } from "./summing.ts";
-
-const TSX = pathToFileURL(resolve(import.meta.dirname, "../tsx-in-threads.mjs")).href;
-const CHILD = resolve(import.meta.dirname, "../../cluster/summing-node-child.ts");
 
 /** A process, and all that it has said. */
 export class SummingProcess {
@@ -20,7 +16,11 @@ export class SummingProcess {
   constructor(config: SummingConfig, under: readonly string[] = []) {
     this.id = config.id;
     this.#config = config;
-    const [command, ...args] = [...under, process.execPath, "--import", TSX, CHILD];
+    const [command, ...args] = [
+      ...under,
+      process.execPath,
+      childProgram("cluster/summing-node-child.ts"),
+    ];
     this.process = spawn(command as string, args, { stdio: ["pipe", "pipe", "pipe"] });
     const { stdin, stdout, stderr } = this.process;
     stdin?.on("error", () => {});

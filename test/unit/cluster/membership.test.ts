@@ -98,6 +98,18 @@ describe("a link that is broken for good", () => {
 });
 
 describe("a leader", () => {
+  it.each([11, 12, 13, 14, 15, 16])("that is cut off is not waited for twice: seed %i", (seed) => {
+    const world = new Simulation(seed);
+    for (let i = 0; i < 4; i++) world.add();
+    world.run(4000);
+    const leader = world.nodes.find(({ isLeading }) => isLeading);
+    for (const { id } of world.nodes) world.network.cut(leader?.id ?? "", id, true);
+    let ms = 0;
+    for (; world.latest?.members.length !== 3 && ms < 20_000; ms += 50) world.run(50);
+    // who silently goes is found out after three beats, and its silence counts for whoever leads next
+    expect(ms).toBeLessThan(3_000);
+  });
+
   it("that hangs with the only vote for a step finds those who have moved it, whoever led meanwhile", () => {
     const world = new Simulation(5);
     for (let i = 0; i < 4; i++) world.add();
