@@ -1,14 +1,14 @@
 /** What a node whose control plane has a thread of its own answers to plain requests, and how it fails to open. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Cluster, NodeClient, type Route, Token } from "../../cluster/index.ts";
+import { until, WaitingRoom } from "./transport/members.ts";
 
 const MIB = 2 ** 20;
 const who = { runId: "0f".repeat(16), token: Token.create() };
 const faults: [message: string, path: string][] = [];
 /** Part of a larger buffer, which stays where it is. */
 const large = Uint8Array.from({ length: 9 * MIB }, (_, i) => i % 251).subarray(MIB, 6 * MIB + 1);
-let waiting = 0;
+const waitingRoom = new WaitingRoom();
 
 const routes: readonly Route[] = [
   {
@@ -29,17 +29,7 @@ const routes: readonly Route[] = [
     ...{ method: "GET", path: "/fault", roles: ["trainer"] },
     answer: () => Promise.reject(new Error("the secret is 42")),
   },
-  {
-    ...{ method: "GET", path: "/wait", roles: ["trainer"] },
-    answer: ({ signal }) =>
-      new Promise((resolve) => {
-        waiting++;
-        signal.addEventListener("abort", () => {
-          waiting--;
-          resolve({ status: 200 });
-        });
-      }),
-  },
+  waitingRoom.route,
 ];
 
 let cluster: Cluster;
@@ -57,10 +47,6 @@ afterAll(async () => {
   client[Symbol.dispose]();
   await cluster[Symbol.asyncDispose]();
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(5);
-}
 
 it("answers on the main thread, with what was asked", async () => {
   // as a view of a shared pool, of which nothing else is told
@@ -107,10 +93,10 @@ it("tells a route that whoever has asked is gone", async () => {
   const asked = client.ask(cluster.address, {
     ...{ method: "GET", path: "/wait", signal: giveUp.signal },
   });
-  await until(() => waiting === 1);
+  await until(() => waitingRoom.guests === 1);
   giveUp.abort();
   await expect(asked).rejects.toMatchObject({ code: "peer_unreachable" });
-  await until(() => waiting === 0);
+  await until(() => waitingRoom.guests === 0);
 });
 
 it("fails as any door does where it cannot listen", async () => {

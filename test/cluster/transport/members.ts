@@ -12,6 +12,7 @@ import {
   type RingReceiver,
   type RingSender,
 } from "../../../cluster/transport/ring-connection.ts";
+import type { Route } from "../../../cluster/transport/route.ts";
 import { mintTicket } from "../../../cluster/transport/ticket.ts";
 import { Token } from "../../../cluster/transport/token.ts";
 import { RUN_ID } from "./hostile.ts";
@@ -135,4 +136,20 @@ export class Innocent {
   async leave(): Promise<void> {
     await Promise.all([this.#control.close(), this.#receiver.close()]);
   }
+}
+
+/** A route that answers nobody before they are gone. */
+export class WaitingRoom {
+  guests = 0;
+  readonly route: Route = {
+    ...{ method: "GET", path: "/wait", roles: ["trainer"] },
+    answer: ({ signal }) =>
+      new Promise((resolve) => {
+        this.guests++;
+        signal.addEventListener("abort", () => {
+          this.guests--;
+          resolve({ status: 200 });
+        });
+      }),
+  };
 }

@@ -10,11 +10,11 @@ import type { Route } from "../../../cluster/transport/route.ts";
 import { Token } from "../../../cluster/transport/token.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { RUN_ID } from "./hostile.ts";
-import { type House, openHouse, PATIENT, until } from "./members.ts";
+import { type House, openHouse, PATIENT, until, WaitingRoom } from "./members.ts";
 
 const MIB = 2 ** 20;
 const LARGE = Uint8Array.from({ length: 8 * MIB + 1 }, (_, i) => i % 251);
-let waiting = 0;
+const waitingRoom = new WaitingRoom();
 
 const ROUTES: readonly Route[] = [
   {
@@ -33,17 +33,7 @@ const ROUTES: readonly Route[] = [
     ...{ method: "GET", path: "/missing", roles: ["trainer"] },
     answer: async () => ({ status: 404 }),
   },
-  {
-    ...{ method: "GET", path: "/wait", roles: ["trainer"] },
-    answer: ({ signal }) =>
-      new Promise((resolve) => {
-        waiting++;
-        signal.addEventListener("abort", () => {
-          waiting--;
-          resolve({ status: 200 });
-        });
-      }),
-  },
+  waitingRoom.route,
 ];
 
 let house: House;
@@ -316,13 +306,13 @@ test("a request that is given up, or whose client ends, is over at both ends", a
   const wait = { method: "GET", path: "/wait", timeoutMs: 60_000 } as const;
   const one = client.ask(url, { ...wait, signal: given.signal });
   const other = client.ask(url, wait);
-  await until(() => waiting === 2);
+  await until(() => waitingRoom.guests === 2);
   given.abort();
   await expect(one).rejects.toMatchObject({ code: "peer_unreachable" });
-  await until(() => waiting === 1);
+  await until(() => waitingRoom.guests === 1);
   client[Symbol.dispose]();
   await expect(other).rejects.toMatchObject({ code: "peer_unreachable" });
-  await until(() => waiting === 0 && house.listener.guests === 0);
+  await until(() => waitingRoom.guests === 0 && house.listener.guests === 0);
   await expect(client.ask(url, get)).rejects.toMatchObject({ code: "peer_unreachable" });
   const aborted = clientOf().ask(url, { ...get, signal: AbortSignal.abort() });
   await expect(aborted).rejects.toMatchObject({ code: "peer_unreachable" });
