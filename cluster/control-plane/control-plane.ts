@@ -8,22 +8,16 @@ import { CLOSE } from "../transport/close-code.ts";
 import type { ControlConnection, ControlOpener } from "../transport/control-connection.ts";
 import { dialControl } from "../transport/dial.ts";
 import { limitsOf } from "../transport/limits.ts";
-import {
-  type DoorOptions,
-  type Listener,
-  type ListenOptions,
-  listen,
-} from "../transport/listener.ts";
+import { type DoorOptions, type Listener, listen } from "../transport/listener.ts";
 import type { Route } from "../transport/route.ts";
+import type { OnFault } from "../transport/route-answer.ts";
 
 /** What a node's connections are made with. */
 export interface ControlPlaneOptions extends DoorOptions {
-  /** Serves the ring at the same door. */
-  readonly ring?: NonNullable<ListenOptions<MembershipMessage>["ring"]>;
   /** Answers plain requests there. It is all that rollout nodes may say: the control plane is closed to them, with 1008. */
   readonly routes?: readonly Route[];
   /** Told what a route has thrown. Default: a warning of the process. */
-  readonly onFault?: NonNullable<ListenOptions<MembershipMessage>["onFault"]>;
+  readonly onFault?: OnFault;
 }
 
 /** What is done with what comes. */

@@ -8,13 +8,12 @@ import { pick } from "../thread/pick.ts";
 import { Thread } from "../thread/thread.ts";
 import type { Route, RouteRequest } from "../transport/route.ts";
 import { answerOf, type OnFault, warnOfFault } from "../transport/route-answer.ts";
-import type { NodeNews, NodeOrder, NodeThreadData } from "./node-message.ts";
+import { type NodeNews, type NodeOrder, type NodeThreadData, POSTED } from "./node-message.ts";
 import type { Addresses, NodeView, Running } from "./running.ts";
 import type { RunningNodeOptions } from "./running-node.ts";
 
 /** What such a node is made with. */
-export interface NodeInThreadOptions
-  extends Omit<RunningNodeOptions, "clock" | "ring" | "isHostThere"> {
+export interface NodeInThreadOptions extends Omit<RunningNodeOptions, "clock" | "isHostThere"> {
   /** Milliseconds that the main thread may be busy before the node counts as hung, and the others go on without it. */
   readonly hostMs: number;
   /** The thread is gone, and the node with it. */
@@ -186,12 +185,6 @@ class Desk {
     this.#pending.get(id)?.abort();
   }
 }
-
-/** What of the options the thread is told, beside the token. */
-const POSTED = [
-  ...(["host", "exposeAll", "port", "runId", "nodeId", "tls", "limits"] as const),
-  ...(["membership", "advertise", "advertiseRings"] as const),
-] as const;
 
 function dataOf(options: NodeInThreadOptions): NodeThreadData {
   const { hostMs, token, routes = [] } = options;

@@ -7,12 +7,15 @@ import type { EncodedAnswer } from "../transport/route-answer.ts";
 import type { Addresses, NodeView } from "./running.ts";
 import type { RunningNodeOptions } from "./running-node.ts";
 
+/** Options that the thread is started with, beside the token and the routes. */
+export const POSTED = [
+  ...(["host", "exposeAll", "port", "runId", "nodeId", "tls", "limits"] as const),
+  ...(["membership", "advertise", "advertiseRings"] as const),
+] as const;
+
 /** What the thread is started with. */
 export interface NodeThreadData {
-  readonly options: Omit<
-    RunningNodeOptions,
-    "token" | "clock" | "ring" | "routes" | "onFault" | "onLost" | "isHostThere"
-  >;
+  readonly options: Pick<RunningNodeOptions, (typeof POSTED)[number]>;
   readonly token: string;
   /** Milliseconds that the host may say nothing. */
   readonly hostMs: number;

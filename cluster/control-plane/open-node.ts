@@ -6,7 +6,7 @@ import { RunningNode, type RunningNodeOptions } from "./running-node.ts";
 
 /** What it is made with. */
 export interface OpenNodeOptions
-  extends Omit<RunningNodeOptions, "ring" | "isHostThere">,
+  extends Omit<RunningNodeOptions, "isHostThere">,
     Pick<NodeInThreadOptions, "onGone"> {
   /** Whether it has a thread of its own, on the clock of this machine. */
   readonly controlThread?: boolean;

@@ -144,12 +144,12 @@ describe.each([false, true])("a cluster, with control planes in threads: %s", (i
   it("finishes when all have left, or are gone", async () => {
     const [a, b, c] = await three();
     let isOver = false;
-    const over = Promise.all([a.cluster.finish(60_000), b.cluster.finish(60_000)]).then(() => {
+    const over = Promise.all([a.cluster.finish(600_000), b.cluster.finish(600_000)]).then(() => {
       isOver = true;
     });
     await until(() => c.cluster.record.members.length === 1);
     expect(isOver).toBe(false);
-    await c.cluster.finish(60_000);
+    await c.cluster.finish(600_000);
     await Promise.all([a, b, c].map(({ cluster }) => cluster[Symbol.asyncDispose]()));
     await over;
     expect(c.cluster.record.members).toEqual([]);

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { beforeEach } from "vitest";
 import {
   askStatus,
   type ClusterStatus,
@@ -92,6 +93,13 @@ export async function until<T>(find: () => T | undefined): Promise<T> {
     if (found !== undefined) return found;
     await sleep(20);
   }
+}
+
+/** A gate in a folder, closed when a test begins. */
+export function useGate(folder: string): Gate {
+  const gate = new Gate(folder);
+  beforeEach(() => gate.close());
+  return gate;
 }
 
 /** Holds back all episodes of an environment with branches, in whatever process, until it is opened. */

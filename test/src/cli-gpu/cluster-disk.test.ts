@@ -1,15 +1,15 @@
 /** Nodes whose disks fill up in the middle of a run. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
 import {
   childrenOf,
   doorSaid,
-  Gate,
   hasMembers,
   isAlive,
   until,
+  useGate,
 } from "../../support/cluster-processes.ts";
 import { type Started, says, useForgeGpu } from "../../support/command.ts";
 import { SmallDisk } from "../../support/small-disk.ts";
@@ -23,11 +23,9 @@ import {
 } from "../../support/training-run.ts";
 
 const folder = useFolder("cluster-disk");
-const gate = new Gate(folder);
+const gate = useGate(folder);
 const start = useForgeGpu();
 const { obstacle } = SmallDisk;
-
-beforeEach(() => gate.close());
 
 /** A run of so many steps, each with a checkpoint, none of which begins before the gate is open. */
 function configOf(name: string, steps: number, directory: string): string {

@@ -1,18 +1,16 @@
 /** Nodes that know nobody's address, and meet at a real server of NATS. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
-import { allArguments, doorSaid, Gate, hasMembers } from "../../support/cluster-processes.ts";
+import { allArguments, doorSaid, hasMembers, useGate } from "../../support/cluster-processes.ts";
 import { type Started, says, useForgeGpu } from "../../support/command.ts";
 import { NatsServer, natsServer, natsTitle } from "../../support/nats-server.ts";
 import { bitsOf, onlyRun, tinyConfig, useFolder, writeConfig } from "../../support/training-run.ts";
 
 const folder = useFolder("cluster-nats");
-const gate = new Gate(folder);
+const gate = useGate(folder);
 const start = useForgeGpu();
-
-beforeEach(() => gate.close());
 
 describe.skipIf(natsServer === undefined)(natsTitle("nodes that meet at NATS"), () => {
   it("train and play through its queues, also when it is killed and comes back", async () => {

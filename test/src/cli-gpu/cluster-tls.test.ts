@@ -1,10 +1,10 @@
 /** Nodes that know each other by certificates, and those that they do not let in. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
 import { Certificates, hasOpenssl } from "../../support/certificates.ts";
-import { doorSaid, Gate, hasMembers, until } from "../../support/cluster-processes.ts";
+import { doorSaid, hasMembers, until, useGate } from "../../support/cluster-processes.ts";
 import { listenTo, type Started, useForgeGpu } from "../../support/command.ts";
 import {
   bitsOf,
@@ -16,10 +16,8 @@ import {
 } from "../../support/training-run.ts";
 
 const folder = useFolder("cluster-tls");
-const gate = new Gate(folder);
+const gate = useGate(folder);
 const start = useForgeGpu();
-
-beforeEach(() => gate.close());
 
 describe.skipIf(!hasOpenssl)(
   `nodes with certificates${hasOpenssl ? "" : " (skipped: there is no openssl)"}`,

@@ -1,7 +1,7 @@
 /** Clusters of processes, and what befalls them: ends in the middle, by whatever hand. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Token } from "../../../cluster/index.ts";
 import {
   allArguments,
@@ -9,11 +9,11 @@ import {
   childrenOf,
   doorOf,
   doorSaid,
-  Gate,
   hasMembers,
   isAlive,
   type SeenProcess,
   until,
+  useGate,
 } from "../../support/cluster-processes.ts";
 import { forgeGpu, listenTo, type Started, says, useForgeGpu } from "../../support/command.ts";
 import {
@@ -28,10 +28,8 @@ import {
 } from "../../support/training-run.ts";
 
 const folder = useFolder("cluster-command");
-const gate = new Gate(folder);
+const gate = useGate(folder);
 const start = useForgeGpu();
-
-beforeEach(() => gate.close());
 
 /** Sixteen episodes a step, none of which begins before the gate is open. */
 function configOf(name: string, steps: number): string {
