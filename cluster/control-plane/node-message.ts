@@ -9,8 +9,16 @@ import type { RunningNodeOptions } from "./running-node.ts";
 
 /** Options that the thread is started with, beside the token and the routes. */
 export const POSTED = [
-  ...(["host", "exposeAll", "port", "runId", "nodeId", "tls", "limits"] as const),
-  ...(["membership", "advertise", "advertiseRings"] as const),
+  "host",
+  "exposeAll",
+  "port",
+  "runId",
+  "nodeId",
+  "tls",
+  "limits",
+  "membership",
+  "advertise",
+  "advertiseRings",
 ] as const;
 
 /** What the thread is started with. */
